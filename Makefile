@@ -1,0 +1,62 @@
+# `make help` lists what there is. The two that everybody needs: `make run` and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+WORKERS := 2
+export JUPYTER_PREFER_ENV_PATH := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint unit nbval lab notebooks bench costs links picture constraints clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(READY) ## run every notebook on the mini profile into build/, and show a table
+	@$(BIN)/python -m coursekit.authoring run
+
+test: lint unit nbval ## everything that CI runs: ruff, unit tests, notebooks
+
+lint: $(READY) ## ruff on package, tests and notebooks
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+
+unit: $(READY) ## unit tests and the rules for notebooks
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q tests
+
+nbval: $(READY) ## run every notebook and compare its checked cells
+	COURSEKIT_STRICT=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
+	    -n $(WORKERS) --dist loadfile -q -W default notebooks
+
+lab: $(READY) ## open JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+notebooks: $(READY) ## (authors) run the notebooks in place; a second run changes nothing
+	$(BIN)/python -m coursekit.authoring notebooks
+
+bench: $(READY) ## run the benchmarks
+	@for script in tests/benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+costs: $(READY) ## (authors) measure seconds and memory of each notebook, and write them down
+	$(BIN)/python -m coursekit.authoring costs
+
+links: $(READY) ## (forks) write the repository's address from pyproject.toml into every notebook
+	$(BIN)/python -m coursekit.authoring links
+
+picture: $(READY) ## (authors) draw the README's picture
+	$(BIN)/python -m coursekit.authoring picture
+
+constraints: $(READY) ## (authors) write down the installed versions as the tested ones
+	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
+
+clean: ## remove what was built, keep the installation
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+
+# The stamp is written last: an installation that was interrupted starts again.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Installing into $(VENV): about 6 GB with PyTorch, two minutes and more. This happens once."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[lab,dev]"
+	@touch $@
