@@ -1,0 +1,178 @@
+"""The first call of every notebook: which profile, which device, which seed.
+
+This module imports nothing of the package, and torch only inside the functions that need it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import warnings
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platformdirs import user_cache_path
+
+if TYPE_CHECKING:
+    import torch
+
+PROFILES = ("mini", "full")
+_SOON_AN_ERROR = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
+
+
+@dataclass(frozen=True)
+class Session:
+    """What `setup` chose. Its text is the one line that `setup` prints.
+
+    Attributes
+    ----------
+    profile : str
+        ``"mini"`` (offline data, small networks) or ``"full"`` (the lectures' data and weights).
+    device : torch.device
+        Where tensors go: CUDA, Apple's MPS or the CPU.
+    seed : int
+        The seed that Python, numpy and torch were given.
+    cost : str
+        What the notebook needs on the mini profile, as measured; empty where the notebook is not known.
+    """
+
+    profile: str
+    device: torch.device
+    seed: int
+    cost: str = ""
+
+    def __str__(self) -> str:
+        """Profile, device, versions, seed and cost, in one line."""
+        import numpy
+        import torch
+        import torchvision
+
+        versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}, numpy {numpy.__version__}"
+        parts = [f"profile {self.profile}", f"device {_device_text(self.device)}", versions, f"seed {self.seed}"]
+        return " | ".join([*parts, self.cost] if self.cost else parts)
+
+
+_current: Session | None = None
+
+
+def setup(profile: str | None = None, *, seed: int = 0, device: str | None = None) -> Session:
+    """Choose profile, device and seed for this notebook, and print the choice in one line.
+
+    Call it again at any time: it starts the random numbers anew.
+
+    Parameters
+    ----------
+    profile : {"mini", "full"}, optional
+        Without it, the environment variable ``COURSEKIT_PROFILE`` decides; without that, ``"mini"``.
+    seed : int, default 0
+        For Python's `random`, numpy's global generator and torch, on all devices; 0 to 2**32 - 1.
+    device : str, optional
+        A torch device such as ``"cpu"`` or ``"cuda:1"``. Without it: CUDA, else MPS, else the CPU.
+
+    Returns
+    -------
+    Session
+
+    Raises
+    ------
+    ValueError
+        If the profile is unknown, the seed is out of range, or the device does not exist here.
+
+    Notes
+    -----
+    For a student, deprecation warnings are silent: a cell that runs today runs without red text. With the environment
+    variable ``COURSEKIT_STRICT=1``, as the course's own tests set it, they are errors.
+    """
+    global _current
+    chosen = _check_profile(profile)
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be a whole number from 0 to 2**32 - 1, not {seed!r}.")
+    for category in _SOON_AN_ERROR:
+        warnings.filterwarnings("error" if os.environ.get("COURSEKIT_STRICT") == "1" else "ignore", category=category)
+    warnings.filterwarnings("ignore", module="ipykernel|IPython|traitlets")  # the kernel's own affairs
+    _current = Session(chosen, _find_device(device), seed, _cost_of_this_notebook())
+    _seed_everything(seed)
+    print(_current)
+    return _current
+
+
+def profile() -> str:
+    """Return the profile in force: that of `setup`, or of ``COURSEKIT_PROFILE``, or ``"mini"``."""
+    return _current.profile if _current else _check_profile(None)
+
+
+def device() -> torch.device:
+    """Return the device in force: that of `setup`, or the best one of this machine."""
+    return _current.device if _current else _find_device(None)
+
+
+def cache_dir() -> Path:
+    """Return the folder for downloads, outside the repository; it is made if it is missing.
+
+    ``COURSEKIT_CACHE`` names another one; otherwise it is the user's cache folder of the operating system.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be made, with what to do.
+    """
+    folder = Path(os.environ.get("COURSEKIT_CACHE") or user_cache_path("coursekit", appauthor=False))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"cannot make the cache folder {folder} ({error.strerror}). "
+            "Set the environment variable COURSEKIT_CACHE to a folder that you may write to."
+        ) from error
+    return folder
+
+
+def _check_profile(given: str | None) -> str:
+    origin = "profile" if given is not None else "the environment variable COURSEKIT_PROFILE"
+    value = given if given is not None else os.environ.get("COURSEKIT_PROFILE") or "mini"
+    if value not in PROFILES:
+        raise ValueError(f'{origin} must be "mini" or "full", not {value!r}.')
+    return value
+
+
+def _find_device(name: str | None) -> torch.device:
+    import torch
+
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)  # a device that torch knows may still not be in this machine
+        return torch.device(name)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(
+            f"device {name!r} is not available here. Leave `device` out, and the best one of this machine is taken."
+        ) from error
+
+
+def _device_text(device: torch.device) -> str:
+    import torch
+
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+
+
+def _seed_everything(seed: int) -> None:
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 -- libraries still draw from numpy's global generator
+    torch.manual_seed(seed)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
+def _cost_of_this_notebook() -> str:
+    """Look up the measured cost by the notebook's name, which Jupyter puts into the environment."""
+    name = Path(os.environ.get("JPY_SESSION_NAME", "").replace("\\", "/")).stem
+    cost = json.loads(files("coursekit").joinpath("costs.json").read_text(encoding="utf-8")).get(name)
+    return f"about {cost['seconds']} s and {cost['megabytes']} MB on two CPU cores" if cost else ""

@@ -1,0 +1,23 @@
+"""Read the functions that a notebook writes by hand out of the notebook itself, to hold them against the package's."""
+
+import ast
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+
+
+def functions_of(stem: str) -> SimpleNamespace:
+    """Run the imports, function and class definitions of a notebook's code cells, and nothing else of them."""
+    namespace: dict = {}
+    notebook = nbformat.read(NOTEBOOKS / f"{stem}.ipynb", as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            tree = ast.parse(re.sub(r"^(\s*)[%!].*$", r"\1pass", cell.source, flags=re.MULTILINE))
+            kept = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+            body = [node for node in tree.body if isinstance(node, kept)]
+            exec(compile(ast.Module(body, []), f"{stem}.ipynb", "exec"), namespace)
+    return SimpleNamespace(**namespace)

@@ -1,0 +1,236 @@
+"""`convolution` against scipy, torch and scikit-image, and against what notebook 01 writes by hand."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import signal
+from skimage import filters
+
+from coursekit import convolution
+from tests.notebook_functions import functions_of
+
+ORDINARY = st.floats(-10, 10, width=32)
+pixels = arrays(np.float64, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=ORDINARY)
+kernels = arrays(np.float64, st.tuples(st.integers(1, 5), st.integers(1, 5)), elements=ORDINARY)
+modes, boundaries = st.sampled_from(["valid", "same", "full"]), st.sampled_from(["fill", "symm", "wrap"])
+
+
+@pytest.fixture(scope="module")
+def by_hand():
+    return functions_of("01_convolution")
+
+
+@pytest.mark.parametrize("name", ["correlate2d", "convolve2d"])
+@given(image=pixels, kernel=kernels, mode=modes, boundary=boundaries)
+@settings(max_examples=300, deadline=None)
+def test_equals_scipy(name, image, kernel, mode, boundary):
+    if mode == "valid" and any(k > n for k, n in zip(kernel.shape, image.shape, strict=True)):
+        with pytest.raises(ValueError, match="does not fit"):
+            getattr(convolution, name)(image, kernel, mode, boundary)
+        return
+    expected = getattr(signal, name)(image, kernel, mode, boundary)
+    result = getattr(convolution, name)(image, kernel, mode, boundary)
+    assert result.shape == expected.shape
+    np.testing.assert_allclose(result, expected, atol=1e-9)
+
+
+@given(image=pixels, kernel=kernels, stride=st.integers(1, 4), dilation=st.integers(1, 3))
+@settings(max_examples=300, deadline=None)
+def test_stride_and_dilation_equal_torch(image, kernel, stride, dilation):
+    reach = [dilation * (k - 1) + 1 for k in kernel.shape]
+    if any(r > n for r, n in zip(reach, image.shape, strict=True)):
+        with pytest.raises(ValueError, match="does not fit"):
+            convolution.correlate2d(image, kernel, stride=stride, dilation=dilation)
+        return
+    x, w = (torch.tensor(array)[None, None] for array in (image, kernel))
+    expected = torch.nn.functional.conv2d(x, w, stride=stride, dilation=dilation)[0, 0].numpy()
+    result = convolution.correlate2d(image, kernel, stride=stride, dilation=dilation)
+    assert result.shape == expected.shape
+    np.testing.assert_allclose(result, expected, atol=1e-9)
+
+
+@given(image=pixels, kernel=kernels, mode=modes, boundary=boundaries, stride=st.integers(1, 4))
+@settings(max_examples=100, deadline=None)
+def test_stride_keeps_every_nth_position(image, kernel, mode, boundary, stride):
+    if mode == "valid" and any(k > n for k, n in zip(kernel.shape, image.shape, strict=True)):
+        return
+    for function in (convolution.correlate2d, convolution.convolve2d):
+        dense = function(image, kernel, mode, boundary)
+        np.testing.assert_array_equal(function(image, kernel, mode, boundary, stride=stride), dense[::stride, ::stride])
+
+
+@given(
+    size=st.integers(1, 40),
+    kernel=st.integers(1, 9),
+    stride=st.integers(1, 5),
+    padding=st.integers(0, 6),
+    dilation=st.integers(1, 4),
+)
+@settings(max_examples=300, deadline=None)
+def test_output_size_equals_torch(size, kernel, stride, padding, dilation):
+    layer = torch.nn.Conv1d(1, 1, kernel, stride=stride, padding=padding, dilation=dilation)
+    if dilation * (kernel - 1) + 1 > size + 2 * padding:
+        with pytest.raises(ValueError, match="does not fit"):
+            convolution.output_size(size, kernel, stride=stride, padding=padding, dilation=dilation)
+    else:
+        result = convolution.output_size(size, kernel, stride=stride, padding=padding, dilation=dilation)
+        assert result == layer(torch.zeros(1, 1, size)).shape[-1]
+
+
+def test_input_is_not_changed_and_bytes_do_not_wrap():
+    image = np.full((4, 4), 200, np.uint8)
+    result = convolution.correlate2d(image, np.ones((2, 2), np.uint8))
+    assert result.dtype == np.float64
+    assert (result == 800).all()
+    assert (image == 200).all()
+
+
+@pytest.mark.parametrize("view", [lambda a: a[::-2, ::3], lambda a: a.T, np.asfortranarray])
+def test_any_memory_layout(view):
+    image = view(np.random.default_rng(0).normal(size=(30, 30)))
+    np.testing.assert_allclose(
+        convolution.convolve2d(image, convolution.SOBEL_X), signal.convolve2d(image, convolution.SOBEL_X, "valid")
+    )
+
+
+def test_gradient_points_to_the_bright_side():
+    ramp = np.arange(8.0) * np.ones((8, 1))
+    for turned, angle in [(ramp, 0), (ramp.T, np.pi / 2), (ramp[:, ::-1], np.pi), (ramp.T[::-1], -np.pi / 2)]:
+        magnitude, direction = convolution.gradient(turned)
+        assert magnitude.shape == direction.shape == (8, 8)
+        np.testing.assert_allclose(magnitude[1:-1, 1:-1], 8)
+        np.testing.assert_allclose(direction[1:-1, 1:-1], angle, atol=1e-12)
+
+
+def test_gradient_equals_scikit_image_up_to_its_scale():
+    image = np.random.default_rng(0).random((20, 30))
+    magnitude = convolution.gradient(image)[0]
+    np.testing.assert_allclose(magnitude[1:-1, 1:-1], np.sqrt(32) * filters.sobel(image)[1:-1, 1:-1])
+
+
+def test_sobel_constants_cannot_be_changed_by_accident():
+    with pytest.raises(ValueError, match="read-only"):
+        convolution.SOBEL_X[0, 0] = 5
+
+
+@given(size=st.integers(1, 31), sigma=st.floats(0.2, 8))
+@settings(deadline=None)
+def test_kernels_that_average_sum_to_one(size, sigma):
+    for kernel in (convolution.uniform_kernel(size), convolution.gaussian_kernel(size, sigma)):
+        assert kernel.shape == (size, size)
+        assert kernel.sum() == pytest.approx(1)
+        np.testing.assert_allclose(kernel, kernel[::-1, ::-1])
+
+
+def test_gaussian_mass_is_what_a_wide_kernel_holds_in_its_middle():
+    wide = convolution.gaussian_kernel(101, 3.0)
+    for size in (1, 3, 7, 19):
+        middle = slice(50 - size // 2, 50 + size // 2 + 1)
+        assert convolution.gaussian_mass(size, 3.0) == pytest.approx(wide[middle, middle].sum())
+    assert convolution.gaussian_mass(201, 3.0) == pytest.approx(1)
+
+
+@given(frequency=st.floats(0.05, 0.5), theta=st.floats(-4, 4), sigma=st.floats(0.8, 5))
+@settings(deadline=None, max_examples=50)
+def test_gabor_equals_scikit_image(frequency, theta, sigma):
+    expected = filters.gabor_kernel(frequency, theta=theta, sigma_x=sigma, sigma_y=sigma)
+    size = max(expected.shape)
+    result = convolution.gabor_kernel(size, frequency, theta, sigma)
+    rows, columns = ((size - n) // 2 for n in expected.shape)
+    inner = result[rows : size - rows, columns : size - columns]
+    np.testing.assert_allclose(inner, expected, atol=1e-12)
+
+
+def test_filter_energies_find_the_right_wave():
+    y, x = np.mgrid[:64, :64]
+    bank = [convolution.gabor_kernel(21, f, angle, 4) for f in (0.1, 0.2) for angle in (0, np.pi / 2)]
+    for index, wave in enumerate([np.sin(0.2 * np.pi * x), np.sin(0.2 * np.pi * y), np.sin(0.4 * np.pi * x)]):
+        assert convolution.filter_energies(wave + 7, bank).argmax() == index
+    assert np.allclose(convolution.filter_energies(np.full((64, 64), 3.0), bank), 0)
+
+
+def test_filter_energies_are_mean_squared_responses():
+    rng = np.random.default_rng(1)
+    image, kernel = rng.random((20, 24)), rng.normal(size=(5, 3)) + 1j * rng.normal(size=(5, 3))
+    centred = image - image.mean()
+    parts = [convolution.correlate2d(centred, part) for part in (kernel.real, kernel.imag)]
+    expected = np.mean(parts[0] ** 2 + parts[1] ** 2)
+    assert convolution.filter_energies(image, [kernel])[0] == pytest.approx(expected)
+
+
+BAD_ARRAYS = {
+    "three dimensions": (np.zeros((4, 4, 3)), ValueError, "rgb2gray"),
+    "one dimension": (np.zeros(4), ValueError, "two dimensions"),
+    "empty": (np.zeros((0, 4)), ValueError, "at least one pixel"),
+    "NaN": (np.array([[np.nan, 1.0]]), ValueError, "NaN"),
+    "infinite": (np.array([[np.inf, 1.0]]), ValueError, "NaN or infinite"),
+    "text": (np.array([["a", "b"]]), TypeError, "real numbers"),
+    "complex": (np.array([[1j, 2]]), TypeError, "real numbers"),
+    "none": (None, TypeError, "real numbers"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ARRAYS)
+@pytest.mark.parametrize("function", [convolution.correlate2d, convolution.convolve2d])
+def test_bad_arrays_are_named(function, case):
+    bad, error, text = BAD_ARRAYS[case]
+    with pytest.raises(error, match=f"image.*{text}"):
+        function(bad, np.ones((1, 1)))
+    with pytest.raises(error, match=f"kernel.*{text}"):
+        function(np.ones((5, 5)), bad)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda i, k: convolution.correlate2d(i, k, "reflect"), "mode must be one of 'valid'"),
+        (lambda i, k: convolution.convolve2d(i, k, "same", "zeros"), "boundary must be one of 'fill'"),
+        (lambda i, k: convolution.correlate2d(i, k, stride=0), "stride must be a whole number of at least 1"),
+        (lambda i, k: convolution.convolve2d(i, k, stride=1.5), "stride must be"),
+        (lambda i, k: convolution.correlate2d(i, k, dilation=True), "dilation must be"),
+        (lambda i, k: convolution.output_size(5, 3, padding=-1), "padding must be"),
+        (lambda i, k: convolution.output_size(0, 3), "size must be"),
+        (lambda i, k: convolution.uniform_kernel(0), "size must be"),
+        (lambda i, k: convolution.gaussian_kernel(3, 0), "sigma must be"),
+        (lambda i, k: convolution.gaussian_kernel(3, float("nan")), "sigma must be"),
+        (lambda i, k: convolution.gaussian_mass(4, 1), "odd"),
+        (lambda i, k: convolution.gabor_kernel(7, 0.7, 0, 2), "at most 0.5"),
+        (lambda i, k: convolution.gabor_kernel(8, 0.2, 0, 2), "odd"),
+        (lambda i, k: convolution.gabor_kernel(7, "fast", 0, 2), "frequency must be"),
+        (lambda i, k: convolution.filter_energies(i, []), "bank is empty"),
+        (lambda i, k: convolution.filter_energies(i, [np.ones((9, 9))]), "does not fit"),
+    ],
+)
+def test_bad_options_are_named(call, text):
+    with pytest.raises(ValueError, match=text):
+        call(np.ones((5, 5)), np.ones((3, 3)))
+
+
+@given(image=pixels, kernel=kernels)
+@settings(max_examples=50, deadline=None)
+def test_notebook_correlation_is_the_package(by_hand, image, kernel):
+    if all(k <= n for k, n in zip(kernel.shape, image.shape, strict=True)):
+        np.testing.assert_allclose(by_hand.correlate(image, kernel), convolution.correlate2d(image, kernel), atol=1e-9)
+        np.testing.assert_allclose(by_hand.convolve(image, kernel), convolution.convolve2d(image, kernel), atol=1e-9)
+
+
+@given(size=st.integers(0, 7), sigma=st.floats(0.5, 6), frequency=st.floats(0.05, 0.5), theta=st.floats(-4, 4))
+@settings(max_examples=50, deadline=None)
+def test_notebook_kernels_are_the_package(by_hand, size, sigma, frequency, theta):
+    odd = 2 * size + 1
+    np.testing.assert_allclose(by_hand.gaussian(size + 1, sigma), convolution.gaussian_kernel(size + 1, sigma))
+    assert by_hand.gaussian_mass(odd, sigma) == pytest.approx(convolution.gaussian_mass(odd, sigma))
+    np.testing.assert_allclose(
+        by_hand.gabor(odd, frequency, theta, sigma), convolution.gabor_kernel(odd, frequency, theta, sigma)
+    )
+
+
+@given(size=st.integers(5, 40), k=st.integers(1, 5), s=st.integers(1, 4), p=st.integers(0, 3), d=st.integers(1, 2))
+@settings(deadline=None)
+def test_notebook_output_size_is_the_package(by_hand, size, k, s, p, d):
+    if d * (k - 1) + 1 <= size + 2 * p:
+        expected = convolution.output_size(size, k, stride=s, padding=p, dilation=d)
+        assert by_hand.output_size(size, k, s, p, d) == expected

@@ -1,0 +1,162 @@
+"""Figures: each is a described PNG that fits its size limits; bad input is named; same input, same bytes."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from coursekit import figures
+
+ALT = "three words here"
+GRAY = np.linspace(0, 1, 48).reshape(6, 8)
+COLOUR = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+
+
+def frame(size=(2, 1)):
+    return Figure(figsize=size)
+
+
+HELPERS = {
+    "images": lambda **k: figures.images([GRAY, COLOUR], ["a", "b"], colorbar=True, axes=True, **k),
+    "kernels": lambda **k: figures.kernels([np.eye(3), -np.eye(5)], ["a", "b"], **k),
+    "curves": lambda **k: figures.curves(
+        [1, 10], {"a": [[1, 2], [3, 4]], "b": [1, np.nan]}, xlabel="x", ylabel="y", log="xy", dashed=["b"], **k
+    ),
+    "bars": lambda **k: figures.bars({"a": 1, "b": [1, 2]}, ylabel="y", limits=(0, 3), **k),
+    "confusion": lambda **k: figures.confusion([[3, 1], [0, 2]], ["cats", "dogs"], **k),
+    "overlay": lambda **k: figures.overlay(COLOUR, GRAY[:2, :2], **k),
+    "before_after": lambda **k: figures.before_after(GRAY, 1 - GRAY, **k),
+    "sliding": lambda **k: figures.sliding(np.eye(4), np.ones((3, 3)), **k),
+    "animation": lambda **k: figures.animation([frame(), frame()], **k),
+    "show": lambda **k: figures.show(frame(), **k),
+}
+
+
+def opened(picture):
+    return Image.open(io.BytesIO(picture.png))
+
+
+@pytest.mark.parametrize("name", HELPERS)
+def test_every_helper_gives_a_described_png(name):
+    picture = HELPERS[name](alt="  a figure \n with words ")
+    data, metadata = picture._repr_mimebundle_()
+    assert metadata == {"image/png": {"alt": "a figure with words"}}
+    assert "a figure with words" in data["text/plain"]
+    assert opened(picture).format == "PNG"
+    assert opened(picture).width <= figures.WIDTH * figures.DPI
+
+
+@pytest.mark.parametrize("name", HELPERS)
+def test_no_figure_without_alt_text(name):
+    with pytest.raises(TypeError, match="alt"):
+        HELPERS[name]()
+    for empty in ("", "figure", "two words", None, 3):
+        with pytest.raises(ValueError, match="alt must say in a few words"):
+            HELPERS[name](alt=empty)
+
+
+@pytest.mark.parametrize("name", HELPERS)
+def test_same_input_same_bytes(name):
+    assert HELPERS[name](alt=ALT).png == HELPERS[name](alt=ALT).png
+
+
+@pytest.mark.parametrize("name", HELPERS)
+def test_a_figure_is_not_one_flat_colour(name):
+    if name not in ("animation", "show"):
+        assert len(opened(HELPERS[name](alt=ALT)).convert("RGB").getcolors(1 << 20)) > 10
+
+
+def test_jupyter_stores_the_alt_text():
+    from IPython.core.formatters import DisplayFormatter
+
+    data, metadata = DisplayFormatter().format(HELPERS["images"](alt=ALT))
+    assert metadata["image/png"]["alt"] == ALT
+    assert "image/png" in data
+
+
+def test_layouts_of_numpy_and_torch_look_the_same():
+    chw = torch.tensor(COLOUR).permute(2, 0, 1)
+    same = [figures.images([a], alt=ALT).png for a in (COLOUR, chw, COLOUR / 255, (chw / 255).requires_grad_())]
+    assert len(set(same)) == 1
+    gray = [figures.images([a], alt=ALT).png for a in (GRAY, torch.tensor(GRAY)[None], GRAY[..., None])]
+    assert len(set(gray)) == 1
+
+
+def test_images_share_one_colour_scale():
+    alone = figures.images([GRAY / 2], alt=ALT).png
+    assert figures.images([GRAY], alt=ALT).png == alone  # each alone is stretched over all grays
+    assert figures.images([GRAY / 2], limits=(0, 1), alt=ALT).png != alone
+    pixels = np.asarray(opened(figures.images([GRAY / 2, GRAY], alt=ALT)).convert("L"))
+    left, right = np.split(pixels, [pixels.shape[1] // 2], axis=1)
+    middle = slice(pixels.shape[0] // 4, None)
+    assert np.median(left[middle]) < np.median(right[middle])
+
+
+@pytest.mark.parametrize("cmap", ["PuOr", "RdBu_r"])
+def test_a_diverging_map_puts_zero_in_the_middle(cmap):
+    norm = figures._norm([np.array([[-1.0, 4.0]])], cmap, None)
+    assert norm(0) == 0.5
+
+
+def test_a_constant_image_is_drawn():
+    assert figures.images([np.zeros((4, 4))], alt=ALT).png
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: figures.images([], alt=ALT), "no image to show"),
+        (lambda: figures.images([GRAY], ["a", "b"], alt=ALT), "1 images need as many titles, not 2"),
+        (lambda: figures.images([np.zeros(4)], alt=ALT), r"image 0 has shape \(4,\)"),
+        (lambda: figures.images([GRAY, np.zeros((2, 3, 5))], alt=ALT), "image 1 has shape"),
+        (lambda: figures.images([np.full((2, 2), np.nan)], alt=ALT), "NaN"),
+        (lambda: figures.images([COLOUR * 1.0], alt=ALT), "expected 0 to 1. Divide by 255"),
+        (lambda: figures.images([np.zeros((0, 3))], alt=ALT), "image 0 has shape"),
+        (lambda: figures.kernels([COLOUR], alt=ALT), r"expected \[H,W\]"),
+        (lambda: figures.curves([1, 2], {}, xlabel="x", ylabel="y", alt=ALT), "at least one curve"),
+        (lambda: figures.curves([1, 2], {"a": [1]}, xlabel="x", ylabel="y", alt=ALT), "curve 'a' has shape"),
+        (lambda: figures.bars({}, ylabel="y", alt=ALT), "at least one label"),
+        (lambda: figures.bars({"a": []}, ylabel="y", alt=ALT), "at least one label"),
+        (lambda: figures.confusion([[1, 2]], ["a", "b"], alt=ALT), "2 classes need a square matrix"),
+        (lambda: figures.before_after(GRAY, GRAY[:2], alt=ALT), "must have one shape"),
+        (lambda: figures.animation([frame()], alt=ALT), "two frames or more"),
+        (lambda: figures.animation([frame(), frame((3, 1))], alt=ALT), "frames differ in size"),
+        (lambda: figures.sliding(np.eye(2), np.eye(3), alt=ALT), "does not fit"),
+    ],
+)
+def test_bad_input_is_named(call, text):
+    with pytest.raises(ValueError, match=text):
+        call()
+
+
+def test_sliding_has_a_frame_per_output_and_moves():
+    picture = figures.sliding(np.arange(36).reshape(6, 6), np.eye(3), stride=2, padding=1, dilation=1, alt=ALT)
+    image = opened(picture)
+    assert image.n_frames == 9
+    frames = []
+    for index in range(image.n_frames):
+        image.seek(index)
+        frames.append(image.convert("RGB").tobytes())
+        assert image.info["duration"] == 700
+    assert len(set(frames)) == 9
+    assert image.info["loop"] == 4
+
+
+def test_gray_figures_are_stored_in_gray():
+    assert opened(figures.images([GRAY], alt=ALT)).mode == "L"
+    assert opened(figures.images([COLOUR], alt=ALT)).mode in ("P", "RGB")
+
+
+def test_long_titles_are_wrapped_into_their_panel():
+    titles = ["a rather long title that does not fit"] * 4
+    short = opened(figures.images([GRAY] * 4, ["a"] * 4, alt=ALT))
+    assert opened(figures.images([GRAY] * 4, titles, alt=ALT)).height > short.height
+
+
+def test_save_writes_the_file(tmp_path):
+    picture = figures.images([GRAY], alt=ALT)
+    path = picture.save(tmp_path / "ein Bild.png")
+    assert path.read_bytes() == picture.png
