@@ -1,0 +1,79 @@
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from sklearn.datasets import load_sample_image
+
+from coursekit import photos
+from coursekit.photos import photo, photo_names
+
+OTHER_NAMES = {"motorcycle": "stereo_motorcycle"}
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("a photo must not need the network")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("name", photo_names())
+def test_each_photo_is_as_its_package_gives_it_and_as_the_help_says(name):
+    if name in ("china", "flower"):
+        expected = load_sample_image(f"{name}.jpg")
+    else:
+        expected = getattr(skimage.data, OTHER_NAMES.get(name, name))()
+        expected = expected[0] if name == "motorcycle" else expected
+    image = photo(name)
+    assert image.dtype == np.uint8
+    np.testing.assert_array_equal(image, expected)
+    listed = photo.__doc__.split("Gray:")[image.ndim == 2].split("Parameters")[0]
+    size = f"{image.shape[0]}x{image.shape[1]}"
+    assert f"``{name}``" in listed
+    assert size in listed.split(f"``{name}``")[1]
+
+
+def test_gray_follows_bt601():
+    weighted = photo("coffee") @ [0.299, 0.587, 0.114]
+    gray = photo("coffee", gray=True)
+    assert gray.shape == (400, 600)
+    assert gray.dtype == np.uint8
+    assert np.abs(gray - weighted).max() <= 1
+    np.testing.assert_array_equal(photo("camera", gray=True), photo("camera"))
+
+
+def test_each_call_gives_a_copy():
+    first = photo("moon")
+    first[:] = 0
+    assert photo("moon").max() > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("chelsee", "Did you mean 'chelsea'?"), ("Astronaut", "'astronaut'"), ("x", "There are"), (3, "There are")],
+)
+def test_unknown_names(name, hint):
+    with pytest.raises(ValueError, match=r"there is no photo .*There are: astronaut, brick, .*, text\.") as error:
+        photo(name)
+    assert hint in str(error.value)
+
+
+def test_a_photo_that_the_install_lacks(monkeypatch):
+    monkeypatch.setitem(photos._FILES, "moon", "skimage/data/no such file.png")
+    with pytest.raises(FileNotFoundError, match="pip install"):
+        photo("moon")
+
+
+def test_needs_no_torch_and_no_skimage():
+    code = (
+        "import sys; from coursekit import photos; photos.photo('camera');"
+        "assert not {'torch', 'skimage', 'sklearn'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(photos.__file__).parents[1])
