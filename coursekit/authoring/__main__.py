@@ -1,0 +1,69 @@
+"""The commands behind the Makefile: ``python -m coursekit.authoring run | notebooks | links | picture | costs``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from coursekit.authoring import checks, costs, execute, picture
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Carry out one command in the current directory, the course's root; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m coursekit.authoring", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in [
+        ("run", "execute copies of the notebooks into build/ and show a table"),
+        ("notebooks", "execute the notebooks in place, outputs and all"),
+        ("links", "write the repository's address from pyproject.toml into every notebook"),
+        ("picture", "draw the README's picture"),
+        ("costs", "execute like run, then write seconds and memory into coursekit/costs.json and the README"),
+    ]:
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("names", nargs="*", help="only these notebooks, such as 01_convolution")
+        if name == "notebooks":
+            command.add_argument("--remeasure", action="store_true", help="also renew cells that show times")
+    options = parser.parse_args(arguments)
+    root = Path.cwd()
+    if options.command == "picture":
+        print(picture.overview().save(root / picture.PICTURE))
+        return 0
+    paths = find_notebooks(root, options.names)
+    if options.command == "links":
+        source = checks.setup_cell(checks.repository(root))
+        for path in paths:
+            print(f"{path.name}: {'changed' if checks.set_setup_cell(path, source) else 'unchanged'}")
+        return 0
+    if options.command == "notebooks":
+        results = []
+        for path in paths:
+            print(f"{path.stem} ... ", end="", flush=True)
+            results.append(execute.execute_in_place(path, remeasure=options.remeasure))
+            print(results[-1].error or f"{results[-1].seconds:.0f} s")
+    else:
+        results = execute.run_all(paths, Path("build") / "notebooks")
+        if options.command == "costs" and not any(result.error for result in results):
+            costs.record(root, results)
+    return 1 if any(result.error for result in results) else 0
+
+
+def find_notebooks(root: Path, names: list[str]) -> list[Path]:
+    """Return the course's notebooks in order, or those named (with or without ending).
+
+    Raises
+    ------
+    SystemExit
+        If there are none, or a name is unknown.
+    """
+    paths = {path.stem: path for path in sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))}
+    if not paths:
+        sys.exit("no notebooks here: run this in the course's root folder, where `notebooks` lies.")
+    wanted = [Path(name).stem for name in names] or list(paths)
+    if unknown := [name for name in wanted if name not in paths]:
+        sys.exit(f"unknown notebook: {', '.join(unknown)}. There are: {', '.join(paths)}.")
+    return [paths[name] for name in wanted]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,236 @@
+"""Execute notebooks one after the other, each in a fresh kernel, with its time and peak memory."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import psutil
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbconvert.filters import strip_ansi
+
+CELL_TIMEOUT = 300  # seconds; a cell that takes longer hangs, or belongs into a script
+MEASURED = "measured"  # the tag of cells that show times: their outputs differ from run to run
+_MARK = "coursekit"  # in the notebook's metadata: which code its outputs are of
+_CELL_METADATA = {"tags", "slideshow", "mystnb", "jupyter"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one notebook went.
+
+    Attributes
+    ----------
+    name : str
+        The file's name without ending.
+    seconds : float
+        From the kernel's start to the last cell's end.
+    megabytes : float
+        The kernel's peak memory, its child processes included (sampled ten times a second).
+    error : str
+        Empty if every cell ran; else which cell failed, and how.
+    """
+
+    name: str
+    seconds: float
+    megabytes: float
+    error: str = ""
+
+
+def execute(
+    notebook: nbformat.NotebookNode, *, name: str, folder: Path, strict: bool = False, timeout: float = CELL_TIMEOUT
+) -> Result:
+    """Run all cells in a fresh kernel; outputs go into ``notebook``, also those before an error.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        Changed in place; no execution times are recorded.
+    name : str
+        The notebook's name, which `coursekit.setup` looks up.
+    folder : Path
+        The kernel's working directory.
+    strict : bool
+        Whether a deprecation warning is an error.
+    timeout : float
+        Seconds for one cell.
+    """
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not another one of the user's
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        timeout=timeout,
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--log-level=ERROR"],  # ipykernel warns about every local connection
+    )
+    environment = {**os.environ, "JPY_SESSION_NAME": f"{name}.ipynb", "COURSEKIT_STRICT": str(int(strict))}
+    start, error, memory = time.perf_counter(), "", _PeakMemory(client)
+    try:
+        with client.setup_kernel(env=environment), memory:
+            for index, cell in enumerate(notebook.cells):
+                client.execute_cell(cell, index)
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
+        error = f"cell {index + 1} of {len(notebook.cells)}: {_last_line(failure)}"
+    return Result(name, time.perf_counter() - start, memory.megabytes, error)
+
+
+def run_all(paths: Iterable[Path], build: Path) -> list[Result]:
+    """Execute copies of notebooks into ``build``, as notebook and as page, and print a line for each and a table.
+
+    A notebook that fails does not stop the others.
+    """
+    build.mkdir(parents=True, exist_ok=True)
+    results = []
+    paths = list(paths)
+    for number, path in enumerate(paths, start=1):
+        print(f"[{number}/{len(paths)}] {path.stem} ... ", end="", flush=True)
+        notebook = nbformat.read(path, as_version=4)
+        result = execute(notebook, name=path.stem, folder=build)
+        _write(notebook, build / path.name)
+        _write_page(notebook, build / f"{path.stem}.html")
+        print(f"FAILED\n      {result.error}" if result.error else f"{result.seconds:.0f} s")
+        results.append(result)
+    _print_table(results)
+    print(f"\nExecuted notebooks and pages: {build}{os.sep}  (open {build / (paths[0].stem + '.html')} in a browser)")
+    return results
+
+
+def execute_in_place(path: Path, *, remeasure: bool = False) -> Result:
+    """Execute a notebook and write its outputs back, so that a second run changes no byte.
+
+    The outputs of cells tagged ``measured`` (times, which differ from run to run) are kept from the last run as long
+    as no code cell has changed, unless ``remeasure``. If a cell fails, the file is left as it was.
+    """
+    before = nbformat.read(path, as_version=4)
+    after = copy.deepcopy(before)
+    scratch = path.parent.parent / "build" / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    result = execute(after, name=path.stem, folder=scratch, strict=True)
+    if result.error:
+        return result
+    if fresh(before) and not remeasure:
+        for earlier, cell in zip(before.cells, after.cells, strict=True):
+            if is_measured(cell) and earlier.outputs:
+                cell.outputs = copy.deepcopy(earlier.outputs)
+    after = normalize(after)
+    mark_fresh(after)
+    _write(after, path)
+    return result
+
+
+def code_digest(notebook: nbformat.NotebookNode) -> str:
+    """Return a short fingerprint of the code cells, outputs not included."""
+    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16]
+
+
+def mark_fresh(notebook: nbformat.NotebookNode) -> None:
+    """Write down in the notebook that its outputs are of its present code."""
+    notebook.metadata[_MARK] = nbformat.from_dict({"outputs_of": code_digest(notebook)})
+
+
+def fresh(notebook: nbformat.NotebookNode) -> bool:
+    """Tell whether the outputs were made by the code as it stands."""
+    return notebook.metadata.get(_MARK, {}).get("outputs_of") == code_digest(notebook)
+
+
+def is_measured(cell: nbformat.NotebookNode) -> bool:
+    """Tell whether a cell shows times."""
+    return cell.cell_type == "code" and MEASURED in cell.metadata.get("tags", [])
+
+
+def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return the notebook without what differs between machines and editors; outputs stay.
+
+    Streams are joined, and metadata is reduced to what the course uses.
+    """
+    notebook = copy.deepcopy(notebook)
+    mark = {_MARK: notebook.metadata[_MARK]} if _MARK in notebook.metadata else {}
+    notebook.metadata = nbformat.from_dict(
+        {
+            **mark,
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in _CELL_METADATA})
+        if cell.cell_type == "code":
+            cell.outputs = _join_streams(cell.outputs)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
+
+
+def _join_streams(outputs: list) -> list:
+    """Join neighbouring pieces of one stream: where a stream is cut depends on the kernel's mood."""
+    joined: list = []
+    for output in outputs:
+        last = joined[-1] if joined else None
+        if last and output.output_type == "stream" == last.output_type and output.name == last.name:
+            last.text += output.text
+        else:
+            joined.append(output)
+    return joined
+
+
+def _write(notebook: nbformat.NotebookNode, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    nbformat.write(notebook, temporary)
+    temporary.replace(path)
+
+
+def _write_page(notebook: nbformat.NotebookNode, path: Path) -> None:
+    from nbconvert import HTMLExporter
+
+    page, _ = HTMLExporter().from_notebook_node(notebook, resources={"metadata": {"name": path.stem}})
+    path.write_text(page, encoding="utf-8")
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line for line in strip_ansi(str(error)).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__
+
+
+def _print_table(results: list[Result]) -> None:
+    width = max(len(result.name) for result in results)
+    print(f"\n{'notebook':<{width}}  seconds  peak MB  result")
+    for r in results:
+        print(f"{r.name:<{width}}  {r.seconds:7.1f}  {r.megabytes:7.0f}  {'FAILED: ' + r.error if r.error else 'ok'}")
+
+
+class _PeakMemory:
+    """Sample the memory of a kernel and its children in a thread while the context is open."""
+
+    def __init__(self, client: NotebookClient, interval: float = 0.1) -> None:
+        self.megabytes = 0.0
+        self._client, self._interval, self._stop = client, interval, threading.Event()
+
+    def __enter__(self) -> _PeakMemory:
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        try:
+            kernel = psutil.Process(self._client.km.provisioner.pid)
+            stopped = False
+            while not stopped:  # so that there is a sample after the last cell, however quick the notebook is
+                stopped = self._stop.wait(self._interval)
+                family = [kernel, *kernel.children(recursive=True)]
+                self.megabytes = max(self.megabytes, sum(p.memory_info().rss for p in family) / 1e6)
+        except psutil.Error as error:  # the kernel died: what was seen until then stands
+            print(f"memory is no longer measured: {error}", file=sys.stderr)

@@ -1,0 +1,146 @@
+"""The house: layers, dependencies in step, one version, no third-party traces."""
+
+import ast
+import re
+import subprocess
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+MODULES = sorted(path for path in (ROOT / "coursekit").glob("*.py") if path.stem != "__init__")
+
+# A module may import only modules of lower floors, and of its own floor what stands before it in the list.
+FLOORS = [
+    ["runtime", "figures"],
+    ["convolution", "photos", "_critter_heads", "_critter_species", "_critter_scene", "critters", "critterfiles"]
+    + ["imagefiles", "foldertree", "imagesets", "folders", "downloads", "archives", "datasets", "data"],
+    ["receptive", "filters", "history", "batches", "checkpoints", "forward", "optimizers", "runs", "training"],
+]
+# In conda-forge these go by another name.
+CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+
+
+def imports_of(path):
+    """The modules of the package that a file imports, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "coursekit":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("coursekit."):
+            found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("coursekit.")}
+    return found
+
+
+def test_every_module_has_a_floor():
+    assert sorted(name for floor in FLOORS for name in floor) == [path.stem for path in MODULES]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_arrows_point_down(path):
+    below = set()
+    for floor in FLOORS:
+        if path.stem in floor:
+            below |= set(floor[: floor.index(path.stem)]) if FLOORS.index(floor) else set()
+            break
+        below |= set(floor)
+    assert imports_of(path) <= below
+
+
+def requirements(*groups):
+    """Name -> lower bound, from the dependencies and the named extras."""
+    lines = list(PYPROJECT["project"]["dependencies"])
+    for group in groups:
+        lines += PYPROJECT["project"]["optional-dependencies"][group]
+    return dict(re.fullmatch(r"([a-z0-9-]+)>=([\d.]+)", line).groups() for line in lines)
+
+
+def test_dependencies_have_lower_bounds_only():
+    for group in [[], *PYPROJECT["project"]["optional-dependencies"]]:
+        assert requirements(*([group] if group else []))
+
+
+def test_the_core_asks_for_no_tool():
+    assert not {"jupyterlab", "pytest", "nbval", "ruff", "nbclient"} & requirements().keys()
+
+
+def test_conda_environment_is_in_step():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    lines = [line for line in environment["dependencies"] if isinstance(line, str) and line != "pip"]
+    conda = dict(line.split(">=") for line in lines)
+    wanted = {CONDA_NAMES.get(name, name): bound for name, bound in requirements("lab", "dev").items()}
+    assert conda == {"python": PYPROJECT["project"]["requires-python"].removeprefix(">="), **wanted}
+
+
+def version(text):
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+
+
+def test_constraints_hold_a_tested_version_of_everything():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    tested = dict(line.lower().split("==") for line in lines if line and not line.startswith("#"))
+    for name, bound in requirements("lab", "dev").items():
+        assert version(tested[name]) >= version(bound), name
+    assert not [line for line in lines if "@" in line or "file:" in line]
+
+
+def test_the_version_stands_in_one_place():
+    import coursekit
+
+    assert "version" not in PYPROJECT["project"]
+    assert PYPROJECT["tool"]["hatch"]["version"]["path"] == "coursekit/__init__.py"
+    assert metadata.version("coursekit") == coursekit.__version__
+
+
+def tracked():
+    """The files of the repository that git knows or would add, as text."""
+    done = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for name in done.stdout.splitlines():
+        path = ROOT / name
+        if path.suffix not in (".png", ".safetensors") and path.exists() and path != Path(__file__).resolve():
+            yield name, path.read_text(encoding="utf-8")
+
+
+def test_no_file_names_a_machine_or_a_registry():
+    bad = re.compile(r"/root/|/home/[a-z]|pypi\.org|files\.pythonhosted|registry\.npmjs")
+    found = [name for name, text in tracked() if bad.search(text) and name not in ALLOWED]
+    assert found == []
+
+
+ALLOWED = ("tests/test_notebooks.py", "coursekit/authoring/checks.py")  # they look for such paths
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "make run" in readme
+    assert "make test" in readme
+
+
+def test_readme_links_lead_somewhere():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#\s]+)\)", readme)
+    assert links
+    assert [link for link in links if not link.startswith("http") and not (ROOT / link).exists()] == []
+
+
+def test_readme_knows_every_notebook():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"):
+        assert f"(notebooks/{path.name})" in readme
+
+
+def test_make_help_lists_every_target():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.search(r"\.PHONY: (.*)", makefile)[1].split())
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert targets == set(re.findall(r"make ([a-z]+)", shown))

@@ -1,0 +1,181 @@
+"""The rules that notebooks keep, and that running them again changes nothing."""
+
+import copy
+import io
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+from coursekit.authoring import checks, execute
+
+ROOT = Path(__file__).parent.parent
+PATHS = sorted((ROOT / "notebooks").glob("**/*.ipynb"))
+NOTEBOOKS = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+
+
+def test_there_are_notebooks():
+    assert PATHS
+
+
+@NOTEBOOKS
+def test_notebook_keeps_the_rules(path):
+    assert checks.check_all(path, ROOT) == []
+
+
+@NOTEBOOKS
+def test_notebook_has_objectives_exercises_and_sources(path):
+    notebook = nbformat.read(path, as_version=4)
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    assert texts[0].startswith("# ")
+    assert "minutes" in texts[0]
+    assert any(text.startswith("## Exercises") and text.count("\n1. ") == 1 and "\n6. " in text for text in texts)
+    assert texts[-1].startswith("## Sources")
+    assert any("**Predict.**" in text for text in texts)
+    slides = [cell.metadata.get("slideshow", {}).get("slide_type") for cell in notebook.cells]
+    assert slides.count("slide") >= 5
+
+
+@NOTEBOOKS
+def test_running_again_gives_what_is_committed(path, tmp_path):
+    """Text must be equal; pictures may differ by what another processor rounds differently."""
+    committed = nbformat.read(path, as_version=4)
+    again = copy.deepcopy(committed)
+    result = execute.execute(again, name=path.stem, folder=tmp_path, strict=True)
+    assert result.error == ""
+    assert list(tmp_path.iterdir()) == [], "the notebook left files behind"
+    for old, new in zip(committed.cells[2:], execute.normalize(again).cells[2:], strict=True):
+        if old.cell_type == "code" and not execute.is_measured(old):
+            assert [o.output_type for o in old.outputs] == [o.output_type for o in new.outputs], old.source
+            for before, after in zip(old.outputs, new.outputs, strict=True):
+                assert before.get("text") == after.get("text"), old.source
+                a, b = before.get("data", {}), after.get("data", {})
+                assert a.keys() == b.keys()
+                assert a.get("text/plain") == b.get("text/plain"), old.source
+                if "image/png" in a:
+                    assert picture_difference(a["image/png"], b["image/png"]) < 0.01, old.source
+
+
+def picture_difference(first: str, second: str) -> float:
+    """Mean difference of two pictures, from 0 to 1."""
+    import base64
+
+    pixels = [np.asarray(Image.open(io.BytesIO(base64.b64decode(t))).convert("RGB"), float) for t in (first, second)]
+    return abs(pixels[0] - pixels[1]).mean() / 255 if pixels[0].shape == pixels[1].shape else 1.0
+
+
+# The rules themselves: each must find its fault in a notebook that is otherwise right.
+
+
+SETUP = checks.setup_cell(checks.repository(ROOT))
+PNG = {"image/png": "aGVsbG8=", "text/plain": "x"}
+
+
+def code(source, *outputs, count=None, **metadata):
+    return nbformat.v4.new_code_cell(source, outputs=list(outputs), execution_count=count, metadata=metadata)
+
+
+def output(data=None, **metadata):
+    return nbformat.v4.new_output("display_data", data=data or {"text/plain": "1"}, metadata=metadata)
+
+
+def good():
+    cells = [
+        nbformat.v4.new_markdown_cell("# Title\n\n## A heading\n\n[there](#A-heading) and [out](https://example.org)"),
+        code(SETUP, nbformat.v4.new_output("stream", name="stdout", text="profile mini\n"), count=1),
+        code("1 + 1", output(PNG, **{"image/png": {"alt": "what can be seen"}}), count=2),
+    ]
+    notebook = execute.normalize(nbformat.v4.new_notebook(cells=cells))
+    execute.mark_fresh(notebook)
+    return notebook
+
+
+def write(notebook, tmp_path):
+    nbformat.write(notebook, tmp_path / "99_test.ipynb")
+    return checks.check_all(tmp_path / "99_test.ipynb", ROOT)
+
+
+def test_a_good_notebook_passes(tmp_path):
+    assert write(good(), tmp_path) == []
+
+
+def change(index, **values):
+    def apply(notebook):
+        notebook.cells[index].update(values)
+
+    return apply
+
+
+def append(cell):
+    return lambda notebook: notebook.cells.append(cell)
+
+
+FAULTS = {
+    "another setup cell": (change(1, source=SETUP + "\nimport os"), "not the course's setup cell"),
+    "setup again": (append(code("coursekit.setup()", count=3)), "calls setup() again"),
+    "a long cell": (append(code("x = 1\n" * 31, count=3)), "longest 31 lines"),
+    "long cells": (lambda n: [c.update(source="x = 1\n" * 9) for c in n.cells[1:]], "median 9"),
+    "not executed": (change(2, execution_count=None), "execution count None, expected 2"),
+    "out of order": (change(2, execution_count=5), "execution count 5, expected 2"),
+    "an error": (
+        change(2, outputs=[nbformat.v4.new_output("error", ename="KeyError", evalue="", traceback=[])]),
+        "shows KeyError",
+    ),
+    "stderr": (change(2, outputs=[nbformat.v4.new_output("stream", name="stderr", text="!")]), "text on stderr"),
+    "a warning": (
+        change(2, outputs=[nbformat.v4.new_output("stream", name="stdout", text="UserWarning: old")]),
+        "shows a warning",
+    ),
+    "no alt text": (change(2, outputs=[output(PNG)]), "without alternative text"),
+    "alt text that says nothing": (
+        change(2, outputs=[output(PNG, **{"image/png": {"alt": "figure.png"}})]),
+        "without alternative text",
+    ),
+    "Markdown image without alt": (append(nbformat.v4.new_markdown_cell("![](https://a.b/c.png)")), "image without"),
+    "html image without alt": (append(nbformat.v4.new_markdown_cell("<img src='x.png'>")), "image without"),
+    "a link to no heading": (append(nbformat.v4.new_markdown_cell("[x](#Nowhere)")), "no heading for the link"),
+    "a link to no file": (append(nbformat.v4.new_markdown_cell("[x](99_none.ipynb)")), "no file for the link"),
+    "a machine path in the source": (append(code("open('/home/ana/x')", count=3)), "names a path of this machine"),
+    "a machine path in the output": (
+        change(2, outputs=[output({"text/plain": "'C:\\\\\\\\Users'"})]),
+        "names a path of this machine",
+    ),
+    "editor metadata": (lambda n: n.metadata.update(toc={"x": 1}), "not in normal form"),
+    "outputs of other code": (change(2, source="2 + 2"), "outputs are not of this code"),
+    "no Python": (append(code("a b", count=3)), "is not Python"),
+    "import star": (append(code("from numpy import *", count=3)), "imports *"),
+    "times without the tag": (append(code("time.perf_counter()", output(), count=3)), "no tag 'measured'"),
+    "too large": (append(nbformat.v4.new_markdown_cell("x" * 2_000_001)), "bytes, at most"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_rule_finds_its_fault(fault, tmp_path):
+    apply, message = FAULTS[fault]
+    notebook = good()
+    apply(notebook)
+    found = write(notebook, tmp_path)
+    assert any(message in line for line in found), found
+
+
+def test_setup_cell_installs_without_dependencies_from_the_one_address():
+    assert checks.repository(ROOT) in SETUP
+    assert "--no-deps" in SETUP
+    assert SETUP.count("http") == 1
+
+
+def test_links_command_points_every_notebook_to_a_fork(tmp_path, monkeypatch, capsys):
+    from coursekit.authoring.__main__ import main
+
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://example.org/fork"\n')
+    nbformat.write(good(), tmp_path / "notebooks" / "01_test.ipynb")
+    monkeypatch.chdir(tmp_path)
+    assert main(["links"]) == 0
+    notebook = nbformat.read(tmp_path / "notebooks" / "01_test.ipynb", as_version=4)
+    assert "git+https://example.org/fork" in notebook.cells[1].source
+    assert checks.check_all(tmp_path / "notebooks" / "01_test.ipynb", tmp_path) == []
+    assert main(["links"]) == 0
+    assert "unchanged" in capsys.readouterr().out
