@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from coursekit import figures
+from coursekit.figures import panels
 
 ALT = "three words here"
 GRAY = np.linspace(0, 1, 48).reshape(6, 8)
@@ -26,6 +27,7 @@ HELPERS = {
         [1, 10], {"a": [[1, 2], [3, 4]], "b": [1, np.nan]}, xlabel="x", ylabel="y", log="xy", dashed=["b"], **k
     ),
     "bars": lambda **k: figures.bars({"a": 1, "b": [1, 2]}, ylabel="y", limits=(0, 3), **k),
+    "runs": lambda **k: figures.runs({"a": [1, 2], "b": 3}, xlabel="x", reference="a", **k),
     "confusion": lambda **k: figures.confusion([[3, 1], [0, 2]], ["cats", "dogs"], **k),
     "overlay": lambda **k: figures.overlay(COLOUR, GRAY[:2, :2], **k),
     "before_after": lambda **k: figures.before_after(GRAY, 1 - GRAY, **k),
@@ -97,7 +99,7 @@ def test_images_share_one_colour_scale():
 
 @pytest.mark.parametrize("cmap", ["PuOr", "RdBu_r"])
 def test_a_diverging_map_puts_zero_in_the_middle(cmap):
-    norm = figures._norm([np.array([[-1.0, 4.0]])], cmap, None)
+    norm = panels._norm([np.array([[-1.0, 4.0]])], cmap, None)
     assert norm(0) == 0.5
 
 
@@ -120,6 +122,9 @@ def test_a_constant_image_is_drawn():
         (lambda: figures.curves([1, 2], {"a": [1]}, xlabel="x", ylabel="y", alt=ALT), "curve 'a' has shape"),
         (lambda: figures.bars({}, ylabel="y", alt=ALT), "at least one label"),
         (lambda: figures.bars({"a": []}, ylabel="y", alt=ALT), "at least one label"),
+        (lambda: figures.runs({}, xlabel="x", alt=ALT), "at least one label"),
+        (lambda: figures.runs({"a": []}, xlabel="x", alt=ALT), "at least one label"),
+        (lambda: figures.runs({"a": 1}, xlabel="x", reference="b", alt=ALT), "'b' is not among the labels: a"),
         (lambda: figures.confusion([[1, 2]], ["a", "b"], alt=ALT), "2 classes need a square matrix"),
         (lambda: figures.before_after(GRAY, GRAY[:2], alt=ALT), "must have one shape"),
         (lambda: figures.animation([frame()], alt=ALT), "two frames or more"),

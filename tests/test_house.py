@@ -13,6 +13,7 @@ import yaml
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 MODULES = sorted(path for path in (ROOT / "coursekit").glob("*.py") if path.stem != "__init__")
+MODULES += sorted(path.parent for path in (ROOT / "coursekit").glob("*/__init__.py"))
 
 # A module may import only modules of lower floors, and of its own floor what stands before it in the list.
 FLOORS = [
@@ -25,17 +26,18 @@ FLOORS = [
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
 
 
-def imports_of(path):
-    """The modules of the package that a file imports, also inside functions."""
+def imports_of(module):
+    """The modules of the package that a module imports, also inside functions; a folder counts as one module."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == "coursekit":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("coursekit."):
-            found.add(node.module.split(".")[1])
-        elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("coursekit.")}
-    return found
+    for path in [module] if module.is_file() else sorted(module.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "coursekit":
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("coursekit."):
+                found.add(node.module.split(".")[1])
+            elif isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("coursekit.")}
+    return found - {module.stem}
 
 
 def test_every_module_has_a_floor():

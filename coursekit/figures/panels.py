@@ -1,18 +1,10 @@
-"""The figures of the course: one call each, labelled, readable at 700 pixels, and described in words.
-
-Every helper returns a `Picture`. Let it be the last line of a cell and Jupyter shows it, with its alternative text
-(``alt``) stored in the notebook, where GitHub, the course's site and screen readers find it. Helpers take numpy arrays
-or torch tensors (detached and on any device). This module imports nothing of the package.
-"""
+"""Images, kernels and heat maps, side by side on one colour scale; a kernel that slides."""
 
 from __future__ import annotations
 
-import base64
-import io
 import itertools
 import textwrap
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -20,69 +12,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
-from PIL import Image
 
-WIDTH = 7.0  # inches
-DPI = 110
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito (2008)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # a second sign beside the colour, for those who see fewer of them
-_STYLE = {
-    "font.size": 10.0,
-    "axes.titlesize": 10.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": False,
-    "axes.prop_cycle": mpl.cycler(color=COLOURS),
-    "legend.frameon": False,
-    "image.interpolation": "nearest",
-}
-
-
-class Picture:
-    """A finished picture with its description; Jupyter shows it, ``save`` writes it to a file.
-
-    Attributes
-    ----------
-    png : bytes
-        The picture; several frames make it move.
-    alt : str
-        What there is to see, in words.
-    """
-
-    def __init__(self, png: bytes, alt: str) -> None:
-        self.png, self.alt = png, _check_alt(alt)
-
-    def __repr__(self) -> str:
-        """Return the description: what a reader without pictures gets."""
-        return f"[Figure: {self.alt}]"
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        data = {"image/png": base64.b64encode(self.png).decode(), "text/plain": repr(self)}
-        return data, {"image/png": {"alt": self.alt}}
-
-    def save(self, path: str | Path) -> Path:
-        """Write the PNG file and return its path."""
-        path = Path(path)
-        path.write_bytes(self.png)
-        return path
-
-
-def show(figure: Figure, *, alt: str) -> Picture:
-    """Turn a matplotlib figure of your own into a `Picture`.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-    alt : str
-        What there is to see, for readers who cannot see it: at least a short sentence.
-
-    Raises
-    ------
-    ValueError
-        If ``alt`` is missing or says next to nothing.
-    """
-    alt = _check_alt(alt)
-    return Picture(_encode([_pixels(figure)]), alt)
+from coursekit.figures.picture import COLOURS, STYLE, WIDTH, Picture, animation, check_alt, numbers, show
 
 
 def images(
@@ -122,7 +53,7 @@ def images(
     ValueError
         If there is no image, a shape is none of the above, the titles do not match, or values are not finite.
     """
-    alt = _check_alt(alt)
+    alt = check_alt(alt)
     arrays = [_image(image, index) for index, image in enumerate(images)]
     _check_titles(arrays, titles)
     norm = _norm([a for a in arrays if a.ndim == 2], cmap, limits)
@@ -150,7 +81,7 @@ def kernels(
     titles, alt, columns
         As in `images`.
     """
-    alt = _check_alt(alt)
+    alt = check_alt(alt)
     arrays = [_image(kernel, index, flat=True) for index, kernel in enumerate(kernels)]
     _check_titles(arrays, titles)
     norm = _norm(arrays, "PuOr_r", None)
@@ -172,119 +103,6 @@ def kernels(
     return show(figure, alt=alt)
 
 
-def curves(
-    x: ArrayLike,
-    ys: Mapping[str, ArrayLike],
-    *,
-    alt: str,
-    xlabel: str,
-    ylabel: str,
-    log: str = "",
-    dashed: Sequence[str] = (),
-    title: str = "",
-    markers: bool = False,
-) -> Picture:
-    """Draw one curve for each entry; several runs of one curve become their mean with a band of one standard deviation.
-
-    Parameters
-    ----------
-    x : array [P]
-    ys : mapping from label to array [P] or [runs,P]
-        NaN leaves a gap.
-    alt : str
-        What there is to see.
-    xlabel, ylabel, title : str
-        With units.
-    log : {"", "x", "y", "xy"}
-        Which axes are logarithmic.
-    dashed : sequence of str
-        The labels drawn as dashed lines: predictions, references.
-    markers : bool
-        Mark the points.
-
-    Raises
-    ------
-    ValueError
-        If nothing is given, or a curve does not fit ``x``.
-    """
-    alt = _check_alt(alt)
-    x = _numbers(x)
-    if not ys:
-        raise ValueError("curves needs at least one curve in `ys`, such as {'training': losses}.")
-    figure, axis = _axis(xlabel, ylabel, title)
-    for index, (label, values) in enumerate(ys.items()):
-        y = np.atleast_2d(_numbers(values))
-        if y.ndim != 2 or x.ndim != 1 or y.shape[1] != len(x):
-            raise ValueError(f"curve {label!r} has shape {y.shape}; with x of shape {x.shape} it must end in {x.size}.")
-        look = {"color": COLOURS[index % len(COLOURS)], "linestyle": "--" if label in dashed else "-"}
-        marker = MARKERS[index % len(MARKERS)] if markers and label not in dashed else None
-        axis.plot(x, y.mean(0), label=label, marker=marker, markersize=4, **look)
-        if len(y) > 1:
-            spread = y.std(0, ddof=1)
-            axis.fill_between(x, y.mean(0) - spread, y.mean(0) + spread, color=look["color"], alpha=0.2, lw=0)
-    if "x" in log:
-        axis.set_xscale("log")
-        if len(x) <= 12:  # name the points that were measured, rather than powers of ten
-            axis.set_xticks(x, [f"{value:g}" for value in x])
-            axis.minorticks_off()
-    if "y" in log:
-        axis.set_yscale("log")
-    if len(ys) > 1 or "" not in ys:
-        _legend(axis, len(ys))
-    return show(figure, alt=alt)
-
-
-def bars(
-    values: Mapping[str, ArrayLike], *, alt: str, ylabel: str, title: str = "", limits: tuple | None = None
-) -> Picture:
-    """Compare numbers as bars; several runs of one bar become their mean, with a line for one standard deviation.
-
-    Parameters
-    ----------
-    values : mapping from label to number or array [runs]
-    alt, ylabel, title : str
-        As in `curves`.
-    limits : (float, float), optional
-        Ends of the value axis.
-    """
-    alt = _check_alt(alt)
-    runs = [np.atleast_1d(_numbers(value)) for value in values.values()]
-    if not runs or any(run.ndim != 1 or run.size == 0 for run in runs):
-        raise ValueError("bars needs at least one label, each with a number or a list of numbers.")
-    figure, axis = _axis("", ylabel, title)
-    means = [run.mean() for run in runs]
-    spreads = [run.std(ddof=1) if run.size > 1 else np.nan for run in runs]
-    drawn = axis.bar(range(len(runs)), means, yerr=spreads, capsize=4, color=COLOURS[0], width=0.6)
-    axis.bar_label(drawn, fmt="{:.3g}", padding=3)
-    axis.set_xticks(range(len(runs)), list(values))
-    axis.margins(y=0.12)
-    if limits:
-        axis.set_ylim(*limits)
-    return show(figure, alt=alt)
-
-
-def confusion(matrix: ArrayLike, classes: Sequence[str], *, alt: str, title: str = "") -> Picture:
-    """Show a confusion matrix [C,C]: rows are the true classes, columns the predicted ones, entries are counts.
-
-    The colour shows the share of the row, so that a rare class is as visible as a common one.
-    """
-    alt = _check_alt(alt)
-    counts = _numbers(matrix)
-    if counts.shape != (len(classes), len(classes)):
-        raise ValueError(f"{len(classes)} classes need a square matrix of that size, not one of shape {counts.shape}.")
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    figure, axis = _axis("predicted", "true", title, size=(5.2, 5.0))
-    axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(counts):
-        if count:
-            colour = "white" if share[row, column] > 0.5 else "black"
-            axis.text(column, row, f"{count:g}", ha="center", va="center", color=colour)
-    turn = {"rotation": 45, "ha": "right"} if max(map(len, classes)) > 3 else {}
-    axis.set_xticks(range(len(classes)), classes, **turn)
-    axis.set_yticks(range(len(classes)), classes)
-    return show(figure, alt=alt)
-
-
 def overlay(photo: ArrayLike, heat: ArrayLike, *, alt: str, titles: Sequence[str] = ("photo", "heat map")) -> Picture:
     """Show a photo, and beside it the photo in gray under a heat map.
 
@@ -297,7 +115,7 @@ def overlay(photo: ArrayLike, heat: ArrayLike, *, alt: str, titles: Sequence[str
         What there is to see.
     titles : two strings
     """
-    alt = _check_alt(alt)
+    alt = check_alt(alt)
     photo, heat = _image(photo, 0), _image(heat, 1, flat=True)
     gray = photo if photo.ndim == 2 else photo[..., :3] @ np.array([0.299, 0.587, 0.114])
     figure, panels = _grid([photo, photo], titles)
@@ -317,7 +135,7 @@ def before_after(
     before: ArrayLike, after: ArrayLike, *, alt: str, titles: Sequence[str] = ("before", "after")
 ) -> Picture:
     """Show two images of one size and, third, their difference (purple: darker than before, orange: brighter)."""
-    alt = _check_alt(alt)
+    alt = check_alt(alt)
     pair = [_image(before, 0), _image(after, 1)]
     if pair[0].shape != pair[1].shape:
         raise ValueError(f"before and after must have one shape, not {pair[0].shape} and {pair[1].shape}.")
@@ -332,33 +150,6 @@ def before_after(
         panel.set_axis_off()
     figure.colorbar(drawn, ax=panels, shrink=0.7, pad=0.02)
     return show(figure, alt=alt)
-
-
-def animation(frames: Sequence[Figure], *, alt: str, seconds: float = 0.7, loops: int = 4) -> Picture:
-    """Make a moving picture that plays in any page: an animated PNG, no script and no network.
-
-    It stops on its last frame after a few rounds, so that nobody has to read beside something that moves for ever.
-
-    Parameters
-    ----------
-    frames : sequence of matplotlib figures
-        All of one size.
-    alt : str
-        What there is to see, and what changes.
-    seconds : float
-        How long a frame stays.
-    loops : int
-        How often it plays; 0 is for ever.
-
-    Raises
-    ------
-    ValueError
-        With fewer than two frames, frames of different size, or times that are not positive.
-    """
-    alt = _check_alt(alt)
-    if len(frames) < 2 or seconds <= 0 or loops < 0:
-        raise ValueError("an animation needs two frames or more, seconds > 0, and loops >= 0.")
-    return Picture(_encode([_pixels(frame) for frame in frames], milliseconds=round(1000 * seconds), loops=loops), alt)
 
 
 def sliding(
@@ -377,7 +168,7 @@ def sliding(
     stride, padding, dilation : int
         As in `torch.nn.Conv2d`: pixels per step, zeros on each side, distance between kernel elements.
     """
-    alt = _check_alt(alt)
+    alt = check_alt(alt)
     padded = np.pad(_image(image, 0, flat=True), padding)
     kernel = _image(kernel, 1, flat=True)
     reach = [dilation * (size - 1) + 1 for size in kernel.shape]
@@ -394,7 +185,7 @@ def sliding(
 
 
 def _sliding_frame(padded, padding, kernel, corner, dilation, output, current) -> Figure:
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.7), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=[padded.shape[1], max(output.shape[1], 3)])
     for (row, column), value in np.ndenumerate(padded):
@@ -423,12 +214,6 @@ def _number(panel, row: int, column: int, value: float, *, face: str, colour: st
     panel.text(column + 0.44, row + 0.42, corner, ha="right", va="bottom", fontsize=8, color=COLOURS[1])
 
 
-def _check_alt(alt: str) -> str:
-    if not isinstance(alt, str) or len(alt.split()) < 3:
-        raise ValueError("alt must say in a few words what there is to see, for readers who cannot see the figure.")
-    return " ".join(alt.split())
-
-
 def _check_titles(arrays: Sequence, titles: Sequence[str] | None) -> None:
     if not arrays:
         raise ValueError("there is no image to show: the sequence is empty.")
@@ -436,16 +221,9 @@ def _check_titles(arrays: Sequence, titles: Sequence[str] | None) -> None:
         raise ValueError(f"{len(arrays)} images need as many titles, not {len(titles)}.")
 
 
-def _numbers(values: ArrayLike) -> np.ndarray:
-    """Turn anything like an array into one; a tensor is detached and brought to the CPU first."""
-    values = values.detach().cpu() if hasattr(values, "detach") else values
-    array = np.asarray(values)
-    return array if array.dtype == np.uint8 else array.astype(float)
-
-
 def _image(values: ArrayLike, index: int, *, flat: bool = False) -> np.ndarray:
     """Return [H,W] or [H,W,3], whichever layout came in."""
-    array = _numbers(values)
+    array = numbers(values)
     if array.ndim == 3 and array.shape[-1] not in (3, 4) and array.shape[0] in (1, 3):
         array = array.transpose(1, 2, 0)
     array = array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
@@ -482,7 +260,7 @@ def _grid(arrays: Sequence, titles: Sequence[str] | None, columns: int | None = 
     titles = [textwrap.fill(title, int(12 * cell), break_long_words=False) for title in titles or ()]
     lines = max((title.count("\n") + 1 for title in titles), default=0)
     tallest = max(a.shape[0] / a.shape[1] for a in arrays)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, rows * (min(cell * tallest, 5.0) + 0.24 * lines + 0.12)), layout="constrained")
         panels = list(figure.subplots(rows, columns, squeeze=False).ravel())
     for panel, title in zip(panels, titles, strict=False):
@@ -490,47 +268,3 @@ def _grid(arrays: Sequence, titles: Sequence[str] | None, columns: int | None = 
     for empty in panels[len(arrays) :]:
         empty.set_axis_off()
     return figure, panels[: len(arrays)]
-
-
-def _axis(xlabel: str, ylabel: str, title: str, size: tuple[float, float] = (WIDTH, 3.6)) -> tuple:
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=size, layout="constrained")
-        axis = figure.subplots()
-    axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    return figure, axis
-
-
-def _legend(axis, entries: int) -> None:
-    with mpl.rc_context(_STYLE):
-        if entries <= 4:
-            axis.legend()
-        else:
-            axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-
-
-def _pixels(figure: Figure) -> Image.Image:
-    buffer = io.BytesIO()
-    with mpl.rc_context(_STYLE):
-        figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
-    return Image.open(buffer).convert("RGB")
-
-
-def _encode(frames: list[Image.Image], milliseconds: int = 0, loops: int = 0) -> bytes:
-    """Write PNG bytes that depend on nothing but the pixels."""
-    if len({frame.size for frame in frames}) > 1:
-        raise ValueError(f"the frames differ in size: {sorted({frame.size for frame in frames})}.")
-    buffer = io.BytesIO()
-    if len(frames) > 1:
-        rest = frames[1:]
-        frames[0].save(buffer, "PNG", save_all=True, append_images=rest, duration=milliseconds, loop=loops)
-    else:
-        _smallest(frames[0]).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
-
-
-def _smallest(frame: Image.Image) -> Image.Image:
-    """Change to gray or to a palette where that loses nothing: half the bytes in a notebook full of gray photos."""
-    pixels = np.asarray(frame)
-    if (pixels == pixels[..., :1]).all():
-        return frame.convert("L")
-    return frame.quantize(256, dither=Image.Dither.NONE) if frame.getcolors(256) else frame
