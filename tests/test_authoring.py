@@ -58,6 +58,13 @@ def test_run_of_good_notebooks_succeeds(course, capsys):
     assert "02_test" not in capsys.readouterr().out
 
 
+def test_pages_carry_alternative_texts(course):
+    source = "from coursekit import figures\nfigures.images([[[0, 1], [1, 0]]], alt='a small chess board')"
+    nbformat.write(notebook(source), course / "notebooks" / "01_test.ipynb")
+    assert main(["run", "01_test"]) == 0
+    assert 'alt="a small chess board"' in (course / "build" / "notebooks" / "01_test.html").read_text(encoding="utf-8")
+
+
 def test_a_cell_that_hangs_is_stopped(tmp_path):
     result = execute.execute(notebook("while True: pass"), name="x", folder=tmp_path, timeout=1)
     assert result.error.startswith("cell 1 of 1")

@@ -192,7 +192,8 @@ def _write(notebook: nbformat.NotebookNode, path: Path) -> None:
 def _write_page(notebook: nbformat.NotebookNode, path: Path) -> None:
     from nbconvert import HTMLExporter
 
-    page, _ = HTMLExporter().from_notebook_node(notebook, resources={"metadata": {"name": path.stem}})
+    exporter = HTMLExporter(template_name="classic")  # the default one drops alternative texts
+    page, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": path.stem}})
     path.write_text(page, encoding="utf-8")
 
 
