@@ -7,7 +7,7 @@ WORKERS := 2
 export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint unit nbval lab notebooks bench costs links picture constraints clean
+.PHONY: help run test lint unit nbval lab notebooks bench measured costs links picture constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ unit: $(READY) ## unit tests and the rules for notebooks
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q tests
 
 nbval: $(READY) ## run every notebook and compare its checked cells
-	COURSEKIT_STRICT=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
+	COURSEKIT_STRICT=1 TQDM_DISABLE=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
 	    -n $(WORKERS) --dist loadfile -q -W default notebooks
 
 lab: $(READY) ## open JupyterLab
@@ -34,8 +34,11 @@ lab: $(READY) ## open JupyterLab
 notebooks: $(READY) ## (authors) run the notebooks in place; a second run changes nothing
 	$(BIN)/python -m coursekit.authoring notebooks
 
-bench: $(READY) ## run the benchmarks
-	@for script in tests/benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: $(READY) ## run the benchmarks that need no other data
+	@for name in correlation critters folders fit; do echo "== $$name"; $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
+
+measured: $(READY) ## run benchmarks, write docs/measured.md; CIFAR=folder adds those on CIFAR-10
+	$(BIN)/python -m coursekit.authoring measured $(if $(CIFAR),--cifar $(CIFAR))
 
 costs: $(READY) ## (authors) measure seconds and memory of each notebook, and write them down
 	$(BIN)/python -m coursekit.authoring costs

@@ -2,11 +2,12 @@
 
 import json
 import warnings
+from pathlib import Path
 
 import nbformat
 import pytest
 
-from coursekit.authoring import costs, execute
+from coursekit.authoring import costs, execute, measured
 from coursekit.authoring.__main__ import find_notebooks, main
 
 GOOD = "print('hello')"
@@ -154,3 +155,26 @@ def test_costs_are_rounded_up_and_reach_the_readme(course):
     assert known == {"01_test": {"megabytes": 350, "seconds": 15}, "09_other": {"megabytes": 1, "seconds": 2}}
     readme = (course / "README.md").read_text()
     assert readme == "| [One](notebooks/01_test.ipynb) | text | 15 |\n| [Two](notebooks/x.ipynb) | 7 |\n"
+
+
+def test_the_page_of_measured_results_is_written_from_the_results():
+    root = Path(__file__).parent.parent
+    results = json.loads((root / measured.RESULTS).read_text(encoding="utf-8"))
+    assert (root / measured.PAGE).read_text(encoding="utf-8") == measured.page(results)
+    known = {item.key for section in measured.SECTIONS for item in section.measurements}
+    assert results.keys() <= known
+
+
+def test_measuring_runs_a_script_and_keeps_its_last_line(tmp_path, capsys):
+    (tmp_path / "tests" / "benchmarks").mkdir(parents=True)
+    last = {"times_of_scipy_direct": {"3": {"scipy direct": 1.0, "package": 0.5, "f": 2, "t": 1}}}
+    script = tmp_path / "tests" / "benchmarks" / "correlation.py"
+    script.write_text(f"import json\nprint('K = 3')\nprint(json.dumps({last}))")
+    assert measured.measure(tmp_path, None, ["correlation"]) == 0
+    text = (tmp_path / measured.PAGE).read_text(encoding="utf-8")
+    assert "| 3 x 3 | 1.00 | 0.50 | 2.00 | 1.00 |" in text
+    assert "CIFAR" not in text
+    script.write_text("raise SystemExit(3)")
+    assert measured.measure(tmp_path, None, ["correlation"]) == 1
+    assert "FAILED with exit code 3" in capsys.readouterr().out
+    assert (tmp_path / measured.PAGE).read_text(encoding="utf-8") == text

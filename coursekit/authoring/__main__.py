@@ -1,4 +1,4 @@
-"""The commands behind the Makefile: ``python -m coursekit.authoring run | notebooks | links | picture | costs``."""
+"""The commands behind the Makefile; ``python -m coursekit.authoring --help`` lists them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from coursekit.authoring import checks, costs, execute, picture
+from coursekit.authoring import checks, costs, execute, measured, picture
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,10 +18,14 @@ def main(arguments: list[str] | None = None) -> int:
         ("notebooks", "execute the notebooks in place, outputs and all"),
         ("links", "write the repository's address from pyproject.toml into every notebook"),
         ("picture", "draw the README's picture"),
+        ("measured", "run the benchmarks, and write the page of measured results"),
         ("costs", "execute like run, then write seconds and memory into coursekit/costs.json and the README"),
     ]:
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("names", nargs="*", help="only these notebooks, such as 01_convolution")
+        what = "measurements, such as fit" if name == "measured" else "notebooks, such as 01_convolution"
+        command.add_argument("names", nargs="*", help=f"only these {what}")
+        if name == "measured":
+            command.add_argument("--cifar", metavar="DIR", help="the folder with CIFAR-10's class folders")
         if name == "notebooks":
             command.add_argument("--remeasure", action="store_true", help="also renew cells that show times")
     options = parser.parse_args(arguments)
@@ -29,6 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "picture":
         print(picture.overview().save(root / picture.PICTURE))
         return 0
+    if options.command == "measured":
+        return measured.measure(root, options.cifar, options.names)
     paths = find_notebooks(root, options.names)
     if options.command == "links":
         source = checks.setup_cell(checks.repository(root))

@@ -73,7 +73,12 @@ def execute(
         resources={"metadata": {"path": str(folder)}},
         extra_arguments=["--log-level=ERROR"],  # ipykernel warns about every local connection
     )
-    environment = {**os.environ, "JPY_SESSION_NAME": f"{name}.ipynb", "COURSEKIT_STRICT": str(int(strict))}
+    environment = {
+        **os.environ,
+        "JPY_SESSION_NAME": f"{name}.ipynb",
+        "COURSEKIT_STRICT": str(int(strict)),
+        "TQDM_DISABLE": "1",  # progress bars are for people who watch
+    }
     start, error, memory = time.perf_counter(), "", _PeakMemory(client)
     try:
         with client.setup_kernel(env=environment), memory:

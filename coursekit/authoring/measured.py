@@ -1,0 +1,168 @@
+"""The page of measured results: benchmarks are run by a command, and the page is written from what they print."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+RESULTS = Path("docs") / "measured.json"
+PAGE = Path("docs") / "measured.md"
+_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "lightning", "fastai")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A benchmark script with its arguments, and how its results become a table."""
+
+    key: str
+    script: str
+    arguments: tuple[str, ...]
+    rows: Callable[[dict], list[tuple[str, ...]]]
+
+    def command(self, cifar: str = "DIR") -> list[str]:
+        """Return the command line that anybody can repeat; ``cifar`` is the folder with CIFAR-10's class folders."""
+        return ["python", f"tests/benchmarks/{self.script}", *(a.replace("CIFAR", cifar) for a in self.arguments)]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table of the page, with a heading, a text, and column names."""
+
+    title: str
+    text: str
+    columns: tuple[str, ...]
+    measurements: tuple[Measurement, ...]
+
+
+def _cifar(key: str, label: str, lecture: str, *arguments: str) -> Measurement:
+    def rows(result: dict) -> list[tuple[str, ...]]:
+        accuracy, seconds = f"{100 * result['accuracy']:.1f} %", f"{result['seconds']:.0f}"
+        return [(label, lecture, accuracy, str(result["epochs"]), seconds)]
+
+    return Measurement(key, "cifar10.py", ("--train", "CIFAR", *arguments), rows)
+
+
+def _fit_rows(result: dict) -> list[tuple[str, ...]]:
+    return [
+        (name, f"{numbers['wall_s']:.2f}", f"{numbers['wall_ratio']:.3f}", f"{numbers['cpu_ratio']:.3f}")
+        for name, numbers in result["contenders"].items()
+    ]
+
+
+def _correlation_rows(result: dict) -> list[tuple[str, ...]]:
+    by_size = result["times_of_scipy_direct"]
+    return [(f"{k} x {k}", *(f"{ratio:.2f}" for ratio in ratios.values())) for k, ratios in by_size.items()]
+
+
+SECTIONS = (
+    Section(
+        "CIFAR-10",
+        "Test accuracy on 5,000 images held out of the 50,000 for training. The lecture (OSU) trained its networks for "
+        "100 epochs; here they get 5, as many as the course's recipe, so that rows can be compared with each other, "
+        "and not with the lecture's column.",
+        ("network", "lecture says, 100 epochs", "test accuracy", "epochs", "seconds of training"),
+        (
+            _cifar("cifar_osu", "two convolutions", "67 %", "--network", "osu"),
+            _cifar("cifar_osu_bn", "+ batch norm", "72.5 %", "--network", "osu", "--batch-norm"),
+            _cifar("cifar_osu_bn_do", "+ dropout", "79.5 %", "--network", "osu", "--batch-norm", "--dropout"),
+            _cifar("cifar_recipe", "the course's recipe", "", "--epochs", "5"),
+        ),
+    ),
+    Section(
+        "`training.fit` against others",
+        "The same model, data (digits, 28 x 28), batches and seed, in turns within one run; ratios are to a bare loop "
+        "of five lines, medians over the turns.",
+        ("loop", "seconds", "wall time, ratio", "processor time, ratio"),
+        (Measurement("fit", "fit.py", (), _fit_rows),),
+    ),
+    Section(
+        "Correlation",
+        "Time as a multiple of scipy's direct method, for an image of 512 x 512 pixels.",
+        ("kernel", "scipy direct", "package", "scipy Fourier", "torch float32"),
+        (Measurement("correlation", "correlation.py", (), _correlation_rows),),
+    ),
+)
+
+
+def measure(root: Path, cifar: str | None, only: list[str]) -> int:
+    """Run the benchmarks one after the other, write their results, and renew the page; return the exit code.
+
+    Parameters
+    ----------
+    root : Path
+        The course's root folder.
+    cifar : str, optional
+        The folder with CIFAR-10's class folders; without it, what needs them keeps its last result.
+    only : list of str
+        Keys of measurements; empty for all.
+    """
+    path = root / RESULTS
+    path.parent.mkdir(exist_ok=True)
+    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    failed = 0
+    for item in (item for section in SECTIONS for item in section.measurements):
+        if (only and item.key not in only) or ("CIFAR" in item.arguments and not cifar):
+            continue
+        print(f"{item.key} ... ", end="", flush=True)
+        command = [sys.executable, *item.command(cifar or "")[1:]]
+        done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            print(f"FAILED with exit code {done.returncode}")
+            failed = 1
+            continue
+        results[item.key] = {"result": json.loads(done.stdout.splitlines()[-1]), **_circumstances()}
+        path.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        print("ok")
+    (root / PAGE).write_text(page(results), encoding="utf-8")
+    return failed
+
+
+def page(results: dict) -> str:
+    """Return the page as Markdown; what has not been measured is not there."""
+    parts = [
+        "# Measured results\n\nWritten by `make measured` from what the benchmarks printed; nothing is typed by hand. "
+        "The machines are shared and noisy: compare within a table, and repeat what matters to you.\n"
+    ]
+    for section in SECTIONS:
+        measured = [item for item in section.measurements if item.key in results]
+        if measured:
+            parts.append(f"## {section.title}\n\n{section.text}\n")
+            lines = [section.columns, tuple("---" for _ in section.columns)]
+            lines += [row for item in measured for row in item.rows(results[item.key]["result"])]
+            parts.append("\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n")
+            commands = "\n".join(" ".join(item.command()) for item in measured)
+            parts.append(f"```sh\n{commands}\n```\n")
+            last = results[measured[-1].key]
+            parts.append(f"{last['date']}; {last['machine']}; {last['versions']}.\n")
+    return "\n".join(parts)
+
+
+def _circumstances() -> dict[str, str]:
+    versions = []
+    for name in _PACKAGES:
+        try:
+            versions.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            continue
+    cores = os.cpu_count()
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "machine": f"{_processor()}, {cores} cores, {platform.system()}, Python {platform.python_version()}",
+        "versions": ", ".join(versions),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
