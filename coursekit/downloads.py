@@ -12,16 +12,16 @@ import http.client
 import os
 import re
 import shutil
-import sys
 import urllib.error
 import urllib.request
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from coursekit import runtime
 
 _CHUNK = 1 << 18
 _ELSEWHERE = (
@@ -217,11 +217,12 @@ def _transfer(url: str, file: _File) -> None:
         _check_space(file.path, (total or 0) - start)
         continued = f", continued after {_megabytes(start)}" if start else ""
         file.say(f"Downloading {file.path.name} ({_megabytes(total)}{continued}) to {file.path.parent}")
-        bar = _bar(file.path.name, total, start, file.progress)
-        with file.part.open("ab" if start else "wb") as part, bar as advance:
+        look = {"desc": file.path.name, "total": total, "initial": start, "unit": "B", "unit_scale": True}
+        bar = runtime.progress_bar(show=file.progress, **look)
+        with file.part.open("ab" if start else "wb") as part, bar as shown:
             while chunk and (total is None or part.tell() <= total):
                 part.write(chunk)
-                advance(len(chunk))
+                shown.update(len(chunk))
                 chunk = _read(response, _CHUNK, file.timeout)
             part.flush()
             os.fsync(part.fileno())
@@ -275,19 +276,6 @@ def _check_space(path: Path, needed: int) -> None:
             f"{path.name} needs {_megabytes(needed)} more, but only {_megabytes(free)} are free in "
             f"{path.parent}. {_ELSEWHERE}"
         )
-
-
-@contextmanager
-def _bar(name: str, total: int | None, start: int, progress: bool) -> Iterator[Callable[[int], object]]:
-    """Show a progress bar where there is somebody to look at it; give the function that moves it on."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    in_notebook = hasattr(shell, "kernel")  # where stderr is no terminal and yet can show a bar
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tqdm warns where ipywidgets is missing, then shows a bar of text
-        from tqdm.auto import tqdm
-    hidden = not progress or not (in_notebook or sys.stderr.isatty())
-    with tqdm(desc=name, total=total, initial=start, unit="B", unit_scale=True, disable=hidden) as bar:
-        yield bar.update
 
 
 def _megabytes(size: int | None) -> str:

@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from coursekit import foldertree, imagefiles
+from coursekit import foldertree, imagefiles, runtime
 from coursekit.foldertree import FolderError
 from coursekit.imagesets import ImageSet
 
@@ -98,7 +97,7 @@ def read(
     strict: bool = False,
     memory_limit: int = 2 * 1024**3,
     workers: int | None = None,
-    progress: bool = False,
+    progress: bool = True,
 ) -> FolderSet:
     """Read a folder that has one sub-folder of images for each class, as torchvision's ``ImageFolder`` expects it.
 
@@ -203,6 +202,11 @@ def _decode(
         return notes
 
     # Threads are enough: Pillow decodes and scales outside the interpreter's lock.
-    with imagefiles.strict_pillow(), ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 8)) as pool:
-        outcomes = pool.map(decode, range(len(paths)))
-        return list(tqdm(outcomes, "reading", len(paths), unit=" images", disable=not progress))
+    pool = ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 8))
+    bar = runtime.progress_bar(show=progress, desc="reading", total=len(paths), unit=" images")
+    with imagefiles.strict_pillow(), pool, bar as shown:
+        outcomes = []
+        for outcome in pool.map(decode, range(len(paths))):
+            outcomes.append(outcome)
+            shown.update()
+    return outcomes

@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -128,6 +131,29 @@ def cache_dir() -> Path:
             "Set the environment variable COURSEKIT_CACHE to a folder that you may write to."
         ) from error
     return folder
+
+
+@contextmanager
+def progress_bar(*, show: bool = True, **options: object) -> Iterator:
+    """Give a progress bar that is visible only where somebody can look at it: in a terminal or a notebook.
+
+    It stays hidden in CI, and where the environment variable ``TQDM_DISABLE`` is set.
+
+    Parameters
+    ----------
+    show : bool
+        False hides it in any case.
+    **options
+        For tqdm, such as ``total``, ``unit`` and ``desc``.
+    """
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    watched = sys.stderr.isatty() or hasattr(shell, "kernel")  # a notebook's stderr is no terminal
+    hidden = not (show and watched) or "CI" in os.environ or "TQDM_DISABLE" in os.environ
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tqdm warns where ipywidgets is missing, and draws its bar as text
+        from tqdm.auto import tqdm
+    with tqdm(disable=hidden, **options) as bar:
+        yield bar
 
 
 def _check_profile(given: str | None) -> str:

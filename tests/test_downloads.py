@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from coursekit import downloads
+from coursekit import downloads, runtime
 from coursekit.downloads import DownloadError, fetch
 from tests import servers
 from tests.servers import content, redirect, silence, status
@@ -69,8 +69,13 @@ def test_a_file_arrives(server, path, capsys):
 
 def test_size_and_destination_are_printed_before_the_transfer(server, path, capsys, monkeypatch):
     printed = []
-    original = downloads._bar
-    monkeypatch.setattr(downloads, "_bar", lambda *args: printed.append(capsys.readouterr().out) or original(*args))
+    original = runtime.progress_bar
+
+    def watched(**options):
+        printed.append(capsys.readouterr().out)
+        return original(**options)
+
+    monkeypatch.setattr(runtime, "progress_bar", watched)
     fetch(server.serve("/file.bin", content(DATA)), path)
     assert printed == [f"Downloading file.bin (0.7 MB) to {path.parent}\n"]
 
@@ -82,6 +87,8 @@ def test_progress_false_is_silent(server, path, capsys):
 
 def test_a_terminal_gets_a_bar(server, path, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
     fetch(server.serve("/file.bin", content(DATA)), path, **RIGHT)
     assert "file.bin: 100%" in capsys.readouterr().err
 

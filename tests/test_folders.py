@@ -4,6 +4,7 @@ import builtins
 import itertools
 import os
 import random
+import sys
 import time
 from pathlib import Path
 
@@ -590,10 +591,15 @@ def test_interrupted(root, monkeypatch):
     assert len(started) < 8
 
 
-def test_progress_shows_a_bar(root, capsys):
-    read(root, 8, progress=True)
-    assert "8/8" in capsys.readouterr().err
+def test_progress_shows_a_bar_where_somebody_looks(root, capsys, monkeypatch):
     read(root, 8)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    read(root, 8)
+    assert "8/8" in capsys.readouterr().err
+    read(root, 8, progress=False)
     assert capsys.readouterr().err == ""
 
 

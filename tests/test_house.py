@@ -18,7 +18,7 @@ MODULES += sorted(path.parent for path in (ROOT / "coursekit").glob("*/__init__.
 # A module may import only modules of lower floors, and of its own floor what stands before it in the list.
 FLOORS = [
     ["runtime", "figures"],
-    ["convolution", "photos", "_critter_heads", "_critter_species", "_critter_scene", "critters", "critterfiles"]
+    ["convolution", "photos", "_critter_species", "_critter_heads", "_critter_scene", "critters", "critterfiles"]
     + ["imagefiles", "foldertree", "imagesets", "folders", "downloads", "archives", "datasets", "data"],
     ["receptive", "filters", "history", "batches", "checkpoints", "forward", "optimizers", "runs", "training"],
 ]

@@ -1,13 +1,10 @@
 """The rules that notebooks keep, and that running them again changes nothing."""
 
 import copy
-import io
 from pathlib import Path
 
 import nbformat
-import numpy as np
 import pytest
-from PIL import Image
 
 from coursekit.authoring import checks, execute
 
@@ -39,31 +36,24 @@ def test_notebook_has_objectives_exercises_and_sources(path):
 
 
 @NOTEBOOKS
-def test_running_again_gives_what_is_committed(path, tmp_path):
-    """Text must be equal; pictures may differ by what another processor rounds differently."""
+def test_running_again_gives_no_diff(path, tmp_path):
+    """On a machine like the author's every byte; on another one the same kinds of outputs."""
     committed = nbformat.read(path, as_version=4)
     again = copy.deepcopy(committed)
     result = execute.execute(again, name=path.stem, folder=tmp_path, strict=True)
     assert result.error == ""
     assert list(tmp_path.iterdir()) == [], "the notebook left files behind"
-    for old, new in zip(committed.cells[2:], execute.normalize(again).cells[2:], strict=True):
+    same_machine = committed.metadata["coursekit"]["made_on"] == execute.machine()
+    for old, new in zip(committed.cells, execute.normalize(again).cells, strict=True):
         if old.cell_type == "code" and not execute.is_measured(old):
-            assert [o.output_type for o in old.outputs] == [o.output_type for o in new.outputs], old.source
-            for before, after in zip(old.outputs, new.outputs, strict=True):
-                assert before.get("text") == after.get("text"), old.source
-                a, b = before.get("data", {}), after.get("data", {})
-                assert a.keys() == b.keys()
-                assert a.get("text/plain") == b.get("text/plain"), old.source
-                if "image/png" in a:
-                    assert picture_difference(a["image/png"], b["image/png"]) < 0.01, old.source
+            assert [kinds(output) for output in old.outputs] == [kinds(output) for output in new.outputs], old.source
+            if same_machine:
+                assert old.outputs == new.outputs, old.source
 
 
-def picture_difference(first: str, second: str) -> float:
-    """Mean difference of two pictures, from 0 to 1."""
-    import base64
-
-    pixels = [np.asarray(Image.open(io.BytesIO(base64.b64decode(t))).convert("RGB"), float) for t in (first, second)]
-    return abs(pixels[0] - pixels[1]).mean() / 255 if pixels[0].shape == pixels[1].shape else 1.0
+def kinds(output):
+    """What an output is, without its content."""
+    return output.output_type, output.get("name"), sorted(output.get("data", {}))
 
 
 # The rules themselves: each must find its fault in a notebook that is otherwise right.

@@ -154,3 +154,20 @@ def test_importing_the_package_imports_neither_torch_nor_matplotlib():
 
 def test_version_has_the_usual_form():
     assert re.fullmatch(r"\d+\.\d+\.\d+", coursekit.__version__)
+
+
+def test_the_bar_is_hidden_where_nobody_looks_and_in_ci(capsys, monkeypatch):
+    def drawn():
+        with runtime.progress_bar(total=3, desc="counting") as bar:
+            bar.update(3)
+        return "counting" in capsys.readouterr().err
+
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    assert not drawn()
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert drawn()
+    for variable in ("CI", "TQDM_DISABLE"):
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, "1")
+            assert not drawn()

@@ -47,10 +47,10 @@ def set_setup_cell(path: Path, source: str) -> bool:
     cell = next(cell for cell in notebook.cells if cell.cell_type == "code")
     changed = cell.source != source
     if changed:
-        was_fresh = fresh(notebook)
+        mark = notebook.metadata.get("coursekit", {}) if fresh(notebook) else {}
         cell.source = source
-        if was_fresh:  # an address changes no output
-            mark_fresh(notebook)
+        if mark:  # an address changes no output
+            mark_fresh(notebook, mark["made_on"])
         nbformat.write(notebook, path)
     return changed
 

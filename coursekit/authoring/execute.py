@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
+import platform
 import sys
 import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import nbformat
@@ -60,7 +62,7 @@ def execute(
     folder : Path
         The kernel's working directory.
     strict : bool
-        Whether a deprecation warning is an error.
+        For authors and tests: a deprecation warning is an error, and two threads compute, on every machine.
     timeout : float
         Seconds for one cell.
     """
@@ -77,8 +79,11 @@ def execute(
         **os.environ,
         "JPY_SESSION_NAME": f"{name}.ipynb",
         "COURSEKIT_STRICT": str(int(strict)),
+        "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait are slow beside another program
         "TQDM_DISABLE": "1",  # progress bars are for people who watch
     }
+    if strict:
+        environment["OMP_NUM_THREADS"] = "2"  # sums depend on how many threads share them
     start, error, memory = time.perf_counter(), "", _PeakMemory(client)
     try:
         with client.setup_kernel(env=environment), memory:
@@ -139,9 +144,28 @@ def code_digest(notebook: nbformat.NotebookNode) -> str:
     return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16]
 
 
-def mark_fresh(notebook: nbformat.NotebookNode) -> None:
-    """Write down in the notebook that its outputs are of its present code."""
-    notebook.metadata[_MARK] = nbformat.from_dict({"outputs_of": code_digest(notebook)})
+def mark_fresh(notebook: nbformat.NotebookNode, made_on: str | None = None) -> None:
+    """Write down in the notebook that its outputs are of its present code, made on a machine like this one."""
+    mark = {"made_on": made_on or machine(), "outputs_of": code_digest(notebook)}
+    notebook.metadata[_MARK] = nbformat.from_dict(mark)
+
+
+def machine() -> str:
+    """Return a fingerprint of what decides over the last bits of a result: processor and versions.
+
+    The same notebook gives the same bytes on two machines with one fingerprint; on others, trained networks differ.
+    """
+    import torch
+
+    try:
+        wanted = ("model name", "cpu family", "model", "stepping", "flags")
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        processor = sorted({line for line in lines if line.split("\t")[0].strip() in wanted})
+    except OSError:
+        processor = [platform.processor()]
+    versions = [f"{name} {metadata.version(name)}" for name in ("torch", "torchvision", "numpy", "scipy", "matplotlib")]
+    facts = [platform.platform(terse=True), platform.machine(), torch.backends.cpu.get_cpu_capability()]
+    return hashlib.sha256("\0".join([*processor, *versions, *facts]).encode()).hexdigest()[:16]
 
 
 def fresh(notebook: nbformat.NotebookNode) -> bool:
