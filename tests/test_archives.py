@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from coursekit import archives
-from coursekit.archives import unpack
-from coursekit.downloads import DownloadError
+from coursekit.data import archives
+from coursekit.data.archives import unpack
+from coursekit.data.downloads import DownloadError
 
 FILES = {"photos/cat/1.jpg": b"a cat", "photos/dog/ein Hund ü.jpg": b"a dog", "read me.txt": b""}
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coursekit import critterfiles, critters
+from coursekit import critters
+from coursekit.critters import files as critterfiles
 
 ROOT = Path(__file__).parent.parent
 WRITE = """if True:
     import sys
-    from coursekit import critterfiles
+    from coursekit.critters import files as critterfiles
     critterfiles.write_folder(sys.argv[1], {"train": 60, "test": 2}, sides=(40, 70))"""
 
 

@@ -10,7 +10,8 @@ import pytest
 from scipy.ndimage import binary_dilation
 from sklearn.linear_model import LogisticRegression
 
-from coursekit import _critter_scene, critters
+from coursekit import critters
+from coursekit.critters import scene
 
 ROOT = Path(__file__).parent.parent
 CLASSIC = ("cat", "dog")
@@ -80,7 +81,7 @@ def test_the_mask_is_where_the_animal_was_drawn(species, monkeypatch):
     """Over black and over white, the pictures differ by just the share of each pixel that the animal leaves free."""
 
     def over(value, seed):
-        monkeypatch.setattr(_critter_scene, "background", lambda _, h, w, *__: np.full((h, w, 3), value, np.float32))
+        monkeypatch.setattr(scene, "background", lambda _, h, w, *__: np.full((h, w, 3), value, np.float32))
         return critters.draw(species, seed, 80, effects=False)
 
     for seed in range(8):
@@ -94,7 +95,7 @@ def test_the_mask_is_where_the_animal_was_drawn(species, monkeypatch):
 
 @pytest.mark.parametrize("effects", [False, True])
 def test_with_and_without_the_animal(effects, monkeypatch):
-    monkeypatch.setattr(_critter_scene, "expose", lambda _rng, image, _difficulty: image)
+    monkeypatch.setattr(scene, "expose", lambda _rng, image, _difficulty: image)
     cut = 0
     for seed in range(60):
         species = critters.SPECIES[seed % len(critters.SPECIES)]
@@ -164,8 +165,8 @@ def test_things_in_front_hide_parts():
 
 
 def test_two_species_with_one_seed_share_the_scene(monkeypatch):
-    palette, palettes = _critter_scene.palette, []
-    monkeypatch.setattr(_critter_scene, "palette", lambda rng: palettes.append(palette(rng)) or palettes[-1])
+    palette, palettes = scene.palette, []
+    monkeypatch.setattr(scene, "palette", lambda rng: palettes.append(palette(rng)) or palettes[-1])
     for seed in range(5):
         cat, dog = (critters.draw(species, seed, animal=False, effects=False).image for species in CLASSIC)
         np.testing.assert_array_equal(cat, dog)
@@ -176,8 +177,8 @@ def test_two_species_with_one_seed_share_the_scene(monkeypatch):
 
 
 def test_no_photo_behind_has_a_cat():
-    assert "chelsea" not in _critter_scene.PHOTOS
-    assert len(set(_critter_scene.PHOTOS)) == len(_critter_scene.PHOTOS) >= 8
+    assert "chelsea" not in scene.PHOTOS
+    assert len(set(scene.PHOTOS)) == len(scene.PHOTOS) >= 8
 
 
 def test_difficulty_is_one_knob():
@@ -312,7 +313,7 @@ def test_a_planted_background():
 @pytest.mark.parametrize("kind", ["patch", "background"])
 def test_a_shortcut_tells_the_class_as_often_as_asked(kind):
     def agreement(rate, classes=2):
-        cues = [critters.choose_cue(kind, i % classes, classes, rate, (0, i)) for i in range(1000)]
+        cues = [drawing.choose_cue(kind, i % classes, classes, rate, (0, i)) for i in range(1000)]
         assert {name for name, _ in cues} == {kind}
         assert {cue for _, cue in cues} == set(range(classes))
         return np.mean([cue == i % classes for i, (_, cue) in enumerate(cues)])

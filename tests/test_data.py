@@ -9,9 +9,10 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from coursekit import critters, data, datasets, imagesets, runtime
-from coursekit.downloads import DownloadError
-from coursekit.folders import FolderError
+from coursekit import critters, data, runtime
+from coursekit.data import datasets, imagesets, sources
+from coursekit.data.downloads import DownloadError
+from coursekit.data.folders import FolderError
 
 OFFLINE = [data.digits, data.critters, data.photo_crops]
 
@@ -34,8 +35,8 @@ def recorded(monkeypatch):
         called.__name__ = name
         return called
 
-    tasks = {task: tuple(stand_in(f.__name__) for f in functions) for task, functions in data._TASKS.items()}
-    monkeypatch.setattr(data, "_TASKS", tasks)
+    tasks = {task: tuple(stand_in(f.__name__) for f in functions) for task, functions in sources._TASKS.items()}
+    monkeypatch.setattr(sources, "_TASKS", tasks)
 
 
 def small(function):

@@ -16,10 +16,11 @@ import torchvision.datasets as tv
 from PIL import Image
 from scipy.io import savemat
 
-from coursekit import datasets, runtime
-from coursekit.datasets import cats_vs_dogs, cifar10, fashion_mnist, flowers102, mnist, places365
-from coursekit.downloads import DownloadError
-from coursekit.imagesets import Splits
+from coursekit import runtime
+from coursekit.data import datasets
+from coursekit.data.datasets import cats_vs_dogs, cifar10, fashion_mnist, flowers102, mnist, places365
+from coursekit.data.downloads import DownloadError
+from coursekit.data.imagesets import Splits
 from tests import servers
 
 RNG = np.random.default_rng(0)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from coursekit import downloads, runtime
-from coursekit.downloads import DownloadError, fetch
+from coursekit import runtime
+from coursekit.data import downloads
+from coursekit.data.downloads import DownloadError, fetch
 from tests import servers
 from tests.servers import content, redirect, silence, status
 
@@ -409,7 +410,7 @@ def test_threads_transfer_it_once(server, path):
     assert len(server.requests) == 1
 
 
-CALL = "import sys; from coursekit import downloads; downloads.fetch(sys.argv[1], sys.argv[2], sha256=sys.argv[3])"
+CALL = "import sys; from coursekit.data import downloads; downloads.fetch(sys.argv[1], sys.argv[2], sha256=sys.argv[3])"
 
 
 def start_process(url, path):
@@ -467,9 +468,3 @@ def test_wrong_arguments(path, urls, known, message):
     with pytest.raises(ValueError, match=message):
         fetch(urls, path, **known)
     assert not path.parent.exists()
-
-
-def test_needs_no_torch():
-    code = "import sys; from coursekit import archives, downloads; assert 'torch' not in sys.modules"
-    root = Path(downloads.__file__).parents[1]
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from coursekit import folders, foldertree
-from coursekit.folders import FolderError, read
-from coursekit.imagesets import ImageSet
+from coursekit.data import folders, foldertree
+from coursekit.data.folders import FolderError, read
+from coursekit.data.imagesets import ImageSet
 from tests import odd_images as odd
 
 COLOURS = odd.SQUARES.reshape(4, 3).astype(int)

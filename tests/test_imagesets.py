@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from coursekit.imagesets import ImageSet, Splits, overlap
+from coursekit.data.imagesets import ImageSet, Splits, overlap
 
 
 def pictures(number, channels=3, height=4, width=5, seed=0):

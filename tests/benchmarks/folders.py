@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import Compose, Resize, ToTensor
 
-from coursekit import folders
+from coursekit.data import folders
 
 
 def generate(root: Path, images: int) -> Path:

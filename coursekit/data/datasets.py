@@ -16,10 +16,11 @@ from urllib.parse import urljoin
 import torch
 import torchvision.datasets as tv
 
-from coursekit import foldertree, imagefiles, runtime
-from coursekit.archives import unpack
-from coursekit.downloads import DownloadError, fetch
-from coursekit.imagesets import ImageSet, Splits
+from coursekit import runtime
+from coursekit.data import foldertree, imagefiles
+from coursekit.data.archives import unpack
+from coursekit.data.downloads import DownloadError, fetch
+from coursekit.data.imagesets import ImageSet, Splits
 
 _CATS_VS_DOGS = "https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6DEBA77B919F/"
 _CATS_VS_DOGS_FILE = "kagglecatsanddogs_5340.zip"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
 
-from coursekit.downloads import DownloadError, disk_trouble, locked
+from coursekit.data.downloads import DownloadError, disk_trouble, locked
 
 _CHUNK = 1 << 20
 _SMALL = 64 * 2**20  # the ratio says nothing about small archives: a page of zeros packs to nearly nothing

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from coursekit import critters
-from coursekit._critter_species import SPECIES
+from coursekit.critters import drawing as critters
+from coursekit.critters.species import SPECIES
 
 _VERSION = 1  # raise it with every change to what a seed draws: folders of another version are then not trusted
 _TRUTH = "truth.json"

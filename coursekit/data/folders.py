@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coursekit import foldertree, imagefiles, runtime
-from coursekit.foldertree import FolderError
-from coursekit.imagesets import ImageSet
+from coursekit import runtime
+from coursekit.data import foldertree, imagefiles
+from coursekit.data.foldertree import FolderError
+from coursekit.data.imagesets import ImageSet
 
 __all__ = ["FolderError", "FolderSet", "Report", "read"]
 

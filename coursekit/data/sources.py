@@ -1,8 +1,4 @@
-"""Every data set of the course, one function each, all with the same return type: `imagesets.Splits`.
-
-What the install brings (photos, digits, critters) serves the mini profile and needs no network; `datasets` downloads
-what the full profile uses. `load` chooses between them, so that a notebook has the same cells in both profiles.
-"""
+"""The data sets that need no download, your own folder, and `load`, which chooses by profile."""
 
 from __future__ import annotations
 
@@ -14,28 +10,11 @@ import torch
 from PIL import Image
 
 from coursekit import critters as _critters
-from coursekit import folders, runtime
-from coursekit.datasets import cats_vs_dogs, cifar10, fashion_mnist, flowers102, mnist, places365
-from coursekit.imagesets import ImageSet, Splits
-from coursekit.photos import photo, photo_names
-
-__all__ = [
-    "ImageSet",
-    "Splits",
-    "cats_vs_dogs",
-    "cifar10",
-    "critters",
-    "digits",
-    "fashion_mnist",
-    "flowers102",
-    "folder",
-    "load",
-    "mnist",
-    "photo",
-    "photo_crops",
-    "photo_names",
-    "places365",
-]
+from coursekit import runtime
+from coursekit.data import folders
+from coursekit.data.datasets import cats_vs_dogs, cifar10, fashion_mnist, flowers102, mnist, places365
+from coursekit.data.imagesets import ImageSet, Splits
+from coursekit.photos import photo
 
 _TRAIN_PHOTOS = ("astronaut", "china", "coffee", "motorcycle", "rocket")
 _TEST_PHOTOS = ("chelsea", "flower")

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from coursekit._critter_heads import Colour, Head
+from coursekit.critters.heads import Colour, Head
 from coursekit.photos import photo
 
 _OVERSAMPLE = 3  # heads are drawn this much larger and averaged down: smooth edges

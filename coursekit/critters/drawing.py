@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coursekit import _critter_scene as scene
-from coursekit._critter_heads import Artist
-from coursekit._critter_species import SPECIES as _RECIPES
+from coursekit.critters import scene
+from coursekit.critters.heads import Artist
+from coursekit.critters.species import SPECIES as _RECIPES
 
 __all__ = ["SPECIES", "Critter", "Part", "draw", "make"]
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coursekit import _critter_species as shapes
-from coursekit._critter_species import Range, Species
+from coursekit.critters import species as shapes
+from coursekit.critters.species import Range, Species
 
 Colour = tuple[int, int, int]
 
