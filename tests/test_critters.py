@@ -11,7 +11,7 @@ from scipy.ndimage import binary_dilation
 from sklearn.linear_model import LogisticRegression
 
 from coursekit import critters
-from coursekit.critters import scene
+from coursekit.critters import drawing, scene
 
 ROOT = Path(__file__).parent.parent
 CLASSIC = ("cat", "dog")
