@@ -261,7 +261,8 @@ def _grid(arrays: Sequence, titles: Sequence[str] | None, columns: int | None = 
     lines = max((title.count("\n") + 1 for title in titles), default=0)
     tallest = max(a.shape[0] / a.shape[1] for a in arrays)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, rows * (min(cell * tallest, 5.0) + 0.24 * lines + 0.12)), layout="constrained")
+        figure = Figure(figsize=(WIDTH, rows * (min(cell * tallest, 5.0) + 0.24 * lines + 0.2)), layout="constrained")
+        figure.get_layout_engine().set(h_pad=0.06, w_pad=0.04)
         panels = list(figure.subplots(rows, columns, squeeze=False).ravel())
     for panel, title in zip(panels, titles, strict=False):
         panel.set_title(title)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 WIDTH = 7.0  # inches
-DPI = 110
+DPI = 100  # so that a figure is 700 pixels wide, and must be readable there
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito (2008)
 STYLE = {
     "font.size": 10.0,

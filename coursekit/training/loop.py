@@ -312,10 +312,12 @@ def lr_range_test(
             value = batch_loss.item()
             mean = 0.9 * mean + 0.1 * value
             smooth = mean / (1 - 0.9 ** (step + 1))  # without the pull of the zero that the mean began with
-            if not math.isfinite(value) or smooth > 4 * lowest:
+            if not math.isfinite(value):
+                break
+            history.rows.append({"lr": lr, "loss": value, "smooth": smooth})
+            if smooth > 4 * lowest:  # this row belongs to the curve: it shows where learning ends
                 break
             lowest = min(lowest, smooth)
-            history.rows.append({"lr": lr, "loss": value, "smooth": smooth})
             optimizer.zero_grad()
             batch_loss.backward()
             optimizer.step()
