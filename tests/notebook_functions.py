@@ -1,6 +1,7 @@
 """Read the functions that a notebook writes by hand out of the notebook itself, to hold them against the package's."""
 
 import ast
+import contextlib
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ def functions_of(stem: str) -> SimpleNamespace:
         if cell.cell_type == "code":
             tree = ast.parse(re.sub(r"^(\s*)[%!].*$", r"\1pass", cell.source, flags=re.MULTILINE))
             kept = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
-            body = [node for node in tree.body if isinstance(node, kept)]
-            exec(compile(ast.Module(body, []), f"{stem}.ipynb", "exec"), namespace)
+            for node in (node for node in tree.body if isinstance(node, kept)):
+                with contextlib.suppress(NameError):  # its defaults need the notebook's variables: no function to test
+                    exec(compile(ast.Module([node], []), f"{stem}.ipynb", "exec"), namespace)
     return SimpleNamespace(**namespace)

@@ -167,12 +167,13 @@ def test_the_page_of_measured_results_is_written_from_the_results():
 
 def test_measuring_runs_a_script_and_keeps_its_last_line(tmp_path, capsys):
     (tmp_path / "tests" / "benchmarks").mkdir(parents=True)
-    last = {"times_of_scipy_direct": {"3": {"scipy direct": 1.0, "package": 0.5, "f": 2, "t": 1}}}
+    ratios = {"scipy Fourier": 2, "torch float32": 1, "scipy direct": 1.0, "package": 0.5}
+    last = {"times_of_scipy_direct": {"11": ratios, "3": ratios}}
     script = tmp_path / "tests" / "benchmarks" / "correlation.py"
     script.write_text(f"import json\nprint('K = 3')\nprint(json.dumps({last}))")
     assert measured.measure(tmp_path, None, ["correlation"]) == 0
     text = (tmp_path / measured.PAGE).read_text(encoding="utf-8")
-    assert "| 3 x 3 | 1.00 | 0.50 | 2.00 | 1.00 |" in text
+    assert "| 3 x 3 | 1.00 | 0.50 | 2.00 | 1.00 |\n| 11 x 11 |" in text
     assert "CIFAR" not in text
     script.write_text("raise SystemExit(3)")
     assert measured.measure(tmp_path, None, ["correlation"]) == 1

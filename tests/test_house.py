@@ -25,7 +25,7 @@ INSIDE = {
     "figures": ["picture", "panels", "charts"],
     "critters": ["species", "heads", "scene", "drawing", "files"],
     "data": ["imagefiles", "foldertree", "imagesets", "folders", "downloads", "archives", "datasets", "sources"],
-    "training": ["history", "batches", "checkpoints", "forward", "optimizers", "runs", "loop"],
+    "training": ["history", "batches", "checkpoints", "forward", "optimizers", "runs", "loop", "rangetest"],
 }
 # In conda-forge these go by another name.
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}

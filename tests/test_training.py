@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from torch import nn
 from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
@@ -19,6 +20,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 from coursekit import training
 from coursekit.data.imagesets import ImageSet
 from coursekit.training import checkpoints
+from tests.notebook_functions import functions_of
 
 SAMPLES, BATCH = 22, 6  # four batches, the last one of four samples
 SGD = partial(torch.optim.SGD, lr=0.05, momentum=0.9)
@@ -771,3 +773,62 @@ def test_compiled_models_keep_their_names(tmp_path, monkeypatch):
 def test_no_bar_where_nobody_looks(capsys):
     training.fit(network(), images(), epochs=1, device="cpu")
     assert capsys.readouterr() == ("", "")
+
+
+# What notebook 03 writes by hand is what the package and torch compute.
+
+
+@pytest.fixture(scope="module")
+def notebook():
+    found = functions_of("03_cnn_from_scratch")
+    found.train_one_epoch.__globals__["device"] = torch.device("cpu")
+    return found
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(20, 4), (23, 8), (5, 64)])
+def test_the_loop_of_the_notebook_is_fit(notebook, count, batch_size):
+    def loader():
+        generator = torch.Generator().manual_seed(5)
+        return DataLoader(images(count), batch_size, shuffle=True, generator=generator)
+
+    ours, theirs = (network() for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    batches, optimizer = loader(), torch.optim.Adam(ours.parameters(), lr=1e-3)
+    torch.manual_seed(0)  # for dropout; `fit` sets it from its argument `seed`
+    losses = [loss for _ in range(3) for loss in notebook.train_one_epoch(ours, batches, optimizer)]
+    history = training.fit(theirs, loader(), epochs=3, optimizer=partial(torch.optim.Adam, lr=1e-3), device="cpu")
+    assert history.batch_losses == losses
+    assert same_weights(ours, theirs)
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 5, 5), (2, 1, 7, 3), (16, 8, 1, 1)])
+def test_batch_norm_of_the_notebook_is_torchs(notebook, shape):
+    ours, theirs = notebook.BatchNorm(shape[1]), torch.nn.BatchNorm2d(shape[1])
+    for seed in range(3):
+        x = 3 * torch.randn(shape, generator=torch.Generator().manual_seed(seed)) + 2
+        torch.testing.assert_close(ours(x), theirs(x))
+    ours.eval(), theirs.eval()
+    torch.testing.assert_close(ours(x), theirs(x))
+    torch.testing.assert_close(ours.var, theirs.running_var)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_dropout_of_the_notebook_is_torchs(notebook, p):
+    x = torch.randn(50, 20, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(1)
+    ours = notebook.dropout(x, p, training=True)
+    torch.manual_seed(1)
+    torch.testing.assert_close(ours, torch.nn.functional.dropout(x, p, training=True))
+    assert notebook.dropout(x, p, training=False) is x
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 10), (10, 10), (352, 359), (1, 3)])
+def test_interval_of_the_notebook_is_scipys(notebook, right, n):
+    expected = binomtest(right, n).proportion_ci(method="wilson")
+    assert notebook.wilson_interval(right, n) == pytest.approx((expected.low, expected.high), abs=1e-4)
+
+
+def test_parameters_of_the_notebook_are_torchs(notebook):
+    for kernel, inputs, outputs in [(3, 1, 32), (1, 5, 7), (7, 3, 64)]:
+        layer = torch.nn.Conv2d(inputs, outputs, kernel)
+        assert notebook.conv_parameters(kernel, inputs, outputs) == sum(p.numel() for p in layer.parameters())

@@ -51,15 +51,19 @@ def _cifar(key: str, label: str, lecture: str, *arguments: str) -> Measurement:
 
 
 def _fit_rows(result: dict) -> list[tuple[str, ...]]:
+    slowest_last = sorted(result["contenders"].items(), key=lambda item: item[1]["cpu_ratio"])
     return [
-        (name, f"{numbers['wall_s']:.2f}", f"{numbers['wall_ratio']:.3f}", f"{numbers['cpu_ratio']:.3f}")
-        for name, numbers in result["contenders"].items()
+        (name, *(f"{numbers[key]:.3f}" for key in ("wall_s", "wall_ratio", "cpu_ratio")))
+        for name, numbers in slowest_last
     ]
 
 
+_METHODS = ("scipy direct", "package", "scipy Fourier", "torch float32")
+
+
 def _correlation_rows(result: dict) -> list[tuple[str, ...]]:
-    by_size = result["times_of_scipy_direct"]
-    return [(f"{k} x {k}", *(f"{ratio:.2f}" for ratio in ratios.values())) for k, ratios in by_size.items()]
+    by_size = sorted(result["times_of_scipy_direct"].items(), key=lambda item: int(item[0]))
+    return [(f"{k} x {k}", *(f"{ratios[method]:.2f}" for method in _METHODS)) for k, ratios in by_size]
 
 
 SECTIONS = (
@@ -86,7 +90,7 @@ SECTIONS = (
     Section(
         "Correlation",
         "Time as a multiple of scipy's direct method, for an image of 512 x 512 pixels.",
-        ("kernel", "scipy direct", "package", "scipy Fourier", "torch float32"),
+        ("kernel", *_METHODS),
         (Measurement("correlation", "correlation.py", (), _correlation_rows),),
     ),
 )
