@@ -25,7 +25,7 @@ unit: $(READY) ## unit tests and the rules for notebooks
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q tests
 
 nbval: $(READY) ## run every notebook and compare its checked cells
-	COURSEKIT_STRICT=1 TQDM_DISABLE=1 OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
+	COURSEKIT_STRICT=1 TQDM_DISABLE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
 	    -n $(WORKERS) --dist loadfile -q -W default notebooks
 
 lab: $(READY) ## open JupyterLab

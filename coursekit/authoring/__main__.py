@@ -26,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("names", nargs="*", help=f"only these {what}")
         if name == "measured":
             command.add_argument("--cifar", metavar="DIR", help="the folder with CIFAR-10's class folders")
+        if name == "run":
+            command.add_argument("--jobs", type=int, default=2, help="notebooks at a time (default: 2)")
         if name == "notebooks":
             command.add_argument("--remeasure", action="store_true", help="also renew cells that show times")
     options = parser.parse_args(arguments)
@@ -48,7 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
             results.append(execute.execute_in_place(path, remeasure=options.remeasure))
             print(results[-1].error or f"{results[-1].seconds:.0f} s")
     else:
-        results = execute.run_all(paths, Path("build") / "notebooks")
+        jobs = options.jobs if options.command == "run" else 1  # costs are measured one by one
+        results = execute.run_all(paths, Path("build") / "notebooks", jobs)
         if options.command == "costs" and not any(result.error for result in results):
             costs.record(root, results)
     return 1 if any(result.error for result in results) else 0

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -49,7 +50,13 @@ class Result:
 
 
 def execute(
-    notebook: nbformat.NotebookNode, *, name: str, folder: Path, strict: bool = False, timeout: float = CELL_TIMEOUT
+    notebook: nbformat.NotebookNode,
+    *,
+    name: str,
+    folder: Path,
+    strict: bool = False,
+    threads: int | None = None,
+    timeout: float = CELL_TIMEOUT,
 ) -> Result:
     """Run all cells in a fresh kernel; outputs go into ``notebook``, also those before an error.
 
@@ -62,7 +69,9 @@ def execute(
     folder : Path
         The kernel's working directory.
     strict : bool
-        For authors and tests: a deprecation warning is an error, and two threads compute, on every machine.
+        For authors and tests: a deprecation warning is an error, and one thread computes, on every machine.
+    threads : int, optional
+        How many compute; without it one where strict, else as many as there are cores.
     timeout : float
         Seconds for one cell.
     """
@@ -82,8 +91,8 @@ def execute(
         "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait are slow beside another program
         "TQDM_DISABLE": "1",  # progress bars are for people who watch
     }
-    if strict:
-        environment["OMP_NUM_THREADS"] = "2"  # sums depend on how many threads share them
+    if strict or threads:  # sums depend, in their last digits, on how many threads share them
+        environment["OMP_NUM_THREADS"] = str(threads or 1)
     start, error, memory = time.perf_counter(), "", _PeakMemory(client)
     try:
         with client.setup_kernel(env=environment), memory:
@@ -94,25 +103,42 @@ def execute(
     return Result(name, time.perf_counter() - start, memory.megabytes, error)
 
 
-def run_all(paths: Iterable[Path], build: Path) -> list[Result]:
+def run_all(paths: Iterable[Path], build: Path, jobs: int = 1) -> list[Result]:
     """Execute copies of notebooks into ``build``, as notebook and as page, and print a line for each and a table.
 
     A notebook that fails does not stop the others.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+    build : Path
+        Made if it is missing.
+    jobs : int
+        How many notebooks run at once, each in a process of its own. They then share the processor's cores evenly.
     """
     build.mkdir(parents=True, exist_ok=True)
-    results = []
     paths = list(paths)
-    for number, path in enumerate(paths, start=1):
-        print(f"[{number}/{len(paths)}] {path.stem} ... ", end="", flush=True)
+    threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
+
+    def run(path: Path) -> Result:
         notebook = nbformat.read(path, as_version=4)
-        result = execute(notebook, name=path.stem, folder=build)
+        result = execute(notebook, name=path.stem, folder=build, threads=threads)
         _write(notebook, build / path.name)
         _write_page(notebook, build / f"{path.stem}.html")
-        print(f"FAILED\n      {result.error}" if result.error else f"{result.seconds:.0f} s")
-        results.append(result)
-    _print_table(results)
+        return result
+
+    print(f"Running {len(paths)} notebooks, {min(jobs, len(paths))} at a time:", flush=True)
+    results = {}
+    with ThreadPoolExecutor(jobs) as pool:
+        for done in as_completed([pool.submit(run, path) for path in paths]):
+            result = done.result()
+            results[result.name] = result
+            outcome = f"FAILED\n      {result.error}" if result.error else f"{result.seconds:.0f} s"
+            print(f"[{len(results)}/{len(paths)}] {result.name} ... {outcome}", flush=True)
+    ordered = [results[path.stem] for path in paths]
+    _print_table(ordered)
     print(f"\nExecuted notebooks and pages: {build}{os.sep}  (open {build / (paths[0].stem + '.html')} in a browser)")
-    return results
+    return ordered
 
 
 def execute_in_place(path: Path, *, remeasure: bool = False) -> Result:
