@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import os
 import platform
 import sys
@@ -21,6 +22,9 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbconvert.filters import strip_ansi
 
+import coursekit
+
+COSTS = Path(coursekit.__file__).parent / "costs.json"
 CELL_TIMEOUT = 300  # seconds; a cell that takes longer hangs, or belongs into a script
 MEASURED = "measured"  # the tag of cells that show times: their outputs differ from run to run
 _MARK = "coursekit"  # in the notebook's metadata: which code its outputs are of
@@ -130,7 +134,7 @@ def run_all(paths: Iterable[Path], build: Path, jobs: int = 1) -> list[Result]:
     print(f"Running {len(paths)} notebooks, {min(jobs, len(paths))} at a time:", flush=True)
     results = {}
     with ThreadPoolExecutor(jobs) as pool:
-        for done in as_completed([pool.submit(run, path) for path in paths]):
+        for done in as_completed([pool.submit(run, path) for path in sorted(paths, key=_known_seconds, reverse=True)]):
             result = done.result()
             results[result.name] = result
             outcome = f"FAILED\n      {result.error}" if result.error else f"{result.seconds:.0f} s"
@@ -139,6 +143,11 @@ def run_all(paths: Iterable[Path], build: Path, jobs: int = 1) -> list[Result]:
     _print_table(ordered)
     print(f"\nExecuted notebooks and pages: {build}{os.sep}  (open {build / (paths[0].stem + '.html')} in a browser)")
     return ordered
+
+
+def _known_seconds(path: Path) -> float:
+    """How long a notebook took when it was measured: the longest begin first, so that none is left over."""
+    return json.loads(COSTS.read_text(encoding="utf-8")).get(path.stem, {}).get("seconds", 0)
 
 
 def execute_in_place(path: Path, *, remeasure: bool = False) -> Result:
