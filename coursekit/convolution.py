@@ -196,7 +196,8 @@ def gaussian_mass(size: int, sigma: float) -> float:
     _check_positive("sigma", sigma)
     if size % 2 == 0:
         raise ValueError(f"size must be odd, so that the kernel has a middle pixel; got {size}.")
-    distance = np.arange(-max(size, int(np.ceil(10 * sigma))), max(size, int(np.ceil(10 * sigma))) + 1)
+    far = max(size, int(np.ceil(10 * sigma)))  # beyond it nothing is left that a float could hold
+    distance = np.arange(-far, far + 1)
     profile = np.exp(-0.5 * (distance / sigma) ** 2)
     return float((profile[abs(distance) <= size // 2].sum() / profile.sum()) ** 2)
 

@@ -198,8 +198,13 @@ def _seed_everything(seed: int) -> None:
     torch.backends.cudnn.deterministic = True
 
 
+def known_costs() -> dict[str, dict[str, int]]:
+    """Return what each notebook cost when it was measured: its name, then ``seconds`` and ``megabytes``."""
+    return json.loads(files("coursekit").joinpath("costs.json").read_text(encoding="utf-8"))
+
+
 def _cost_of_this_notebook() -> str:
     """Look up the measured cost by the notebook's name, which Jupyter puts into the environment."""
     name = Path(os.environ.get("JPY_SESSION_NAME", "").replace("\\", "/")).stem
-    cost = json.loads(files("coursekit").joinpath("costs.json").read_text(encoding="utf-8")).get(name)
+    cost = known_costs().get(name)
     return f"about {cost['seconds']} s and {cost['megabytes']} MB on two CPU cores" if cost else ""

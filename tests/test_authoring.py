@@ -76,6 +76,22 @@ def test_a_kernel_that_dies_is_reported(tmp_path):
     assert result.error.startswith("cell 2 of 2")
 
 
+@pytest.mark.parametrize(("failures", "error"), [(2, ""), (3, "the kernel did not start: Kernel died")])
+def test_a_kernel_that_does_not_start_is_tried_again(tmp_path, monkeypatch, failures, error):
+    start, left = execute.NotebookClient.setup_kernel, [None] * failures
+
+    def setup_kernel(self, **options):
+        if left:
+            left.pop()
+            raise RuntimeError("Kernel died")
+        return start(self, **options)
+
+    monkeypatch.setattr(execute.NotebookClient, "setup_kernel", setup_kernel)
+    result = execute.execute(notebook("1"), name="x", folder=tmp_path)
+    assert result.error == error
+    assert left == []
+
+
 def test_memory_is_the_peak_not_the_end(tmp_path):
     source = "a = bytearray(400_000_000); import time; time.sleep(0.5); del a"
     small = execute.execute(notebook("import time; time.sleep(0.5)"), name="x", folder=tmp_path)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nbformat
 
-from coursekit.authoring.execute import fresh, is_measured, mark_fresh, normalize
+from coursekit.authoring.execute import MARK, fresh, is_measured, mark_fresh, normalize
 
 LONGEST, NINE_IN_TEN, MEDIAN = 30, 20, 6  # lines of a code cell
 LARGEST = 2_000_000  # bytes of a notebook
@@ -47,7 +47,7 @@ def set_setup_cell(path: Path, source: str) -> bool:
     cell = next(cell for cell in notebook.cells if cell.cell_type == "code")
     changed = cell.source != source
     if changed:
-        mark = notebook.metadata.get("coursekit", {}) if fresh(notebook) else {}
+        mark = notebook.metadata[MARK] if fresh(notebook) else {}
         cell.source = source
         if mark:  # an address changes no output
             mark_fresh(notebook, mark["made_on"])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 import os
 import platform
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,12 +22,12 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbconvert.filters import strip_ansi
 
-import coursekit
+from coursekit.runtime import known_costs
 
-COSTS = Path(coursekit.__file__).parent / "costs.json"
 CELL_TIMEOUT = 300  # seconds; a cell that takes longer hangs, or belongs into a script
 MEASURED = "measured"  # the tag of cells that show times: their outputs differ from run to run
-_MARK = "coursekit"  # in the notebook's metadata: which code its outputs are of
+_STARTS = 3  # attempts to start a kernel
+MARK = "coursekit"  # in the notebook's metadata: which code its outputs are of
 _CELL_METADATA = {"tags", "slideshow", "mystnb", "jupyter"}
 
 
@@ -80,14 +80,6 @@ def execute(
         Seconds for one cell.
     """
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not another one of the user's
-    client = NotebookClient(
-        notebook,
-        kernel_name="python3",
-        timeout=timeout,
-        record_timing=False,
-        resources={"metadata": {"path": str(folder)}},
-        extra_arguments=["--log-level=ERROR"],  # ipykernel warns about every local connection
-    )
     environment = {
         **os.environ,
         "JPY_SESSION_NAME": f"{name}.ipynb",
@@ -97,14 +89,45 @@ def execute(
     }
     if strict or threads:  # sums depend, in their last digits, on how many threads share them
         environment["OMP_NUM_THREADS"] = str(threads or 1)
-    start, error, memory = time.perf_counter(), "", _PeakMemory(client)
+    start, error, memory, index = time.perf_counter(), "", None, 0
     try:
-        with client.setup_kernel(env=environment), memory:
+        with _kernel(notebook, folder, timeout, environment) as client, _PeakMemory(client) as memory:
             for index, cell in enumerate(notebook.cells):
                 client.execute_cell(cell, index)
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
         error = f"cell {index + 1} of {len(notebook.cells)}: {_last_line(failure)}"
-    return Result(name, time.perf_counter() - start, memory.megabytes, error)
+    except KernelStartError as failure:
+        error = str(failure)
+    return Result(name, time.perf_counter() - start, memory.megabytes if memory else 0.0, error)
+
+
+class KernelStartError(RuntimeError):
+    """No kernel came up, in several attempts."""
+
+
+@contextmanager
+def _kernel(notebook: nbformat.NotebookNode, folder: Path, timeout: float, environment: dict) -> Iterator:
+    """Start a kernel, and stop it at the end.
+
+    Its ports are chosen a moment before they are taken, and another program may be quicker: then it is tried again.
+    """
+    with ExitStack() as stack:
+        for attempt in range(_STARTS):
+            client = NotebookClient(
+                notebook,
+                kernel_name="python3",
+                timeout=timeout,
+                record_timing=False,
+                resources={"metadata": {"path": str(folder)}},
+                extra_arguments=["--log-level=ERROR"],  # ipykernel warns about every local connection
+            )
+            try:
+                stack.enter_context(client.setup_kernel(env=environment))
+                break
+            except RuntimeError as failure:  # "Kernel died before replying to kernel_info"
+                if attempt == _STARTS - 1:
+                    raise KernelStartError(f"the kernel did not start: {_last_line(failure)}") from failure
+        yield client
 
 
 def run_all(paths: Iterable[Path], build: Path, jobs: int = 1) -> list[Result]:
@@ -131,10 +154,12 @@ def run_all(paths: Iterable[Path], build: Path, jobs: int = 1) -> list[Result]:
         _write_page(notebook, build / f"{path.stem}.html")
         return result
 
+    costs = known_costs()
+    longest_first = sorted(paths, key=lambda path: -costs.get(path.stem, {}).get("seconds", 0))
     print(f"Running {len(paths)} notebooks, {min(jobs, len(paths))} at a time:", flush=True)
     results = {}
     with ThreadPoolExecutor(jobs) as pool:
-        for done in as_completed([pool.submit(run, path) for path in sorted(paths, key=_known_seconds, reverse=True)]):
+        for done in as_completed([pool.submit(run, path) for path in longest_first]):
             result = done.result()
             results[result.name] = result
             outcome = f"FAILED\n      {result.error}" if result.error else f"{result.seconds:.0f} s"
@@ -143,11 +168,6 @@ def run_all(paths: Iterable[Path], build: Path, jobs: int = 1) -> list[Result]:
     _print_table(ordered)
     print(f"\nExecuted notebooks and pages: {build}{os.sep}  (open {build / (paths[0].stem + '.html')} in a browser)")
     return ordered
-
-
-def _known_seconds(path: Path) -> float:
-    """How long a notebook took when it was measured: the longest begin first, so that none is left over."""
-    return json.loads(COSTS.read_text(encoding="utf-8")).get(path.stem, {}).get("seconds", 0)
 
 
 def execute_in_place(path: Path, *, remeasure: bool = False) -> Result:
@@ -182,7 +202,7 @@ def code_digest(notebook: nbformat.NotebookNode) -> str:
 def mark_fresh(notebook: nbformat.NotebookNode, made_on: str | None = None) -> None:
     """Write down in the notebook that its outputs are of its present code, made on a machine like this one."""
     mark = {"made_on": made_on or machine(), "outputs_of": code_digest(notebook)}
-    notebook.metadata[_MARK] = nbformat.from_dict(mark)
+    notebook.metadata[MARK] = nbformat.from_dict(mark)
 
 
 def machine() -> str:
@@ -205,7 +225,7 @@ def machine() -> str:
 
 def fresh(notebook: nbformat.NotebookNode) -> bool:
     """Tell whether the outputs were made by the code as it stands."""
-    return notebook.metadata.get(_MARK, {}).get("outputs_of") == code_digest(notebook)
+    return notebook.metadata.get(MARK, {}).get("outputs_of") == code_digest(notebook)
 
 
 def is_measured(cell: nbformat.NotebookNode) -> bool:
@@ -219,7 +239,7 @@ def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     Streams are joined, and metadata is reduced to what the course uses.
     """
     notebook = copy.deepcopy(notebook)
-    mark = {_MARK: notebook.metadata[_MARK]} if _MARK in notebook.metadata else {}
+    mark = {MARK: notebook.metadata[MARK]} if MARK in notebook.metadata else {}
     notebook.metadata = nbformat.from_dict(
         {
             **mark,

@@ -91,11 +91,9 @@ class Forward:
 
     def pair(self, batch: tuple[Tensor, Tensor], name: str) -> tuple[Tensor, Tensor]:
         """Return the batch, if it is a pair of tensors."""
-        if not isinstance(batch, list | tuple) or [isinstance(part, Tensor) for part in batch] != [
-            True,
-            True,
-        ]:
-            parts = [type(part).__name__ for part in batch] if isinstance(batch, list | tuple) else type(batch).__name__
+        several = isinstance(batch, list | tuple)
+        if not several or len(batch) != 2 or not all(isinstance(part, Tensor) for part in batch):
+            parts = [type(part).__name__ for part in batch] if several else type(batch).__name__
             raise TypeError(f"a batch of {name} must be a pair of tensors (inputs, labels), not {parts}.")
         return batch
 
