@@ -460,7 +460,7 @@ def test_a_killed_process_blocks_nobody(server, path):
         ("file:///etc/hostname", {}, "http:// or https://"),
         (["http://a.org/x", "ftp://a.org/x"], {}, "http:// or https://"),
         ("http://a.org/x", {"sha256": SHA, "md5": MD5}, "not both"),
-        ("http://a.org/x", {"sha256": MD5}, "sha256 must be 64 hexadecimal digits"),
+        ("http://a.org/x", {"sha256": MD5}, "sha256 must be 8 to 64 hexadecimal digits"),
         ("http://a.org/x", {"md5": "no such sum"}, "md5 must be 32 hexadecimal digits"),
     ],
 )

@@ -1,0 +1,123 @@
+"""Trained weights in files: tensors and text only, in half precision, with a checksum.
+
+The files lie in ``data/weights`` of the repository, and inside the package once it is installed from a wheel.
+``cards.json`` beside them says of each what it is and what its bytes must be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
+from torch import Tensor, nn
+
+import coursekit
+
+CARDS = "cards.json"
+_HERE = Path(coursekit.__file__).parent
+FOLDERS = (_HERE / "_data" / "weights", _HERE.parent / "data" / "weights")  # in a wheel, in the repository
+
+
+class WeightsError(RuntimeError):
+    """A file of weights is missing, damaged, or not the one that its card describes."""
+
+
+def folder() -> Path:
+    """Return the folder of the weights that came with the package.
+
+    Raises
+    ------
+    WeightsError
+        If it is not there.
+    """
+    for path in FOLDERS:
+        if (path / CARDS).is_file():
+            return path
+    raise WeightsError(f"the weights of the course are missing: no {CARDS} in any of {', '.join(map(str, FOLDERS))}.")
+
+
+def write(name: str, model: nn.Module, card: dict, into: Path) -> dict:
+    """Store the weights of a network in half precision as ``NAME.safetensors``, and its card; return the card.
+
+    Parameters
+    ----------
+    name : str
+        A new name, or one whose file and card are replaced.
+    model : nn.Module
+        All its parameters and buffers are stored.
+    card : dict
+        Facts that become part of ``cards.json``: text, numbers and lists of them. "sha256", "bytes" and
+        "parameters" are filled in.
+    into : Path
+        The folder; it is made if it is missing.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    path = into / f"{name}.safetensors"
+    tensors = {key: _half(value) for key, value in model.state_dict().items()}
+    save_file(tensors, path)
+    data = path.read_bytes()
+    cards = read_cards(into) if (into / CARDS).exists() else {}
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    cards[name] = card | {"parameters": parameters, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (into / CARDS).write_text(json.dumps(cards, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return cards[name]
+
+
+def read_cards(where: Path | None = None) -> dict[str, dict]:
+    """Return the cards by name: those of the package's own weights, or of another folder."""
+    path = (where or folder()) / CARDS
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"cannot read {path} ({error}). Get a fresh copy of the course.") from error
+
+
+def read(name: str, where: Path | None = None) -> tuple[dict[str, Tensor], dict]:
+    """Return stored weights in single precision, and their card.
+
+    Parameters
+    ----------
+    name : str
+        As in ``cards.json``.
+    where : Path, optional
+        The folder; that of the package if not given.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such card or file, or the file's bytes are not those that the card promises.
+    """
+    where = where or folder()
+    cards = read_cards(where)
+    if name not in cards:
+        raise WeightsError(f"there are no weights called {name!r}. There are: {', '.join(sorted(cards))}.")
+    path = where / f"{name}.safetensors"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"cannot read {path} ({error.strerror}). Get a fresh copy of the course.") from error
+    card = cards[name]
+    if len(data) != card["bytes"] or hashlib.sha256(data).hexdigest() != card["sha256"]:
+        raise WeightsError(
+            f"{path} is not the file that its card describes: {len(data):,} bytes instead of {card['bytes']:,}, or "
+            "other contents. It is damaged or was replaced; get a fresh copy of the course."
+        )
+    try:
+        tensors = load(data)
+    except SafetensorError as error:  # only where the card was replaced as well
+        raise WeightsError(f"{path} is no safetensors file ({error}).") from error
+    return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}, card
+
+
+def _half(value: Tensor) -> Tensor:
+    value = value.detach().cpu()
+    if not value.is_floating_point():
+        return value.clone()
+    half = value.half().contiguous()
+    if not torch.isfinite(half).all():
+        raise ValueError("a weight is not a number, or too large for half precision (above 65,504).")
+    return half

@@ -1,0 +1,301 @@
+"""Looking inside: right in a case that can be computed by hand, and without touching the network."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from coursekit import attribution, critters, pretrained, transfer
+
+
+def network(inplace=True, classes=3):
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1),
+        nn.BatchNorm2d(6),
+        nn.ReLU(inplace),
+        nn.Conv2d(6, 5, 3, stride=2, padding=1),
+        nn.ReLU(inplace),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(5, classes),
+    )
+
+
+def batch(count=4, size=12):
+    return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(1))
+
+
+def snapshot(model):
+    values = {name: value.clone() for name, value in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    grads = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
+    return values, modes, grads, [p.requires_grad for p in model.parameters()]
+
+
+def assert_untouched(model, before):
+    values, modes, grads, flags = before
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in values.items())
+    assert [module.training for module in model.modules()] == modes
+    for parameter, grad in zip(model.parameters(), grads, strict=True):
+        assert parameter.grad is None if grad is None else torch.equal(parameter.grad, grad)
+    assert [p.requires_grad for p in model.parameters()] == flags
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+CALLS = {
+    "activations": lambda model, images: attribution.activations(model, images, ["0", "3"]),
+    "grad_cam": lambda model, images: attribution.grad_cam(model, images, "4"),
+    "maximize": lambda model, images: attribution.maximize(model, "3", 1, size=16, steps=3),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("training", [True, False])
+def test_the_network_is_left_as_it_was(call, training):
+    model = network().train(training)
+    transfer.freeze(model[3])
+    F.cross_entropy(model(batch()), torch.tensor([0, 1, 2, 0])).backward()
+    before = snapshot(model)
+    CALLS[call](model, batch())
+    assert_untouched(model, before)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_hooks_go_even_after_an_error(call):
+    model = network()
+    model[7] = nn.Linear(4, 3)  # does not fit
+    before = snapshot(model)
+    with pytest.raises(RuntimeError):
+        CALLS[call](model, batch())
+    assert_untouched(model, before)
+
+
+# Activations
+
+
+def test_activations_are_what_the_layers_give():
+    """A ReLU that works in place must not change what the layer before it gave."""
+    model, images = network(inplace=True).eval(), batch()
+    found = attribution.activations(model, images, ["0", "1", "7"])
+    with torch.no_grad():
+        assert torch.equal(found["0"], model[0](images))
+        assert torch.equal(found["1"], model[1](model[0](images)))
+        assert found["1"].min() < 0
+        assert torch.equal(found["7"], model(images))
+
+
+def test_activations_by_name_of_a_resnet():
+    model = pretrained.resnet18(0.0625, 2)
+    found = attribution.activations(model, batch(2, 64), ["layer1.0.conv2", "layer4"])
+    assert [tuple(value.shape) for value in found.values()] == [(2, 4, 16, 16), (2, 32, 2, 2)]
+    assert list(attribution.activations(model, batch(2, 64), "layer4")) == ["layer4"]
+
+
+# Grad-CAM
+
+
+def test_grad_cam_is_the_class_activation_map_behind_global_average_pooling():
+    """CAM (Zhou et al., 2016): the maps, weighted by the class's row of the linear layer."""
+    model, images = network().eval(), batch()
+    for label in range(3):
+        with torch.no_grad():
+            maps = model[:5](images)
+            cam = torch.einsum("nkhw,k->nhw", maps, model[7].weight[label]).relu()
+            cam = F.interpolate(cam[:, None], (12, 12), mode="bilinear")[:, 0]
+        highest = cam.amax(dim=(1, 2), keepdim=True)
+        expected = torch.where(highest > 0, cam / highest.clamp(min=1e-12), cam)
+        torch.testing.assert_close(attribution.grad_cam(model, images, "4", label), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet18"])
+def test_frozen_networks_have_maps_too(name):
+    torch.manual_seed(0)
+    model = pretrained.resnet18(0.125, 4) if name == "resnet18" else pretrained.vgg16(0.125, 4, pooled=1, hidden=8)
+    layer = "layer3" if name == "resnet18" else "features.28"
+    free = attribution.grad_cam(model, batch(3, 64), layer, [0, 1, 3])
+    frozen = attribution.grad_cam(transfer.freeze(model), batch(3, 64), layer, [0, 1, 3])
+    assert torch.equal(free, frozen)
+    assert free.shape == (3, 64, 64)
+    assert free.min() >= 0
+    assert free.amax(dim=(1, 2)).max() == 1
+
+
+def test_without_a_class_it_is_the_answer_of_the_network():
+    model, images = network().eval(), batch()
+    answers = model(images).argmax(dim=1)
+    own, named = attribution.grad_cam(model, images, "4"), attribution.grad_cam(model, images, "4", answers)
+    assert torch.equal(own, named)
+
+
+def test_one_logit_speaks_for_one_class_and_against_the_other():
+    torch.manual_seed(0)
+    model, images = network(classes=1).eval(), batch()
+    two = nn.Sequential(*model[:7], nn.Linear(5, 2)).eval()
+    with torch.no_grad():
+        two[7].weight.copy_(torch.cat([-model[7].weight, model[7].weight]))
+        two[7].bias.copy_(torch.cat([-model[7].bias, model[7].bias]))
+    for label in (0, 1, None):
+        maps = [attribution.grad_cam(net, images, "4", label) for net in (model, two)]
+        torch.testing.assert_close(*maps)
+    flat = nn.Sequential(*model, nn.Flatten(0))  # logits [N]
+    assert torch.equal(attribution.grad_cam(flat, images, "4", 1), attribution.grad_cam(model, images, "4", 1))
+
+
+def test_where_nothing_speaks_for_the_class_the_map_is_zero():
+    model = network(classes=2).eval()
+    with torch.no_grad():
+        model[7].weight.copy_(torch.tensor([[1.0] * 5, [-1.0] * 5]))
+    heat = attribution.grad_cam(model, batch(), "4", 1)
+    assert torch.equal(heat, torch.zeros_like(heat))
+
+
+def test_the_map_is_hot_where_the_cause_is():
+    """A network that looks for one bright spot."""
+    model = nn.Sequential(nn.Conv2d(3, 1, 3, padding=1), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten())
+    nn.init.ones_(model[0].weight)
+    nn.init.zeros_(model[0].bias)
+    images = torch.zeros(2, 3, 20, 20)
+    images[0, :, 4, 15] = images[1, :, 12, 3] = 1
+    heat = attribution.grad_cam(model, images, "1", 1)
+    points = attribution.hottest(heat)
+    assert (points - torch.tensor([[4, 15], [12, 3]])).abs().max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((batch(), "9"), ValueError, r"no layer '9'\. Some of them: \['0', '1'"),
+        ((batch(), ""), ValueError, "no layer ''"),
+        ((batch(), "6"), ValueError, r"gives \[4, 5\]; Grad-CAM needs maps"),
+        ((batch(), "4", 3), ValueError, "each from 0 to 2"),
+        ((batch(), "4", -1), ValueError, "each from 0 to 2"),
+        ((batch(), "4", [0, 1]), ValueError, "one number, or 4"),
+        ((batch()[0], "4"), ValueError, r"One image: image\[None\]"),
+        ((batch(0), "4"), ValueError, "must be a batch"),
+        ((batch() * float("nan"), "4"), ValueError, "not finite"),
+        ((batch().byte(), "4"), TypeError, "float tensor"),
+        (("photo.jpg", "4"), TypeError, "float tensor"),
+    ],
+)
+def test_wrong_questions(arguments, error, message):
+    with pytest.raises(error, match=message):
+        attribution.grad_cam(network(), *arguments)
+
+
+def test_wrong_models_and_layers():
+    with pytest.raises(TypeError, match=r"must be a torch\.nn\.Module"):
+        attribution.grad_cam("vgg16", batch(), "4")
+    with pytest.raises(ValueError, match="none given"):
+        attribution.activations(network(), batch(), [])
+
+    class Unused(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.idle = nn.Linear(3, 2), nn.Linear(3, 2)
+
+        def forward(self, images):
+            return self.used(images.mean(dim=(2, 3)))
+
+    with pytest.raises(ValueError, match="does not use, the layer 'idle'"):
+        attribution.activations(Unused(), batch(), ["idle"])
+    with pytest.raises(ValueError, match=r"logits \[N, classes\]"):
+        attribution.grad_cam(nn.Sequential(nn.Conv2d(3, 2, 3)), batch(), "0")
+
+
+# Gradient ascent
+
+
+def test_maximize_raises_the_activation_and_repeats_itself():
+    model = network().eval()
+    channel = 2
+    pictures = [
+        attribution.maximize(model, "3", channel, size=24, steps=n, seed=s) for n, s in [(40, 0), (40, 0), (40, 1)]
+    ]
+    assert torch.equal(pictures[0], pictures[1])
+    assert not torch.equal(pictures[0], pictures[2])
+    assert pictures[0].shape == (3, 24, 24)
+    assert 0 <= pictures[0].min() <= pictures[0].max() <= 1
+    noise = 0.5 + 0.05 * torch.randn(3, 24, 24, generator=torch.Generator().manual_seed(0))
+    shown = torch.stack([noise, pictures[0]])
+    before, after = attribution.activations(model, (shown - 0.5) / 0.25, ["3"])["3"][:, channel].mean(dim=(1, 2))
+    assert after > before + 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"channel": 5}, "channels 0 to 4, not 5"),
+        ({"channel": -1}, "channel must be a whole number"),
+        ({"size": 8}, "size must be a whole number from 16"),
+        ({"steps": 0}, "steps must be a whole number from 1"),
+        ({"rate": 0.0}, "rate must be positive"),
+        ({"layer": "conv"}, "no layer 'conv'"),
+    ],
+)
+def test_wrong_wishes(options, message):
+    with pytest.raises(ValueError, match=message):
+        attribution.maximize(network(), **({"layer": "3", "channel": 0} | options))
+
+
+# Scores
+
+
+def maps_with_peaks(*points, size=(6, 8)):
+    cams = torch.full((len(points), *size), 0.1)
+    for cam, (row, column) in zip(cams, points, strict=True):
+        cam[row, column] = 1
+    return cams
+
+
+def test_hottest_and_pointing_game_by_hand():
+    cams = maps_with_peaks((0, 0), (5, 7), (2, 3), (4, 1))
+    assert attribution.hottest(cams).tolist() == [[0, 0], [5, 7], [2, 3], [4, 1]]
+    masks = torch.zeros(4, 6, 8, dtype=torch.bool)
+    masks[0, 0, 0] = masks[1, 5, 6] = masks[2, 2, 3] = True
+    assert attribution.pointing_game(cams, masks) == 0.5
+
+
+def test_a_map_of_zeros_hits_nothing():
+    masks = torch.ones(1, 6, 8, dtype=torch.bool)
+    assert attribution.pointing_game(torch.zeros(1, 6, 8), masks) == 0
+    assert attribution.energy_inside(torch.zeros(1, 6, 8), masks) == 0
+
+
+def test_energy_by_hand():
+    cams = torch.zeros(2, 2, 2)
+    cams[0] = torch.tensor([[3.0, 1.0], [0.0, 0.0]])
+    cams[1] = 1
+    masks = torch.zeros(2, 2, 2, dtype=torch.bool)
+    masks[:, :, 0] = True
+    assert attribution.energy_inside(cams, masks) == pytest.approx((0.75 + 0.5) / 2)
+
+
+def test_near_marks_discs_around_points():
+    masks = attribution.near([[(2.0, 1.0)], [(0.0, 0.0), (7.0, 5.0)], []], 1.0, (6, 8))
+    assert masks.sum(dim=(1, 2)).tolist() == [5, 6, 0]
+    assert masks[0, 1, 2]
+    assert masks[1, 5, 7]
+    with pytest.raises(ValueError, match="radius"):
+        attribution.near([[(0, 0)]], 0, (6, 8))
+
+
+def test_scores_with_the_truth_of_critters():
+    """Maps made of the masks score in full; maps of the surroundings not at all."""
+    _, _, truths = critters.make(4, seed=3)
+    masks = torch.stack([torch.from_numpy(truth.mask) for truth in truths])
+    assert attribution.pointing_game(masks.float(), masks) == 1
+    assert attribution.pointing_game((~masks).float(), masks) == 0
+    ears = [[part[:2] for name, part in truth.parts.items() if "ear" in name] for truth in truths]
+    assert attribution.near(ears, 8, (64, 64)).any(dim=(1, 2)).all()
+
+
+def test_scores_of_what_does_not_fit():
+    cams = maps_with_peaks((0, 0))
+    with pytest.raises(ValueError, match="masks must be bool"):
+        attribution.pointing_game(cams, torch.ones(1, 6, 8))
+    with pytest.raises(ValueError, match="masks must be bool"):
+        attribution.energy_inside(cams, torch.ones(1, 8, 6, dtype=torch.bool))
+    for bad in (cams[0], cams * float("nan"), -cams, "map", cams[:0]):
+        with pytest.raises(ValueError, match="cams must be"):
+            attribution.hottest(bad)
