@@ -1,0 +1,427 @@
+"""`resnet` against torchvision, against torch's own "same" padding, and against what notebook 05 writes by hand."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from coursekit import resnet
+from tests.notebook_functions import functions_of
+
+COUNTS = {
+    "resnet18": 11_689_512,
+    "resnet34": 21_797_672,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "resnet152": 60_192_808,
+}
+
+
+def shapes(model):
+    return [(name, tuple(value.shape)) for name, value in model.state_dict().items()]
+
+
+def count(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """Each ResNet twice, torchvision's and ours, with the same random weights and running statistics."""
+
+    def pair(name):
+        torch.manual_seed(0)
+        with torch.device("meta"):
+            theirs, ours = getattr(torchvision.models, name)(num_classes=10), getattr(resnet, name)(10)
+        state = {}
+        for key, value in theirs.state_dict().items():
+            if value.ndim == 4:
+                state[key] = torch.randn(value.shape) * (2 / value[0].numel()) ** 0.5
+            elif "num_batches" in key:
+                state[key] = torch.tensor(3)
+            else:
+                state[key] = 0.2 + 0.1 * torch.rand(value.shape) if "fc" not in key else torch.randn(value.shape) / 30
+        for model in (theirs, ours):
+            model.load_state_dict({key: value.clone() for key, value in state.items()}, assign=True)
+            model.requires_grad_(True)
+        return theirs, ours
+
+    return pair
+
+
+@pytest.fixture(scope="module")
+def by_hand():
+    return functions_of("05_resnet_blocks")
+
+
+def same_weights(theirs, ours):
+    """Give the second model the weights of the first, in their order, whatever their names."""
+    values = zip(ours.state_dict(), theirs.state_dict().values(), strict=True)
+    ours.load_state_dict(dict(values))
+    return theirs, ours
+
+
+# The five ResNets
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_names_shapes_order_and_counts_are_torchvisions(name):
+    with torch.device("meta"):
+        ours, theirs = getattr(resnet, name)(), getattr(torchvision.models, name)()
+    assert shapes(ours) == shapes(theirs)
+    assert [n for n, _ in ours.named_parameters()] == [n for n, _ in theirs.named_parameters()]
+    assert count(ours) == COUNTS[name]
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_same_outputs_and_gradients_as_torchvision(name, pairs):
+    theirs, ours = pairs(name)
+    images = torch.randn(2, 3, 33, 47)  # odd sizes: where rounding could differ
+    for mode in (False, True):
+        results = []
+        for model in (theirs, ours):
+            model.train(mode).zero_grad()
+            x = images.clone().requires_grad_()
+            out = model(x)
+            F.cross_entropy(out, torch.tensor([3, 7])).backward()
+            results.append([out, x.grad, *(p.grad for p in model.parameters())])
+        for a, b in zip(*results, strict=True):
+            torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-5)
+            assert b.abs().max() > 0
+    for a, b in zip(theirs.buffers(), ours.buffers(), strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-5)
+
+
+def test_torchvision_takes_our_weights():
+    torchvision.models.resnet18().load_state_dict(resnet.resnet18().state_dict())
+
+
+def test_the_start_is_torchvisions():
+    torch.manual_seed(0)
+    ours, theirs = resnet.resnet18(10), torchvision.models.resnet18(num_classes=10)
+    for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        if a.ndim > 1:  # the bias of `fc` is ten random numbers
+            assert a.std().item() == pytest.approx(b.std().item(), rel=0.1), name
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    block=st.sampled_from([resnet.BasicBlock, resnet.Bottleneck]),
+    blocks=st.lists(st.integers(1, 2), min_size=1, max_size=3),
+    classes=st.integers(1, 5),
+    channels=st.integers(1, 4),
+    width=st.integers(1, 6),
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+)
+def test_any_resnet_runs(block, blocks, classes, channels, width, size):
+    model = resnet.ResNet(block, blocks, classes, channels=channels, width=width).eval()
+    assert model(torch.randn(2, channels, *size)).shape == (2, classes)
+    assert model.fc.in_features == width * 2 ** (len(blocks) - 1) * block.expansion
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((nn.Conv2d, (1,)), TypeError, "block must be resnet.BasicBlock or resnet.Bottleneck"),
+        ((resnet.BasicBlock, 3), TypeError, r"blocks must be the number of blocks in each stage.*not 3"),
+        ((resnet.BasicBlock, ()), TypeError, "blocks must be"),
+        ((resnet.BasicBlock, "2222"), TypeError, "blocks must be"),
+        ((resnet.BasicBlock, (2, 0)), ValueError, r"blocks\[1\] must be at least 1, not 0"),
+        ((resnet.BasicBlock, (2, 1.5)), TypeError, r"blocks\[1\] must be a whole number"),
+        ((resnet.BasicBlock, (1,), 0), ValueError, "classes must be at least 1"),
+        ((resnet.BasicBlock, (1,), True), TypeError, "classes must be a whole number"),
+    ],
+)
+def test_resnet_refuses(arguments, error, message):
+    with pytest.raises(error, match=message):
+        resnet.ResNet(*arguments)
+
+
+@pytest.mark.parametrize("name", ["channels", "width"])
+def test_resnet_refuses_sizes(name):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1"):
+        resnet.ResNet(resnet.BasicBlock, (1,), **{name: 0})
+
+
+# Padding
+
+
+@settings(max_examples=100, deadline=None)
+@given(kernel=st.integers(1, 9), dilation=st.integers(1, 4), height=st.integers(1, 12), width=st.integers(1, 12))
+def test_same_padding_is_torchs_same(kernel, dilation, height, width):
+    before, after = resnet.same_padding(kernel, dilation)
+    assert after - before in (0, 1)
+    x, weight = torch.randn(1, 2, height, width), torch.randn(3, 2, kernel, kernel)
+    padded = F.conv2d(F.pad(x, (before, after, before, after)), weight, dilation=dilation)
+    assert padded.shape == (1, 3, height, width)
+    if (dilation * (kernel - 1)) % 2 == 0:  # for the others torch warns of a copy
+        torch.testing.assert_close(padded, F.conv2d(x, weight, padding="same", dilation=dilation))
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+def test_same_padding_puts_the_odd_pixel_where_torch_does():
+    x, weight = torch.randn(1, 1, 6, 7), torch.randn(1, 1, 4, 4)
+    ours = F.conv2d(F.pad(x, (1, 2, 1, 2)), weight)
+    assert resnet.same_padding(4) == (1, 2)
+    torch.testing.assert_close(ours, F.conv2d(x, weight, padding="same"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((0,), ValueError, "kernel_size must be at least 1, not 0"),
+        ((3, 0), ValueError, "dilation must be at least 1"),
+        ((2.5,), TypeError, "kernel_size must be a whole number, not 2.5"),
+        ((float("nan"),), TypeError, "kernel_size must be a whole number"),
+        ((3, "1"), TypeError, "dilation must be a whole number"),
+        ((True,), TypeError, "kernel_size must be a whole number"),
+    ],
+)
+def test_same_padding_refuses(arguments, error, message):
+    with pytest.raises(error, match=message):
+        resnet.same_padding(*arguments)
+
+
+# The residual block
+
+
+@settings(max_examples=60, deadline=None)
+@given(kernel=st.integers(1, 8), dilation=st.integers(1, 4), height=st.integers(1, 12), width=st.integers(1, 12))
+def test_residual_block_keeps_every_size(kernel, dilation, height, width):
+    block = resnet.ResidualBlock(2, kernel, dilation).eval()
+    x = torch.randn(2, 2, height, width)
+    assert block.branch(x).shape == x.shape  # before the addition, which could broadcast
+    assert block(x).shape == x.shape
+
+
+@pytest.mark.parametrize("kernel", range(1, 9))
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+def test_residual_block_does_not_shift_the_picture(kernel, dilation):
+    block = resnet.ResidualBlock(1, kernel, dilation).eval()
+    for layer in block.branch:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.ones_(layer.weight)
+    x = torch.zeros(1, 1, 61, 61)
+    x[..., 30, 30] = 1
+    spread = block.branch(x)[0, 0]
+    torch.testing.assert_close(spread, spread.flip(0))
+    torch.testing.assert_close(spread, spread.flip(1))
+
+
+def test_residual_block_is_relu_of_input_plus_branch():
+    block = resnet.ResidualBlock(3)
+    x = torch.randn(2, 3, 5, 5)
+    torch.testing.assert_close(block(x), F.relu(x + block.branch(x)))
+
+
+def test_plain_block_has_the_same_parameters_and_no_shortcut():
+    block, plain = resnet.ResidualBlock(3), resnet.ResidualBlock(3, residual=False)
+    plain.load_state_dict(block.state_dict())
+    x = torch.randn(2, 3, 5, 5)
+    torch.testing.assert_close(plain.eval()(x), F.relu(block.eval().branch(x)))
+    torch.testing.assert_close(block(x), F.relu(x + block.branch(x)))
+
+
+def test_stochastic_depth_drops_the_branch_of_whole_images():
+    torch.manual_seed(0)
+    block = resnet.ResidualBlock(2, drop=0.4)
+    block.branch = nn.Identity()
+    x = torch.ones(2000, 2, 3, 3)
+    out = block.train()(x)
+    for image in out:
+        assert image.unique().numel() == 1
+    values = out[:, 0, 0, 0]
+    torch.testing.assert_close(values.unique(), torch.tensor([1.0, 1 + 1 / 0.6]))
+    assert (values == 1).float().mean() == pytest.approx(0.4, abs=0.04)
+    assert (block.eval()(x) == 2).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"channels": 0}, ValueError, "channels must be at least 1"),
+        ({"kernel_size": 0}, ValueError, "kernel_size must be at least 1"),
+        ({"dilation": 1.5}, TypeError, "dilation must be a whole number"),
+        ({"drop": 1}, ValueError, "drop must be at least 0 and below 1, not 1"),
+        ({"drop": -0.1}, ValueError, "drop must be at least 0"),
+        ({"drop": float("nan")}, ValueError, "drop must be at least 0"),
+        ({"drop": "0.1"}, TypeError, "drop must be a number"),
+        ({"drop": 0.1, "residual": False}, ValueError, "drop needs residual=True"),
+    ],
+)
+def test_residual_block_refuses(options, error, message):
+    with pytest.raises(error, match=message):
+        resnet.ResidualBlock(**({"channels": 2} | options))
+
+
+# Towers and ResNet9
+
+
+def test_tower():
+    torch.manual_seed(0)
+    model = resnet.tower(5, classes=7, channels=2, width=4, drop=0.5).eval()
+    assert model(torch.randn(3, 2, 28, 30)).shape == (3, 7)
+    assert model[0](torch.zeros(1, 2, 28, 28)).shape == (1, 4, 7, 7)
+    assert [block.drop.p for block in model[1:-1]] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+    weighted = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    assert len(weighted) == 2 * 5 + 2
+
+
+def test_plain_tower_has_the_same_parameters():
+    residual, plain = (resnet.tower(3, 10, 1, residual=flag) for flag in (True, False))
+    assert shapes(residual) == shapes(plain)
+    plain.load_state_dict(residual.state_dict())
+    x = torch.randn(4, 1, 28, 28)
+    assert not torch.allclose(residual.eval()(x), plain.eval()(x))
+
+
+def test_gradient_reaches_every_parameter():
+    for model in (resnet.tower(4, 3), resnet.tower(4, 3, residual=False), resnet.resnet9(3, width=4)):
+        F.cross_entropy(model(torch.randn(4, 3, 28, 28)), torch.tensor([0, 1, 2, 0])).backward()
+        assert all(p.grad is not None and p.grad.abs().max() > 0 for p in model.parameters())
+
+
+@pytest.mark.parametrize("size", [8, 28, 31, 32, 64])
+def test_resnet9_runs_at_any_size(size):
+    assert resnet.resnet9(5, 1, 4).eval()(torch.randn(2, 1, size, size)).shape == (2, 5)
+
+
+def test_resnet9_has_nine_layers_and_three_blocks():
+    model = resnet.resnet9(10)
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    assert len(layers) == 9
+    assert sum(isinstance(layer, resnet.ResidualBlock) for layer in model) == 3
+
+
+@pytest.mark.parametrize("make", [resnet.tower, resnet.resnet9])
+def test_networks_refuse(make):
+    first = {"blocks": 2} if make is resnet.tower else {}
+    for name, value in (("classes", 0), ("channels", 0), ("width", -1), *((n, 0) for n in first)):
+        with pytest.raises(ValueError, match=f"{name} must be at least 1"):
+            make(**({"classes": 2} | first | {name: value}))
+    with pytest.raises(TypeError, match="width must be a whole number"):
+        make(**({"classes": 2, "width": 0.5} | first))
+
+
+def test_tower_refuses_a_drop_that_cannot_be():
+    with pytest.raises(ValueError, match="drop must be at least 0"):
+        resnet.tower(2, 3, drop=1.0)
+    with pytest.raises(ValueError, match="drop needs residual=True"):
+        resnet.tower(2, 3, residual=False, drop=0.1)
+
+
+# Taking blocks out
+
+
+def outputs(model, x):
+    with torch.no_grad():
+        return model.eval()(x)
+
+
+def test_without_leaves_the_shortcut():
+    model, x = resnet.tower(3, 4, 1, 4), torch.randn(2, 1, 16, 16)
+    before = outputs(model, x)
+    with resnet.without(model, "1", "3") as damaged:
+        assert damaged is model
+        torch.testing.assert_close(outputs(model, x), outputs(nn.Sequential(model[0], model[2], model[4]), x))
+    assert torch.equal(outputs(model, x), before)
+
+
+def test_without_is_a_block_whose_branch_gives_zero():
+    model, x = resnet.resnet18(5), torch.randn(2, 3, 40, 40)
+    for name in ("layer1.1", "layer3.0"):  # the second one changes the shape
+        with resnet.without(model, name):
+            found = outputs(model, x)
+        norm = model.get_submodule(name).bn2
+        kept = norm.weight.detach().clone(), norm.bias.detach().clone()
+        with torch.no_grad():
+            norm.weight.zero_(), norm.bias.zero_()
+        torch.testing.assert_close(found, outputs(model, x))
+        with torch.no_grad():
+            norm.weight.copy_(kept[0]), norm.bias.copy_(kept[1])
+
+
+def test_without_a_plain_block_lets_the_input_through():
+    model, x = resnet.tower(2, 4, 1, 4, residual=False), torch.randn(2, 1, 16, 16)
+    with resnet.without(model, "2"):
+        torch.testing.assert_close(outputs(model, x), outputs(nn.Sequential(model[0], model[1], model[3]), x))
+
+
+def test_without_puts_back_after_an_error():
+    model = resnet.tower(2, 4)
+    block = model[1]
+
+    def interrupted():
+        with resnet.without(model, "1"):
+            assert model[1] is not block
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert model[1] is block
+
+
+def test_without_refuses():
+    model = resnet.tower(2, 4)
+    first = model[1]
+    with pytest.raises(ValueError, match=r"no block '0'. It has: 1, 2"), resnet.without(model, "1", "0"):
+        pass
+    assert model[1] is first
+    with pytest.raises(ValueError, match="It has: none"), resnet.without(nn.Linear(2, 2), "1"):
+        pass
+    with pytest.raises(TypeError, match=r"model must be a torch.nn.Module.*not list"), resnet.without([], "1"):
+        pass
+
+
+# What notebook 05 writes by hand
+
+
+@pytest.mark.parametrize("kernel", range(1, 8))
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_notebook_pads_the_same(by_hand, kernel, dilation):
+    assert by_hand.same_padding(kernel, dilation) == resnet.same_padding(kernel, dilation)
+
+
+@pytest.mark.parametrize("arguments", [(3,), (4,), (2, 3), (5, 2)])
+def test_notebook_writes_the_same_block(by_hand, arguments):
+    theirs, ours = same_weights(by_hand.ResidualBlock(3, *arguments), resnet.ResidualBlock(3, *arguments))
+    x = torch.randn(2, 3, 9, 8)
+    torch.testing.assert_close(theirs(x), ours(x))
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_notebook_writes_the_same_tower(by_hand, residual):
+    theirs = by_hand.tower(3, 5, 1, 4, residual)
+    theirs, ours = same_weights(theirs, resnet.tower(3, 5, 1, 4, residual=residual))
+    x = torch.randn(4, 1, 28, 28)
+    torch.testing.assert_close(theirs(x), ours(x))
+    with resnet.without(ours, "2"):
+        torch.testing.assert_close(by_hand.without(theirs, 2).eval()(x), ours.eval()(x))
+
+
+def test_notebook_writes_the_same_resnet9(by_hand):
+    theirs, ours = same_weights(by_hand.resnet9(5, 1, 4), resnet.resnet9(5, 1, 4))
+    x = torch.randn(4, 1, 28, 28)
+    torch.testing.assert_close(theirs(x), ours(x))
+
+
+@pytest.mark.parametrize("name", ["BasicBlock", "Bottleneck"])
+def test_notebook_writes_the_same_resnets(by_hand, name):
+    theirs = by_hand.ResNet(getattr(by_hand, name), (1, 2, 1, 1), 7)
+    ours = resnet.ResNet(getattr(resnet, name), (1, 2, 1, 1), 7)
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(2, 3, 40, 33)
+    torch.testing.assert_close(theirs(x), ours(x))
+
+
+def test_path_gradients_sum_to_the_gradient(by_hand):
+    model = resnet.tower(2, 3, 1, 4).double().eval()
+    x = torch.randn(4, 1, 16, 16, dtype=torch.double)
+    by_hand.path_gradient.__globals__["labels"] = labels = torch.tensor([0, 1, 2, 0])
+    paths = [(False, False), (False, True), (True, False), (True, True)]
+    total = sum(by_hand.path_gradient(model, x, path) for path in paths)
+    F.cross_entropy(model(x.requires_grad_()), labels).backward()
+    torch.testing.assert_close(total, x.grad)
