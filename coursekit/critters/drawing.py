@@ -1,8 +1,9 @@
 """Critters: small pictures of animals' heads over real photos, drawn from a seed, with the truth about each.
 
 Cats and dogs are the task of the course, the other species what networks are pretrained on. What makes a cat is shape
-alone (ears, muzzle, whiskers): colours, backgrounds, light and pose come from the seed and not from the species. Since
-the pictures are drawn, the mask, the box and the places of eyes, ears and muzzle are known exactly.
+alone (ears, muzzle, whiskers): colours, backgrounds, light and pose come from the seed and not from the species, unless
+natural colours are asked for. Since the pictures are drawn, the mask, the box and the places of eyes, ears and muzzle
+are known exactly.
 
 The same seed gives the same bytes (with the same versions of numpy and Pillow).
 """
@@ -21,6 +22,7 @@ import numpy as np
 
 from coursekit.critters import scene
 from coursekit.critters.heads import Artist
+from coursekit.critters.species import NATURAL_FURS
 from coursekit.critters.species import SPECIES as _RECIPES
 
 __all__ = ["SPECIES", "Critter", "Part", "draw", "make"]
@@ -78,6 +80,8 @@ def draw(
     animal: bool = True,
     effects: bool = True,
     shortcut: tuple[str, int] | None = None,
+    natural: bool = False,
+    photos: Sequence[str] | None = None,
 ) -> Critter:
     """Draw one picture.
 
@@ -101,6 +105,12 @@ def draw(
     shortcut : (str, int), optional
         Plant a cue: ``("patch", k)`` is a small square of the k-th colour near a corner, ``("background", k)`` always
         the k-th photo (0 is grass, 1 is brick). See `make`.
+    natural : bool
+        True gives the animal a fur that its species has, and leaves the photo its colours. By default colours say
+        nothing of the species.
+    photos : sequence of str, optional
+        Names of the photos (see `photo_names`) that backgrounds and things in front are cut from. By default the
+        course's colour photos and textures, but for the cat.
 
     Raises
     ------
@@ -117,8 +127,12 @@ def draw(
     # The length keeps (1,) and (1, 0) apart, which numpy would not.
     scenery, shape, planted = (np.random.default_rng((stream, len(key), *key)) for stream in range(3))
 
-    picture = scene.background(scenery, height, width, cue if kind == "background" else None)
-    colours, pose = scene.palette(scenery), scene.Pose(scenery, difficulty)
+    if photos is not None and (isinstance(photos, str) or not photos):
+        raise ValueError(f"photos must be a list of one or more names of photos, got {photos!r}")
+    look = (photos or scene.PHOTOS, not natural)
+    picture = scene.background(scenery, height, width, cue if kind == "background" else None, *look)
+    colours = scene.palette(scenery, *([NATURAL_FURS[species]] if natural else []))
+    pose = scene.Pose(scenery, difficulty)
     head = Artist(shape, colours).draw(_RECIPES[species])
     outlines, centres, scale = pose.place(head, height, width)
     layer = scene.rasterize(head, outlines, scale, height, width)
@@ -127,7 +141,7 @@ def draw(
     seen = layer[..., 3] * animal
     picture = picture * (1 - seen[..., None]) + lit * animal
     if effects:
-        things = scene.occluders(scenery, height, width, around, difficulty)
+        things = scene.occluders(scenery, height, width, around, difficulty, *look)
         left = math.prod((1 - cover for _, cover in things), start=np.float32(1))
         if (layer[..., 3] * left).sum() >= 0.7 * layer[..., 3].sum():  # else too little of the animal would be left
             seen = seen * left
@@ -167,6 +181,8 @@ def make(
     *,
     shortcut: str | None = None,
     shortcut_rate: float = 1.0,
+    natural: bool = False,
+    photos: Sequence[str] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, list[Critter]]:
     """Draw a data set in memory.
 
@@ -183,6 +199,8 @@ def make(
         Plant a cue that tells the class without the animal.
     shortcut_rate : float
         Share of pictures, 0 to 1, whose cue is that of their class; the others show the cue of another class.
+    natural, photos
+        As for `draw`.
 
     Returns
     -------
@@ -209,7 +227,7 @@ def make(
     for i, label in enumerate(labels.tolist()):
         key = (*seed, i)
         cue = choose_cue(shortcut, label, len(species), shortcut_rate, key)
-        critter = draw(species[label], key, (height, width), difficulty, shortcut=cue)
+        critter = draw(species[label], key, (height, width), difficulty, shortcut=cue, natural=natural, photos=photos)
         images[i] = critter.image
         truths.append(replace(critter, image=images[i]))
     return images, labels, truths

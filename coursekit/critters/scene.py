@@ -1,12 +1,13 @@
 """The picture around a critter: photo behind it, colours, pose, light, things in front, blur, noise.
 
-All of it comes from the picture's seed and nothing from the species, so that the animals of two species
-with the same seed stand in the same scene, in the same colours.
+All of it comes from the picture's seed and, natural colours aside, nothing from the species, so that the animals of two
+species with the same seed stand in the same scene, in the same colours.
 """
 
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -32,17 +33,28 @@ PHOTOS = (
 
 
 @lru_cache(maxsize=len(PHOTOS))
-def _photo(index: int) -> Image.Image:
-    picture = Image.fromarray(photo(PHOTOS[index])).convert("RGB")
+def _photo(name: str) -> Image.Image:
+    picture = Image.fromarray(photo(name)).convert("RGB")
     return picture.reduce(2) if min(picture.size) > 600 else picture
 
 
-def background(rng: np.random.Generator, height: int, width: int, only: int | None = None) -> np.ndarray:
-    """Cut a random piece out of a random photo (or of photo ``only``), tint it: float32 [H,W,3] in 0..255."""
-    index = int(rng.integers(len(PHOTOS)))
+def background(
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    only: int | None = None,
+    names: Sequence[str] = PHOTOS,
+    tinted: bool = True,
+) -> np.ndarray:
+    """Cut a random piece out of one of the photos (or of photo ``only``), tint it: float32 [H,W,3] in 0..255.
+
+    Without a tint it only becomes lighter or darker.
+    """
+    index = int(rng.integers(len(names)))
     zoom, left, top, mirror = rng.uniform(0.3, 1.0), *rng.random(3)
-    tint = rng.uniform(0.75, 1.2, 3) * rng.uniform(0.7, 1.15)
-    picture = _photo(index if only is None else only % len(PHOTOS))
+    tint, light = rng.uniform(0.75, 1.2, 3), rng.uniform(0.7, 1.15)
+    tint = tint * light if tinted else np.full(3, light)
+    picture = _photo(names[index] if only is None else PHOTOS[only % len(PHOTOS)])
     scale = zoom * min(picture.width / width, picture.height / height)
     w, h = width * scale, height * scale
     x, y = left * (picture.width - w), top * (picture.height - h)
@@ -51,8 +63,8 @@ def background(rng: np.random.Generator, height: int, width: int, only: int | No
     return np.clip((pixels[:, ::-1] if mirror < 0.5 else pixels) * tint.astype(np.float32), 0, 255)
 
 
-def palette(rng: np.random.Generator) -> dict[str, Colour]:
-    """Choose an animal's colours: mostly fur, sometimes toys' colours."""
+def palette(rng: np.random.Generator, furs: tuple[tuple[float, float, float], ...] | None = None) -> dict[str, Colour]:
+    """Choose an animal's colours: of the given furs alone; without them mostly any fur, sometimes toys' colours."""
 
     def colour(h: float, s: float, v: float, wobble: float = 0.06) -> Colour:
         dh, ds, dv = rng.uniform(-1, 1, 3) * (wobble / 2, wobble, wobble)
@@ -63,8 +75,9 @@ def palette(rng: np.random.Generator) -> dict[str, Colour]:
         return tuple(round(x + (y - x) * t) for x, y in zip(a, b, strict=True))
 
     def coat() -> Colour:
-        fur, toy = _FURS[rng.integers(len(_FURS))], (rng.random(), 0.45, 0.8)
-        return colour(*(toy if rng.random() < 0.25 else fur))
+        choice = furs or _FURS
+        fur, toy = choice[rng.integers(len(choice))], (rng.random(), 0.45, 0.8)
+        return colour(*(toy if rng.random() < 0.25 and not furs else fur))
 
     def contrast(a: Colour, t: float) -> Colour:
         """Mix ``a`` with black, or with white where ``a`` is dark: a line that shows on it."""
@@ -172,9 +185,18 @@ def grain(rng: np.random.Generator, height: int, width: int, channels: int) -> n
 
 
 def occluders(
-    rng: np.random.Generator, height: int, width: int, box: tuple[int, ...], difficulty: float
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    box: tuple[int, ...],
+    difficulty: float,
+    names: Sequence[str] = PHOTOS,
+    tinted: bool = True,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Choose things in front of the animal in ``box``: pairs of texture [H,W,3] (0..255) and coverage [H,W] (0..1)."""
+    """Choose things in front of the animal in ``box``: pairs of texture [H,W,3] (0..255) and coverage [H,W] (0..1).
+
+    Their textures are pieces of photos, chosen as for `background`.
+    """
     x0, y0, x1, y1 = box
     extent = max(x1 - x0, y1 - y0)
     things = []
@@ -183,7 +205,7 @@ def occluders(
             continue
         post, at, size, angle = rng.random() < 0.5, rng.random(2), rng.uniform(0.1, 0.25), rng.uniform(0, np.pi)
         radii = size * rng.uniform(0.7, 1.3, 9)
-        texture = background(rng, height, width)
+        texture = background(rng, height, width, names=names, tinted=tinted)
         centre = np.array([x0, y0]) + at * (x1 - x0, y1 - y0)
         canvas = Image.new("L", (2 * width, 2 * height))
         pen = ImageDraw.Draw(canvas)

@@ -81,6 +81,30 @@ SPECIES: dict[str, Species] = {
 }
 # fmt: on
 
+# Hue, saturation, value of the fur that each species has where colours are to be natural.
+NATURAL_FURS: dict[str, tuple[tuple[float, float, float], ...]] = {
+    "cat": ((0.08, 0.55, 0.80), (0.08, 0.10, 0.55), (0.07, 0.20, 0.25)),
+    "dog": ((0.08, 0.50, 0.75), (0.06, 0.55, 0.40), (0.10, 0.15, 0.90)),
+    "bat": ((0.05, 0.40, 0.30),),
+    "bear": ((0.06, 0.60, 0.45),),
+    "cow": ((0.05, 0.60, 0.45), (0.08, 0.10, 0.90)),
+    "fox": ((0.06, 0.80, 0.88),),
+    "frog": ((0.29, 0.65, 0.65),),
+    "goat": ((0.10, 0.12, 0.85),),
+    "kangaroo": ((0.08, 0.45, 0.70),),
+    "koala": ((0.60, 0.08, 0.62),),
+    "lion": ((0.11, 0.60, 0.85),),
+    "mouse": ((0.60, 0.05, 0.55),),
+    "owl": ((0.08, 0.50, 0.50),),
+    "panda": ((0.00, 0.00, 0.92),),
+    "pig": ((0.97, 0.35, 0.95),),
+    "rabbit": ((0.09, 0.25, 0.75),),
+    "raccoon": ((0.08, 0.08, 0.45),),
+    "seal": ((0.60, 0.35, 0.55),),
+    "sheep": ((0.12, 0.12, 0.92),),
+    "squirrel": ((0.04, 0.75, 0.62),),
+}
+
 _ANGLES = np.linspace(0, 2 * np.pi, 28, endpoint=False)
 CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
 

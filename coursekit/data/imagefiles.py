@@ -64,16 +64,16 @@ class ImageFileError(ValueError):
 
 
 def read_image(
-    path: str | os.PathLike, size: int, *, resize: str = "squash", channels: int = 3
+    path: str | os.PathLike, size: int | None, *, resize: str = "squash", channels: int = 3
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read one image file as a square uint8 array.
+    """Read one image file as a uint8 array, square or in its own size.
 
     Parameters
     ----------
     path : path
         A JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF or PNM file; the content decides, not the name.
     size : int
-        Height and width of the result in pixels.
+        Height and width of the result in pixels; None keeps the image as large as it is.
     resize : {"squash", "crop"}
         ``"squash"`` scales both sides to ``size`` on their own. ``"crop"`` keeps the shape of things: it cuts out
         the largest square in the middle. Both are bilinear with antialiasing.
@@ -83,7 +83,7 @@ def read_image(
     Returns
     -------
     array : ndarray
-        uint8 ``[size, size, 3]``, or ``[size, size]`` for gray.
+        uint8 ``[size, size, 3]``, or ``[size, size]`` for gray; ``[H, W, 3]`` or ``[H, W]`` where `size` is None.
     notes : tuple of str
         What was converted on the way; empty for an ordinary image. Gray and palette become RGB. 16 bits are divided
         by 257. Transparent parts become white. Of several frames the first is taken. EXIF's orientation is applied.
@@ -102,11 +102,11 @@ def read_image(
         return decode(Path(path), size, resize, channels)
 
 
-def check_options(size: int, resize: str, channels: int) -> None:
+def check_options(size: int | None, resize: str, channels: int) -> None:
     """Raise TypeError or ValueError where the arguments of `read_image` make no sense."""
-    if isinstance(size, bool) or not isinstance(size, Integral):
+    if size is not None and (isinstance(size, bool) or not isinstance(size, Integral)):
         raise TypeError(f"size must be a whole number of pixels, got {size!r}")
-    if size < 1:
+    if size is not None and size < 1:
         raise ValueError(f"size must be at least 1 pixel, got {size}")
     if resize not in ("squash", "crop"):
         raise ValueError(f'resize must be "squash" or "crop", got {resize!r}')
@@ -131,7 +131,7 @@ def strict_pillow() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def decode(path: Path, size: int, resize: str, channels: int) -> tuple[np.ndarray, tuple[str, ...]]:
+def decode(path: Path, size: int | None, resize: str, channels: int) -> tuple[np.ndarray, tuple[str, ...]]:
     """Do what `read_image` does, for a caller that has entered `strict_pillow`."""
     try:
         # A pipe or a device would wait for ever, so the kind of file is known before it is opened.
@@ -154,7 +154,7 @@ def decode(path: Path, size: int, resize: str, channels: int) -> tuple[np.ndarra
     raise ImageFileError(message)
 
 
-def _decode(file: BinaryIO, suffix: str, size: int, resize: str, channels: int) -> tuple[np.ndarray, tuple]:
+def _decode(file: BinaryIO, suffix: str, size: int | None, resize: str, channels: int) -> tuple[np.ndarray, tuple]:
     try:
         image = Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
     except UnidentifiedImageError:
@@ -173,16 +173,17 @@ def _decode(file: BinaryIO, suffix: str, size: int, resize: str, channels: int) 
         notes.append("16-bit to 8-bit")
 
     # JPEG shrinks while it decodes, which is quick; twice the wanted size leaves the antialiasing its work.
-    draft = image.draft(None, (2 * size, 2 * size))
+    draft = image.draft(None, (2 * size, 2 * size)) if size else None
     image.load()
     width, height = draft[1][2:] if draft else image.size
     orientation = _UPRIGHT.get(_orientation(image))
     image = _to_8_bit(image, notes, channels)
 
     # To cut out the middle and to turn can change places, and a small image is turned quickly.
-    side = min(width, height)
-    left, top = ((width - side) / 2, (height - side) / 2) if resize == "crop" else (0, 0)
-    image = image.resize((size, size), Image.Resampling.BILINEAR, (left, top, width - left, height - top))
+    if size:
+        side = min(width, height)
+        left, top = ((width - side) / 2, (height - side) / 2) if resize == "crop" else (0, 0)
+        image = image.resize((size, size), Image.Resampling.BILINEAR, (left, top, width - left, height - top))
     if orientation is not None:
         image = image.transpose(orientation)
         notes.append("turned upright")

@@ -60,6 +60,7 @@ def critters(
     *,
     difficulty: float = 0.5,
     species: Sequence[str] = ("cat", "dog"),
+    natural: bool = False,
 ) -> Splits:
     """Drawn animals over photos: as many as wanted; colour; the species are the classes, as many of each.
 
@@ -78,6 +79,9 @@ def critters(
         0 (easy) to 1.
     species : sequence of str
         Of `critters.SPECIES`.
+    natural : bool, default False
+        Animals in the colours of their species, for colorization. The photos behind those for training and those for
+        testing are then different ones, the same as for `photo_crops`.
 
     Raises
     ------
@@ -85,11 +89,13 @@ def critters(
         If an argument is none of the above; the message says which values there are.
     """
 
-    def _drawn(count: int, key: int | tuple[int, int]) -> ImageSet:
-        images, labels, _ = _critters.make(count, species, key, size, difficulty)
+    def _drawn(count: int, key: int | tuple[int, int], photos: tuple[str, ...]) -> ImageSet:
+        look = {"natural": True, "photos": photos} if natural else {}
+        images, labels, _ = _critters.make(count, species, key, size, difficulty, **look)
         return ImageSet(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels), species)
 
-    return Splits(_drawn(train, seed), _drawn(test, (seed, 1)), "critters", "drawn by coursekit.critters")
+    parts = _drawn(train, seed, _TRAIN_PHOTOS), _drawn(test, (seed, 1), _TEST_PHOTOS)
+    return Splits(*parts, "critters", "drawn by coursekit.critters")
 
 
 def photo_crops(train: int = 1000, test: int = 200, size: int = 64, seed: int = 0) -> Splits:
@@ -189,13 +195,13 @@ def folder(
 def load(task: str, name: str | None = None, **options: object) -> Splits:
     """Load the data set of a task for the profile in force, so that a notebook has the same cells in both.
 
-    ==================  ============  ==========================================================
-    task                mini          full (the first, if `name` is not given)
-    ==================  ============  ==========================================================
-    ``digits``          `digits`      `mnist`, `fashion_mnist`, `cifar10`
-    ``cats_vs_dogs``    `critters`    `cats_vs_dogs`
-    ``colour_photos``   `photo_crops` `flowers102`, `places365`
-    ==================  ============  ==========================================================
+    ==================  =============  ==========================================================
+    task                mini           full (the first, if `name` is not given)
+    ==================  =============  ==========================================================
+    ``digits``          `digits`       `mnist`, `fashion_mnist`, `cifar10`
+    ``cats_vs_dogs``    `critters`     `cats_vs_dogs`
+    ``colour_photos``   `photo_crops`  `flowers102`, `places365`
+    ==================  =============  ==========================================================
 
     Parameters
     ----------

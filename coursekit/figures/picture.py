@@ -15,6 +15,7 @@ from PIL import Image
 
 WIDTH = 7.0  # inches
 DPI = 100  # so that a figure is 700 pixels wide, and must be readable there
+LARGE = 450_000  # bytes; a notebook has room for four such pictures
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito (2008)
 STYLE = {
     "font.size": 10.0,
@@ -126,6 +127,9 @@ def _encode(frames: list[Image.Image], milliseconds: int = 0, loops: int = 0) ->
         frames[0].save(buffer, "PNG", save_all=True, append_images=rest, duration=milliseconds, loop=loops)
     else:
         _smallest(frames[0]).save(buffer, "PNG", optimize=True)
+        if buffer.tell() > LARGE:  # a picture full of photos or noise: a palette of 256 colours is a third of it
+            buffer = io.BytesIO()
+            frames[0].quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 

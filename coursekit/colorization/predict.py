@@ -1,0 +1,129 @@
+"""Colour a whole photo of any size: the network works on a small copy, and the photo keeps its own lightness."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from PIL import Image
+from torch import Tensor, nn
+
+from coursekit.colorization.bins import Bins
+from coursekit.colorization.lab import SCALE, lab_to_rgb, rgb_to_lab
+from coursekit.data.imagefiles import read_image
+from coursekit.training.forward import eval_mode
+
+_LONGEST = 4  # times the shorter side: more of a panorama is squeezed for the network
+
+
+def as_photo(image: str | os.PathLike[str] | ArrayLike) -> np.ndarray:
+    """Return a photo as bytes ``[H, W, 3]``, whatever it comes as.
+
+    Parameters
+    ----------
+    image : path or array
+        A file, read as `imagefiles.read_image` does; or an array ``[H, W]``, ``[H, W, 1]``, ``[H, W, 3]`` or
+        ``[H, W, 4]`` of bytes, of 16-bit numbers, of bools, or of floats 0..1. Of an array's fourth channel, the
+        opacity, no use is made.
+
+    Returns
+    -------
+    ndarray
+        uint8. A gray photo has three equal channels.
+
+    Raises
+    ------
+    ImageFileError
+        If a file is missing, damaged or no image.
+    ValueError
+        If an array has another shape or type, no pixel, or values that are NaN or outside 0..1.
+    """
+    if isinstance(image, str | os.PathLike):
+        return read_image(image, None)[0]
+    array = np.asarray(image.detach().cpu() if isinstance(image, Tensor) else image)
+    array = array[..., None] if array.ndim == 2 else array
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.size == 0:
+        raise ValueError(
+            f"a photo is an array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] with at least one pixel, or a path; "
+            f"this array has shape {array.shape}. For a tensor [3, H, W] use x.permute(1, 2, 0)."
+        )
+    array = array[..., :3]
+    if array.dtype == np.uint16:
+        array = (array / 257).round().astype(np.uint8)
+    elif array.dtype == bool or np.issubdtype(array.dtype, np.floating):
+        array = array.astype(np.float64)
+        if not (array.min() >= 0 and array.max() <= 1):  # NaN is neither
+            raise ValueError(
+                f"a photo of floats holds values 0..1 and no NaN; this one goes from {array.min()} to {array.max()}. "
+                "Divide by 255, or replace NaN, for example by np.nan_to_num."
+            )
+        array = (array * 255).round().astype(np.uint8)
+    elif array.dtype != np.uint8:
+        raise ValueError(f"a photo holds bytes, 16-bit numbers, bools or floats, not {array.dtype}.")
+    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
+
+
+def colorize(
+    model: nn.Module,
+    image: str | os.PathLike[str] | ArrayLike,
+    bins: Bins | None = None,
+    *,
+    size: int = 64,
+    temperature: float = 0.38,
+    boost: float = 0.0,
+) -> np.ndarray:
+    """Colour a photo. Of a colour photo only the lightness is used, so that the result can be compared with it.
+
+    The network sees a copy whose shorter side is ``size``; its a and b are enlarged to the photo's size. People see
+    edges of colour less sharply than edges of lightness, so that little is lost.
+
+    Parameters
+    ----------
+    model : nn.Module
+        From L / 100 ``[1, 1, h, w]`` to ab / 100 ``[1, 2, h, w]`` or, with ``bins``, logits ``[1, B, h, w]``.
+    image : path or array
+        As for `as_photo`; any size.
+    bins : Bins, optional
+        Those the model was trained with.
+    size : int
+        About the size of the pictures that the model was trained on.
+    temperature, boost : float
+        As for `Bins.decode`; without ``bins`` of no effect.
+
+    Returns
+    -------
+    ndarray
+        uint8 ``[H, W, 3]``, of the photo's size.
+
+    Raises
+    ------
+    ValueError
+        If the photo cannot be used (see `as_photo`), ``size`` is below 1, or the model gives another shape.
+    """
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ValueError(f"size must be a whole number of pixels from 1, not {size!r}.")
+    lab = rgb_to_lab(as_photo(image))
+    height, width = lab.shape[:2]
+    scale = size / min(height, width)
+    small = [max(1, min(round(scale * length), _LONGEST * size)) for length in (height, width)]
+    light = torch.from_numpy(_resize(lab[..., 0], *small) / SCALE)[None, None]
+    parameter = next(model.parameters(), light)
+    with eval_mode(model), torch.no_grad():
+        output = model(light.to(parameter.device, parameter.dtype)).detach().float().cpu()
+    wanted = [1, 2 if bins is None else len(bins), *small]
+    if list(output.shape) != wanted:
+        raise ValueError(
+            f"the model gave {list(output.shape)} for an image of {small[0]} x {small[1]}; expected {wanted}. "
+            "A model that was trained for classes needs its `bins`."
+        )
+    ab = output if bins is None else bins.decode(output, temperature, boost)
+    for channel in (0, 1):
+        lab[..., 1 + channel] = _resize(ab[0, channel].numpy() * SCALE, height, width)
+    return lab_to_rgb(lab)
+
+
+def _resize(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+    picture = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
+    return np.array(picture.resize((width, height), Image.Resampling.BILINEAR))

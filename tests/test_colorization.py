@@ -1,0 +1,602 @@
+"""Colours and back, the network, colours as classes, whole photos of any kind, measures against other sources."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from skimage import color
+from torch import nn
+
+from coursekit import colorization, data, pretrained
+from coursekit.colorization import Bins, Colorizer, stored
+from coursekit.data.imagefiles import ImageFileError
+from tests.notebook_functions import functions_of
+
+CORNERS = np.array([[r, g, b] for r in (0, 255) for g in (0, 255) for b in (0, 255)], np.uint8)
+NOTEBOOK = functions_of("06_colorization")
+
+
+def colours(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (*shape, 3), dtype=np.uint8)
+
+
+# Lab
+
+
+def lab_of(rgb):
+    """An independent way to CIELAB: from CIE's definitions, in exact fractions where they have them."""
+    light = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in rgb)]
+    matrix = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
+    xyz = [sum(m * c for m, c in zip(row, light, strict=True)) for row in matrix]
+    scaled = [v / w for v, w in zip(xyz, (0.95047, 1.0, 1.08883), strict=True)]
+    x, y, z = (v ** (1 / 3) if v > 216 / 24389 else (24389 / 27 * v + 16) / 116 for v in scaled)
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
+
+
+@pytest.mark.parametrize("rgb", [*CORNERS.tolist(), [1, 2, 3], [119, 119, 119], [10, 200, 90]])
+def test_lab_is_what_cie_defines(rgb):
+    np.testing.assert_allclose(colorization.rgb_to_lab(np.uint8(rgb)), lab_of(rgb), atol=0.02)
+
+
+def test_lab_of_published_corners():
+    """Lindbloom's values for the primaries of sRGB."""
+    known = {
+        (255, 0, 0): (53.24, 80.09, 67.20),
+        (0, 255, 0): (87.73, -86.18, 83.18),
+        (0, 0, 255): (32.30, 79.19, -107.86),
+    }
+    for rgb, lab in known.items():
+        np.testing.assert_allclose(colorization.rgb_to_lab(np.uint8(rgb)), lab, atol=0.03)
+    assert np.abs(colorization.rgb_to_lab(np.uint8([255, 255, 255])) - (100, 0, 0)).max() < 0.02
+
+
+def test_every_colour_comes_back():
+    steps = np.unique(np.linspace(0, 255, 24).astype(np.uint8))
+    cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1)
+    for image in (cube, CORNERS, colours(50, 40), colours(3), colours(1)[0]):
+        lab = colorization.rgb_to_lab(image)
+        assert lab.dtype == np.float32
+        assert lab.shape == image.shape
+        np.testing.assert_array_equal(colorization.lab_to_rgb(lab), image)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=3))
+def test_floats_come_back_within_half_a_step(values):
+    back = colorization.lab_to_rgb(colorization.rgb_to_lab(np.array(values)))
+    assert np.abs(back / 255 - values).max() <= 0.5 / 255 + 1e-6
+
+
+def test_gray_has_no_colour_and_nearly_its_own_lightness():
+    grays = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+    lab = colorization.rgb_to_lab(grays)
+    assert np.abs(lab[:, 1:]).max() < 0.01
+    assert (np.diff(lab[:, 0]) > 0).all()
+    assert np.abs(lab[:, 0] / 100 - grays[:, 0] / 255).max() < 0.035
+
+
+def test_colours_outside_srgb_are_brought_to_its_edge_without_a_warning():
+    wild = np.array([[50, 120, -120], [0, -100, 100], [100, 100, 100], [1, 0, -200]], float)
+    rgb = colorization.lab_to_rgb(wild)
+    assert rgb.dtype == np.uint8
+    assert ((rgb == 0) | (rgb == 255)).any(axis=1).all()
+
+
+def test_tensors_and_many_pixels(monkeypatch):
+    image = colours(31, 17)
+    expected = colorization.rgb_to_lab(image)
+    np.testing.assert_array_equal(colorization.rgb_to_lab(torch.from_numpy(image)), expected)
+    np.testing.assert_array_equal(colorization.rgb_to_lab(image[::-1])[::-1], expected)
+    monkeypatch.setattr("coursekit.colorization.lab._AT_ONCE", 100)
+    np.testing.assert_array_equal(colorization.rgb_to_lab(image), expected)
+    np.testing.assert_array_equal(colorization.lab_to_rgb(expected), image)
+
+
+@pytest.mark.parametrize("function", [colorization.rgb_to_lab, colorization.lab_to_rgb])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros((4, 4)), "last axis"),
+        (np.zeros((3, 4, 4)), "last axis"),
+        (np.zeros((0, 3)), "at least one pixel"),
+        (np.float32(3), "last axis"),
+        (np.zeros((2, 3), int), "bytes .uint8. or floats, got int64"),
+        (np.array([[0.1, np.nan, 0.2]]), "NaN"),
+        (np.array([[0.1, np.inf, 0.2]]), "inf"),
+    ],
+)
+def test_lab_refuses_what_is_no_colour(function, values, message):
+    with pytest.raises(ValueError, match=message):
+        function(values)
+
+
+@pytest.mark.parametrize("values", [[0, 0, 1.5], [-0.1, 0, 0], [0, 128.0, 255.0]])
+def test_floats_beyond_one_are_refused(values):
+    with pytest.raises(ValueError, match=r"expected bytes 0\.\.255 or floats 0\.\.1"):
+        colorization.rgb_to_lab(np.array(values))
+
+
+def test_pairs_are_lightness_and_colour():
+    images = torch.from_numpy(colours(5, 9, 7)).permute(0, 3, 1, 2)
+    light, ab = colorization.lab_pairs(images).tensors
+    assert light.shape == (5, 1, 9, 7)
+    assert ab.shape == (5, 2, 9, 7)
+    assert light.dtype == ab.dtype == torch.float32
+    assert 0 <= light.min() <= light.max() <= 1.0001
+    np.testing.assert_array_equal(colorization.pairs_to_rgb(light, ab), images.permute(0, 2, 3, 1))
+    image, target = colorization.lab_pairs(data.photo_crops(3, 2, 16).train)[1]
+    assert image.shape == (1, 16, 16)
+    assert target.shape == (2, 16, 16)
+
+
+def test_pairs_refuse_gray_sets_and_strangers():
+    gray = data.ImageSet(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 0]), ("gray",))
+    with pytest.raises(ValueError, match="needs colour images"):
+        colorization.lab_pairs(gray)
+    with pytest.raises(ValueError, match="needs colour images"):
+        colorization.lab_pairs(torch.zeros(2, 8, 8, 3, dtype=torch.uint8))
+    for light, ab in (((2, 1, 4, 4), (2, 2, 4, 5)), ((1, 4, 4), (2, 4, 4)), ((2, 2, 4, 4), (2, 2, 4, 4))):
+        with pytest.raises(ValueError, match=r"light must be \[N, 1, H, W\]"):
+            colorization.pairs_to_rgb(torch.zeros(light), torch.zeros(ab))
+    with pytest.raises(ValueError, match="NaN"):
+        colorization.pairs_to_rgb(torch.zeros(1, 1, 2, 2), torch.full((1, 2, 2, 2), math.nan))
+
+
+def test_the_notebooks_lightness_is_that_of_lab():
+    image = colours(40, 40)
+    np.testing.assert_allclose(NOTEBOOK.lightness(image / 255), colorization.rgb_to_lab(image)[..., 0], atol=0.01)
+
+
+# The network
+
+
+def count(model):
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_the_lectures_numbers():
+    resnet = torchvision.models.resnet18()
+    first = nn.Sequential(*list(resnet.children())[:6]).eval()
+    assert count(first) == 683_072
+    encoder = colorization.gray_encoder(resnet).eval()
+    assert count(encoder) == 683_072 - 2 * 64 * 49
+    decoder = colorization.upsampling_decoder().eval()
+    assert count(decoder) == 277_922
+    kinds = [type(layer) for layer in decoder]
+    assert kinds.count(nn.Conv2d) == 5
+    assert kinds.count(nn.Upsample) == 3
+    with torch.no_grad():
+        features = encoder(torch.rand(1, 1, 256, 256))
+        assert features.shape == (1, 128, 32, 32)
+        assert decoder(features).shape == (1, 2, 256, 256)
+        assert first(torch.rand(1, 3, 256, 256)).shape == features.shape
+
+
+def test_equal_response_to_gray_rgb_and_the_network_is_left_alone():
+    resnet = pretrained.resnet18(0.25).eval()
+    before = {name: value.clone() for name, value in resnet.state_dict().items()}
+    encoder = colorization.gray_encoder(resnet).eval()
+    gray = torch.rand(2, 1, 33, 47)
+    with torch.no_grad():
+        expected = nn.Sequential(*list(resnet.children())[:6])(gray.expand(-1, 3, -1, -1))
+        torch.testing.assert_close(encoder(gray), expected, atol=1e-4, rtol=1e-4)
+        encoder[0].weight.zero_()
+        encoder[4][0].conv1.weight.zero_()
+    assert all(torch.equal(before[name], value) for name, value in resnet.state_dict().items())
+    assert resnet.conv1.in_channels == 3
+    encoder(torch.rand(2, 1, 16, 16)).sum().backward()
+    assert all(parameter.grad is None for parameter in resnet.parameters())
+
+
+@pytest.mark.parametrize("stranger", [nn.Sequential(nn.Conv2d(3, 4, 3)), torchvision.models.alexnet(), nn.Identity()])
+def test_encoders_of_other_layout_are_refused(stranger):
+    with pytest.raises(ValueError, match="layout of torchvision's ResNet"):
+        colorization.gray_encoder(stranger)
+
+
+@pytest.mark.parametrize("decoder", [colorization.upsampling_decoder, colorization.transposed_decoder])
+@pytest.mark.parametrize("outputs", [2, 7])
+def test_decoders_enlarge_eightfold(decoder, outputs):
+    with torch.no_grad():
+        assert decoder(0.25, outputs)(torch.rand(2, 32, 3, 5)).shape == (2, outputs, 24, 40)
+    for wrong, message in (((0, 2), "width"), ((True, 2), "width"), ((1.0, 0), "outputs"), ((1.0, 2.0), "outputs")):
+        with pytest.raises(ValueError, match=message):
+            decoder(*wrong)
+
+
+def test_transposed_decoders_of_other_kernels():
+    for kernel in (2, 3, 4):
+        layers = colorization.transposed_decoder(0.25, kernel=kernel)
+        assert layers(torch.rand(2, 32, 2, 3)).shape == (2, 2, 16, 24)
+        assert sum(isinstance(layer, nn.ConvTranspose2d) for layer in layers) == 3
+    with pytest.raises(ValueError, match="kernel must be 2, 3 or 4"):
+        colorization.transposed_decoder(kernel=5)
+
+
+def small_model(outputs=2, seed=0):
+    torch.manual_seed(seed)
+    encoder = colorization.gray_encoder(pretrained.resnet18(0.125))
+    return Colorizer(encoder, colorization.upsampling_decoder(0.125, outputs)).eval()
+
+
+@pytest.mark.parametrize("size", [(64, 64), (1, 1), (1, 200), (37, 50), (7, 9), (8, 16)])
+def test_colorizers_take_any_size(size):
+    with torch.no_grad():
+        assert small_model(3)(torch.rand(2, 1, *size)).shape == (2, 3, *size)
+
+
+def test_normalization_belongs_to_the_model():
+    light, model = torch.rand(1, 1, 16, 16), small_model()
+    plain = Colorizer(model.encoder, model.decoder, mean=0.0, std=1.0)
+    with torch.no_grad():
+        torch.testing.assert_close(model(light), plain((light - 0.449) / 0.226))
+
+
+def test_the_notebooks_decoder_is_the_packages():
+    for width, outputs in ((1.0, 2), (0.25, 9)):
+        ours, theirs = NOTEBOOK.decoder(width, outputs), colorization.upsampling_decoder(width, outputs)
+        theirs.load_state_dict(ours.state_dict())
+        x = torch.rand(2, round(128 * width), 4, 4)
+        torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+# Colours as classes
+
+
+def test_bins_are_a_grid_around_gray():
+    ab = torch.tensor([[0.0, 0.02], [0.0, -0.03], [0.31, 0.0], [0.31, -0.19]]).T.reshape(1, 2, 2, 2)
+    bins = Bins.of(ab, step=10)
+    assert len(bins) == 3
+    rows = zip(bins.centres.tolist(), bins.shares.tolist(), strict=True)
+    found = {tuple(round(100 * value) for value in centre): share for centre, share in rows}
+    assert found == {(0, 0): 0.5, (30, 0): 0.25, (30, -20): 0.25}
+    assert (bins.centres[bins.encode(ab)].movedim(-1, 1) - ab).abs().max() <= 0.05 + 1e-6
+    assert len(Bins.of(ab, step=10, least=0.3)) == 1
+    assert "3 colours" in repr(bins)
+    assert "50%" in repr(bins)
+
+
+def test_encode_takes_the_nearest_and_decode_brings_it_back():
+    ab = (torch.rand(3, 2, 8, 6, generator=torch.Generator().manual_seed(0)) - 0.5) * 1.5
+    bins = Bins.of(ab, step=15, least=0)
+    labels = bins.encode(ab)
+    assert labels.shape == (3, 8, 6)
+    assert labels.dtype == torch.int64
+    distances = (ab.movedim(1, -1)[..., None, :] - bins.centres).norm(dim=-1)
+    assert torch.equal(labels, distances.argmin(-1))
+    sure = F.one_hot(labels, len(bins)).movedim(-1, 1) * 1000.0
+    for temperature in (1.0, 0.38, 0.0):
+        assert (bins.decode(sure, temperature) - ab).abs().max() <= 0.075 + 1e-6
+
+
+def test_temperature_goes_from_the_mean_to_the_likeliest():
+    bins = Bins(torch.tensor([[0.8, 0.0], [-0.8, 0.0]]), torch.tensor([0.9, 0.1]))
+    logits = torch.tensor([0.75, 0.25]).log().view(1, 2, 1, 1)
+    mean, sharp, likeliest = (bins.decode(logits, t).flatten().tolist() for t in (1.0, 0.38, 0.0))
+    assert mean == pytest.approx([0.4, 0])
+    assert 0.4 < sharp[0] < 0.8
+    p = 0.75 ** (1 / 0.38) / (0.75 ** (1 / 0.38) + 0.25 ** (1 / 0.38))
+    assert sharp[0] == pytest.approx(0.8 * (2 * p - 1))
+    assert likeliest == pytest.approx([0.8, 0])
+    assert bins.decode(logits, 0.0, boost=1.0).flatten().tolist() == pytest.approx([-0.8, 0])  # 0.75 / 0.9 < 0.25 / 0.1
+    shifted = bins.decode(logits + 7, 0.38)
+    torch.testing.assert_close(shifted.flatten(), torch.tensor(sharp))
+
+
+def test_mean_squared_error_finds_the_mean_and_cross_entropy_both():
+    """The two colours of the notebook: a constant answer trained with either loss."""
+    ab = torch.tensor([[0.6, 0.3], [0.2, -0.8]] * 20)[:, :, None, None]
+    guess = ab.mean(0, keepdim=True).requires_grad_()
+    F.mse_loss(guess.expand_as(ab), ab).backward()
+    assert guess.grad.abs().max() < 1e-6  # nothing can be gained by moving away from the mean
+    bins = Bins.of(ab, step=20)
+    logits = bins.shares.log().view(1, -1, 1, 1)
+    torch.testing.assert_close(bins.decode(logits)[0, :, 0, 0], bins.centres.mean(0))
+    assert len(bins) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Bins(torch.zeros(3), torch.ones(3)), r"centres must be \[B, 2\]"),
+        (lambda: Bins(torch.zeros(3, 2), torch.ones(2)), r"centres must be \[B, 2\]"),
+        (lambda: Bins(torch.zeros(0, 2), torch.ones(0)), r"centres must be \[B, 2\]"),
+        (lambda: Bins(torch.zeros(2, 2), torch.tensor([1.0, 0.0])), "above 0"),
+        (lambda: Bins(torch.full((1, 2), math.nan), torch.ones(1)), "finite"),
+        (lambda: Bins.of(torch.zeros(1, 3, 2, 2)), r"ab must be \[N, 2, H, W\]"),
+        (lambda: Bins.of(torch.zeros(0, 2, 2, 2)), "at least one pixel"),
+        (lambda: Bins.of(torch.full((1, 2, 2, 2), math.nan)), "NaN"),
+        (lambda: Bins.of(torch.zeros(1, 2, 2, 2), step=0), "step must be a positive number"),
+        (lambda: Bins.of(torch.zeros(1, 2, 2, 2), step=math.inf), "step must be a positive number"),
+        (lambda: Bins.of(torch.rand(1, 2, 9, 9), step=1, least=0.5), "no bin holds a share of 0.5"),
+        (lambda: TWO.encode(torch.zeros(2, 4, 4)), r"ab must be \[N, 2, H, W\]"),
+        (lambda: TWO.encode(torch.full((1, 2, 2, 2), math.inf)), "infinite"),
+        (lambda: TWO.decode(torch.zeros(1, 3, 4, 4)), r"logits must be \[N, 2, H, W\]"),
+        (lambda: TWO.decode(torch.zeros(1, 2, 4, 4), -1), "temperature must be 0 or more"),
+        (lambda: TWO.decode(torch.zeros(1, 2, 4, 4), math.nan), "temperature must be 0 or more"),
+    ],
+)
+def test_bins_refuse(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+TWO = Bins(torch.tensor([[0.0, 0.0], [0.5, 0.5]]), torch.tensor([0.5, 0.5]))
+
+
+def test_the_notebooks_decode_is_the_packages():
+    logits = torch.randn(2, 2, 3, 3)
+    for temperature in (1.0, 0.38):
+        torch.testing.assert_close(NOTEBOOK.decode(logits, TWO, temperature), TWO.decode(logits, temperature))
+
+
+# Whole photos
+
+
+class Painter(nn.Module):
+    """Answers one colour, or one bin, whatever it sees."""
+
+    def __init__(self, *values):
+        super().__init__()
+        self.values = nn.Parameter(torch.tensor(values))
+        self.seen = None
+
+    def forward(self, light):
+        self.seen = light
+        return self.values.view(1, -1, 1, 1).expand(len(light), -1, *light.shape[2:])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (300, 1), (5, 7), (64, 64), (101, 33), (2, 900)])
+def test_photos_of_any_size(shape):
+    photo = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    painter = Painter(0.0, 0.0)
+    result = colorization.colorize(painter, photo, size=16)
+    np.testing.assert_array_equal(result, np.repeat(photo[..., None], 3, axis=2))
+    height, width = painter.seen.shape[2:]
+    assert min(height, width) >= 1
+    assert max(height, width) <= 64
+    assert colorization.colorize(small_model(), photo, size=16).shape == (*shape, 3)
+
+
+def test_the_lightness_stays_and_the_colour_comes():
+    photo = data.photo("astronaut")[:120, :90]
+    result = colorization.colorize(Painter(0.05, 0.1), photo)
+    before, after = colorization.rgb_to_lab(photo), colorization.rgb_to_lab(result)
+    middle = (before[..., 0] > 20) & (before[..., 0] < 90)
+    assert np.abs(before[..., 0] - after[..., 0])[middle].max() < 1
+    np.testing.assert_allclose(after[middle][:, 1:].mean(0), [5, 10], atol=0.2)
+
+
+def test_colour_photos_are_judged_by_their_lightness_alone():
+    photo = colours(20, 20)
+    gray = colorization.lab_to_rgb(colorization.rgb_to_lab(photo) * [1, 0, 0])
+    model = small_model()
+    one, other = (colorization.colorize(model, image).astype(int) for image in (photo, gray))
+    assert np.abs(one - other).max() <= 6  # gray was rounded to bytes once
+
+
+def test_bins_and_their_options_reach_the_photo():
+    photo = np.full((10, 12), 120, np.uint8)
+    model = Painter(1.0, 0.9)
+    warm = colorization.colorize(model, photo, TWO, temperature=1.0)
+    gray = colorization.colorize(model, photo, TWO, temperature=0.0)
+    np.testing.assert_array_equal(gray, np.repeat(photo[..., None], 3, axis=2))
+    assert colorization.colourfulness(warm) > 20
+    with pytest.raises(ValueError, match="needs its `bins`"):
+        colorization.colorize(Painter(1.0, 0.9, 0.1), photo)
+    with pytest.raises(ValueError, match=r"expected \[1, 3"):
+        colorization.colorize(model, photo, Bins(torch.zeros(3, 2), torch.ones(3)))
+
+
+def test_the_model_is_left_in_its_mode():
+    model = small_model().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    colorization.colorize(model, colours(9, 9))
+    assert model.training
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (np.full((2, 3), 7, np.uint8), 7),
+        (np.full((2, 3, 1), 7, np.uint8), 7),
+        (np.full((2, 3, 4), 7, np.uint8), 7),
+        (np.full((2, 3), 7 * 257, np.uint16), 7),
+        (np.full((2, 3, 3), 7 / 255), 7),
+        (np.full((2, 3), 7 / 255, np.float32), 7),
+        (np.ones((2, 3), bool), 255),
+        (torch.full((2, 3), 7, dtype=torch.uint8), 7),
+    ],
+)
+def test_photos_of_any_type(image, expected):
+    photo = colorization.as_photo(image)
+    assert photo.dtype == np.uint8
+    assert photo.shape == (2, 3, 3)
+    assert (photo == expected).all()
+
+
+def test_photos_from_files(tmp_path):
+    photo = colours(11, 17)
+    Image.fromarray(photo).save(tmp_path / "colour.png")
+    Image.fromarray(photo[..., 0]).save(tmp_path / "gray.png")
+    Image.fromarray(photo[..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(colorization.as_photo(tmp_path / "colour.png"), photo)
+    for name in ("gray.png", "deep.png"):
+        np.testing.assert_array_equal(colorization.as_photo(str(tmp_path / name)), np.repeat(photo[..., :1], 3, axis=2))
+    assert colorization.colorize(small_model(), tmp_path / "gray.png").shape == photo.shape
+    (tmp_path / "no.jpg").write_bytes(b"<!doctype html>")
+    with pytest.raises(ImageFileError, match="web page"):
+        colorization.as_photo(tmp_path / "no.jpg")
+    with pytest.raises(ImageFileError):
+        colorization.colorize(small_model(), tmp_path / "missing.jpg")
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((0, 4)), "at least one pixel"),
+        (np.zeros(5), "a photo is an array"),
+        (np.zeros((3, 4, 5)), r"x\.permute\(1, 2, 0\)"),
+        (np.zeros((2, 3, 4, 3)), "a photo is an array"),
+        (np.array([[0.1, np.nan]]), "no NaN"),
+        (np.array([[0.1, 2.0]]), "values 0..1"),
+        (np.array([[-0.1, 0.5]]), "values 0..1"),
+        (np.array([[1, 2]]), "not int64"),
+        ([["a"]], "bytes, 16-bit"),
+    ],
+)
+def test_what_is_no_photo(image, message):
+    with pytest.raises(ValueError, match=message):
+        colorization.colorize(Painter(0.0, 0.0), image)
+
+
+@pytest.mark.parametrize("size", [0, -3, 2.5, True, None])
+def test_sizes_that_are_none(size):
+    with pytest.raises(ValueError, match="size must be a whole number"):
+        colorization.colorize(Painter(0.0, 0.0), colours(4, 4), size=size)
+
+
+# Measures
+
+
+# L, a, b of two colours and their difference: pairs 1, 4, 7, 9, 13, 16 to 20, 25 and 34 of Sharma et al. (2005).
+SHARMA = [
+    ((50, 2.6772, -79.7751), (50, 0, -82.7485), 2.0425),
+    ((50, -1.3802, -84.2814), (50, 0, -82.7485), 1.0000),
+    ((50, 0, 0), (50, -1, 2), 2.3669),
+    ((50, 2.49, -0.001), (50, -2.49, 0.0009), 7.1792),
+    ((50, -0.001, 2.49), (50, 0.0009, -2.49), 4.8045),
+    ((50, 2.5, 0), (50, 0, -2.5), 4.3065),
+    ((50, 2.5, 0), (73, 25, -18), 27.1492),
+    ((50, 2.5, 0), (61, -5, 29), 22.8977),
+    ((50, 2.5, 0), (56, -27, -3), 31.9030),
+    ((50, 2.5, 0), (58, 24, 15), 19.4535),
+    ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
+    ((2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514), 0.9082),
+]
+
+
+def difference(lab1, lab2):
+    """CIEDE2000 written from the formulas of Sharma et al., in degrees, for one pair."""
+    (l1, a1, b1), (l2, a2, b2) = lab1, lab2
+    c7 = ((math.hypot(a1, b1) + math.hypot(a2, b2)) / 2) ** 7
+    g = 0.5 * (1 - math.sqrt(c7 / (c7 + 25**7)))
+    c1, c2 = math.hypot((1 + g) * a1, b1), math.hypot((1 + g) * a2, b2)
+    h1, h2 = (math.degrees(math.atan2(b, (1 + g) * a)) % 360 for a, b in ((a1, b1), (a2, b2)))
+    dh = 0 if c1 * c2 == 0 else (h2 - h1 + 180) % 360 - 180
+    h = h1 + h2 if c1 * c2 == 0 else (h1 + h2) / 2 + (0 if abs(h1 - h2) <= 180 else 180 if h1 + h2 < 360 else -180)
+    big_dh = 2 * math.sqrt(c1 * c2) * math.sin(math.radians(dh / 2))
+    light, c = (l1 + l2) / 2, (c1 + c2) / 2
+    cos = lambda degrees: math.cos(math.radians(degrees))  # noqa: E731
+    t = 1 - 0.17 * cos(h - 30) + 0.24 * cos(2 * h) + 0.32 * cos(3 * h + 6) - 0.2 * cos(4 * h - 63)
+    turn = 60 * math.exp(-(((h - 275) / 25) ** 2))
+    rc = 2 * math.sqrt(c**7 / (c**7 + 25**7))
+    sl = 1 + 0.015 * (light - 50) ** 2 / math.sqrt(20 + (light - 50) ** 2)
+    sc, sh = 1 + 0.045 * c, 1 + 0.015 * c * t
+    x, y, z = (l2 - l1) / sl, (c2 - c1) / sc, big_dh / sh
+    return math.sqrt(x * x + y * y + z * z - math.sin(math.radians(turn)) * rc * y * z)
+
+
+@pytest.mark.parametrize(("one", "other", "published"), SHARMA)
+def test_ciede2000_has_the_published_values(one, other, published):
+    assert color.deltaE_ciede2000(one, other) == pytest.approx(published, abs=1e-4)
+    assert difference(one, other) == pytest.approx(published, abs=1e-4)
+
+
+def test_ciede2000_of_images_is_the_mean_of_the_formula():
+    one, other = colours(2, 5, 4), colours(2, 5, 4, seed=1)
+    expected = [
+        np.mean([difference(lab_of(p), lab_of(q)) for p, q in zip(a.reshape(-1, 3), b.reshape(-1, 3), strict=True)])
+        for a, b in zip(one, other, strict=True)
+    ]
+    np.testing.assert_allclose(colorization.ciede2000(other, one), expected, atol=0.02)
+
+
+def test_colourfulness_by_the_formula():
+    """Two colours, worked out by hand: R - G and (R + G) / 2 - B."""
+    image = np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8)  # rg: 255, 0; yb: 127.5, -255
+    spread = math.hypot(127.5, 191.25)
+    assert colorization.colourfulness(image) == pytest.approx(spread + 0.3 * math.hypot(127.5, -63.75))
+    assert colorization.colourfulness(image / 255) == pytest.approx(colorization.colourfulness(image))
+    gray = np.repeat(colours(8, 8)[..., :1], 3, axis=2)
+    assert colorization.colourfulness(gray) == 0
+
+
+def test_psnr_and_mse_against_scikit_image():
+    from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
+
+    one, other = colours(16, 12), colours(16, 12, seed=1)
+    assert colorization.mse(one, other) == pytest.approx(mean_squared_error(one / 255, other / 255))
+    assert colorization.psnr(one, other) == pytest.approx(peak_signal_noise_ratio(other, one))
+    assert colorization.psnr(one, one) == np.inf
+    black, white = np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 255, np.uint8)
+    assert colorization.mse(black, white) == 1
+    assert colorization.psnr(black, white) == 0
+
+
+def test_each_image_has_its_number_and_the_score_its_means():
+    one, other = colours(3, 6, 5), colours(3, 6, 5, seed=1)
+    for measure in (colorization.mse, colorization.psnr, colorization.ciede2000):
+        values = measure(one, other)
+        assert values.shape == (3,)
+        np.testing.assert_allclose(values, [measure(a, b) for a, b in zip(one, other, strict=True)])
+    score = colorization.score(one, other)
+    assert score["MSE"] == pytest.approx(colorization.mse(one, other).mean())
+    assert score["PSNR"] == pytest.approx(-10 * math.log10(score["MSE"]))
+    assert score["CIEDE2000"] == pytest.approx(colorization.ciede2000(one, other).mean())
+    assert score["colourfulness"] == pytest.approx(colorization.colourfulness(one).mean())
+    same = colorization.score(one, one)
+    assert (same["MSE"], same["PSNR"], same["CIEDE2000"]) == (0, math.inf, 0)
+
+
+@pytest.mark.parametrize("measure", [colorization.mse, colorization.psnr, colorization.ciede2000, colorization.score])
+def test_measures_refuse(measure):
+    good = colours(4, 4)
+    for bad, message in (
+        (colours(4, 5), "one shape"),
+        (good[..., 0], r"images \[\.\.\., H, W, 3\]"),
+        (good.astype(float), "floats 0..1"),
+        (good.astype(int), "got int64"),
+        (np.full((4, 4, 3), np.nan), "without NaN"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            measure(bad, good)
+
+
+def test_the_notebooks_measures_are_the_packages():
+    one, other = colours(9, 8), colours(9, 8, seed=1)
+    for name in ("mse", "psnr"):
+        assert getattr(NOTEBOOK, name)(one, other) == pytest.approx(getattr(colorization, name)(one, other))
+    assert NOTEBOOK.colourfulness(one) == pytest.approx(colorization.colourfulness(one))
+
+
+# The stored colorizer, and the whole arc
+
+
+def test_training_learns_writes_and_loads_again(tmp_path, monkeypatch, capsys):
+    """Two kinds of pictures, bright ones red and dark ones blue: after a few epochs it knows."""
+    rng = np.random.default_rng(0)
+    bright = rng.random(256) < 0.5
+    pixels = np.where(bright[:, None], (230, 120, 110), (30, 40, 110)) + rng.integers(-9, 10, (256, 1))
+    images = torch.tensor(pixels, dtype=torch.uint8)[:, :, None, None].expand(-1, -1, 16, 16).contiguous()
+    images = data.ImageSet(images, torch.tensor(bright).long(), ("dark", "bright"))
+    model, bins = stored.train(images, epochs=6, width=0.125)
+    light, ab = colorization.lab_pairs(images).tensors
+    with torch.no_grad():
+        guess = bins.decode(model(light))
+    assert F.mse_loss(guess, ab) < 0.5 * F.mse_loss(ab.mean((0, 2, 3), keepdim=True).expand_as(ab), ab)
+    assert "epoch 6: loss" in capsys.readouterr().out
+    stored.write(model, bins, {"width": 0.125}, tmp_path)
+    monkeypatch.setattr("coursekit.pretrained.store.FOLDERS", (tmp_path,))
+    again, bins_again = stored.load()
+    assert not again.training
+    torch.testing.assert_close(bins_again.centres, bins.centres, atol=1e-3, rtol=0)
+    with torch.no_grad():
+        torch.testing.assert_close(bins_again.decode(again(light)), guess, atol=0.05, rtol=0)
