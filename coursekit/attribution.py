@@ -196,7 +196,8 @@ def near(points: Sequence[Sequence[tuple[float, float]]], radius: float, size: t
     Parameters
     ----------
     points : N lists of (x, y)
-        In pixels, as in `critters.Critter.parts`. An empty list gives an empty mask.
+        In pixels, as in `critters.Critter.parts`: 0 is the edge, so the first pixel's centre is at 0.5. An empty list
+        gives an empty mask.
     radius : float
         In pixels.
     size : (int, int)
@@ -204,7 +205,7 @@ def near(points: Sequence[Sequence[tuple[float, float]]], radius: float, size: t
     """
     if not radius > 0:
         raise ValueError(f"radius must be positive, not {radius!r}.")
-    y, x = torch.meshgrid(*(torch.arange(length) for length in size), indexing="ij")
+    y, x = torch.meshgrid(*(torch.arange(length) + 0.5 for length in size), indexing="ij")
     masks = torch.zeros(len(points), *size, dtype=torch.bool)
     for mask, places in zip(masks, points, strict=True):
         for px, py in places:
@@ -254,15 +255,13 @@ def _chosen(logits: Tensor, classes: int | Sequence[int] | Tensor | None) -> Ten
         logits = torch.cat([-logits, logits], dim=1)
     if classes is None:
         classes = logits.argmax(dim=1)
-    classes = torch.as_tensor(classes, device=logits.device).long().expand(len(logits)) if _one(classes) else classes
-    classes = torch.as_tensor(classes, device=logits.device).long()
+    classes = torch.as_tensor(classes, device=logits.device)
+    if classes.is_floating_point() or classes.dtype == torch.bool:
+        raise TypeError(f"classes must be whole numbers, not {classes.dtype}.")
+    classes = classes.long().expand(len(logits)) if classes.ndim == 0 else classes.long()
     if classes.shape != (len(logits),) or not ((classes >= 0) & (classes < logits.shape[1])).all():
         raise ValueError(f"classes must be one number, or {len(logits)}, each from 0 to {logits.shape[1] - 1}.")
     return logits.gather(1, classes[:, None])
-
-
-def _one(classes: object) -> bool:
-    return isinstance(classes, int) or (isinstance(classes, Tensor) and classes.ndim == 0)
 
 
 def _device(model: nn.Module) -> torch.device:

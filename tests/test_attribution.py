@@ -1,5 +1,6 @@
 """Looking inside: right in a case that can be computed by hand, and without touching the network."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -108,6 +109,31 @@ def test_grad_cam_is_the_class_activation_map_behind_global_average_pooling():
         torch.testing.assert_close(attribution.grad_cam(model, images, "4", label), expected, atol=1e-5, rtol=1e-4)
 
 
+def test_a_channel_weighs_as_much_as_the_logit_moves_with_it():
+    """By finite differences, in a network whose gradients differ from place to place: their mean counts, not each."""
+    torch.manual_seed(0)
+    tail = nn.Sequential(nn.Flatten(), nn.Linear(4 * 36, 8), nn.Tanh(), nn.Linear(8, 2))
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1), *tail).double().eval()
+    images, step = batch().double(), 1e-5
+    with torch.no_grad():
+        maps = model[0](images)
+        heat = torch.zeros_like(maps[:, 0])
+        for channel in range(4):
+            nudge = torch.zeros_like(maps)
+            nudge[:, channel] = step
+            up, down = (model[1:](maps + sign * nudge)[:, 1] for sign in (1, -1))
+            heat += ((up - down) / (2 * step))[:, None, None] * maps[:, channel]
+        heat = F.interpolate(heat.relu()[:, None], (12, 12), mode="bilinear")[:, 0]
+    expected = (heat / heat.amax(dim=(1, 2), keepdim=True)).float()
+    torch.testing.assert_close(attribution.grad_cam(model, images, "0", 1), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("classes", [2, np.int64(2), torch.tensor(2), [2] * 4, np.full(4, 2), torch.full((4,), 2)])
+def test_a_class_may_come_in_any_integer_form(classes):
+    expected = attribution.grad_cam(network(), batch(), "4", [2, 2, 2, 2])
+    assert torch.equal(attribution.grad_cam(network(), batch(), "4", classes), expected)
+
+
 @pytest.mark.parametrize("name", ["vgg16", "resnet18"])
 def test_frozen_networks_have_maps_too(name):
     torch.manual_seed(0)
@@ -171,6 +197,8 @@ def test_the_map_is_hot_where_the_cause_is():
         ((batch(), "4", 3), ValueError, "each from 0 to 2"),
         ((batch(), "4", -1), ValueError, "each from 0 to 2"),
         ((batch(), "4", [0, 1]), ValueError, "one number, or 4"),
+        ((batch(), "4", 1.5), TypeError, "whole numbers"),
+        ((batch(), "4", [0.0, 1.0, 1.0, 0.0]), TypeError, "whole numbers"),
         ((batch()[0], "4"), ValueError, r"One image: image\[None\]"),
         ((batch(0), "4"), ValueError, "must be a batch"),
         ((batch() * float("nan"), "4"), ValueError, "not finite"),
@@ -220,6 +248,41 @@ def test_maximize_raises_the_activation_and_repeats_itself():
     shown = torch.stack([noise, pictures[0]])
     before, after = attribution.activations(model, (shown - 0.5) / 0.25, ["3"])["3"][:, channel].mean(dim=(1, 2))
     assert after > before + 0.1
+
+
+class Reader(nn.Module):
+    """Remembers what it was given, and answers with a multiple of one pixel."""
+
+    def __init__(self, factor=1.0):
+        super().__init__()
+        self.factor, self.given, self.answer = factor, [], nn.Identity()
+
+    def forward(self, images):
+        self.given.append(images.detach().clone())
+        return self.answer(self.factor * images[:, :, 8, 8])
+
+
+def noise_of(seed, size=16):
+    return 0.5 + 0.05 * torch.randn(3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def test_shifts_are_undone():
+    """One step of a channel that looks at one pixel changes one value; all others lie where they lay."""
+    changed = attribution.maximize(Reader(), "answer", 0, size=16, steps=1, seed=3) != noise_of(3)
+    assert changed.sum() == 1
+    assert changed[0].any()
+
+
+def test_the_network_gets_normalized_pictures():
+    model, mean, std = Reader(), (0.4, 0.5, 0.6), (0.2, 0.25, 0.5)
+    attribution.maximize(model, "answer", 0, size=16, steps=1, mean=mean, std=std)
+    for given, pixels, m, s in zip(model.given[0][0], noise_of(0), mean, std, strict=True):
+        torch.testing.assert_close(given.flatten().sort()[0], ((pixels - m) / s).flatten().sort()[0])
+
+
+def test_blur_takes_away_what_nothing_pulls_at():
+    left = attribution.maximize(Reader(0.0), "answer", 0, size=16, steps=20)
+    assert left.std() < 0.7 * noise_of(0).std()
 
 
 @pytest.mark.parametrize(
@@ -272,7 +335,7 @@ def test_energy_by_hand():
 
 
 def test_near_marks_discs_around_points():
-    masks = attribution.near([[(2.0, 1.0)], [(0.0, 0.0), (7.0, 5.0)], []], 1.0, (6, 8))
+    masks = attribution.near([[(2.5, 1.5)], [(0.5, 0.5), (7.5, 5.5)], []], 1.0, (6, 8))
     assert masks.sum(dim=(1, 2)).tolist() == [5, 6, 0]
     assert masks[0, 1, 2]
     assert masks[1, 5, 7]

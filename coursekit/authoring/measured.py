@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -15,6 +15,7 @@ from pathlib import Path
 
 RESULTS = Path("docs") / "measured.json"
 PAGE = Path("docs") / "measured.md"
+_ANY = {"CIFAR": "DIR", "PHOTOS": "DIR"}  # CIFAR-10's class folders; a folder with train and test folders of photos
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "lightning", "fastai")
 
 
@@ -27,9 +28,16 @@ class Measurement:
     arguments: tuple[str, ...]
     rows: Callable[[dict], list[tuple[str, ...]]]
 
-    def command(self, cifar: str = "DIR") -> list[str]:
-        """Return the command line that anybody can repeat; ``cifar`` is the folder with CIFAR-10's class folders."""
-        return ["python", f"tests/benchmarks/{self.script}", *(a.replace("CIFAR", cifar) for a in self.arguments)]
+    def command(self, folders: Mapping[str, str] = _ANY) -> list[str]:
+        """Return the command line that anybody can repeat; ``folders`` says where "CIFAR" and "PHOTOS" are."""
+        arguments = list(self.arguments)
+        for name, folder in folders.items():
+            arguments = [argument.replace(name, folder) for argument in arguments]
+        return ["python", f"tests/benchmarks/{self.script}", *arguments]
+
+    def needs(self) -> set[str]:
+        """Return the names of the folders that it cannot do without."""
+        return {name for name in _ANY if any(name in argument for argument in self.arguments)}
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,64 @@ def _correlation_rows(result: dict) -> list[tuple[str, ...]]:
     return [(f"{k} x {k}", *(f"{ratios[method]:.2f}" for method in _METHODS)) for k, ratios in by_size]
 
 
+def _transfer_rows(result: dict) -> list[tuple[str, ...]]:
+    spread = result.get("spread", {})
+    return [
+        (
+            way.replace("_", "-"),
+            count,
+            f"{100 * share:.1f} %",
+            f"{100 * spread[way][count]:.1f}" if way in spread else "one run",
+        )
+        for way, scores in result.items()
+        if way != "spread"
+        for count, share in scores.items()
+    ]
+
+
+def _feature_rows(result: dict) -> list[tuple[str, ...]]:
+    return [(name, f"{result['seconds'][name]:.2f}", f"{times:.1f}") for name, times in result["times_as_fast"].items()]
+
+
+_TRANSFER_COLUMNS = ("way", "training pictures", "test accuracy", "standard deviation, points")
+
 SECTIONS = (
+    Section(
+        "Transfer to drawn animals",
+        "The thin ResNet18 (96 pixels), which has seen other species but no cat and no dog, learns cats against dogs: "
+        "critters at the default difficulty, mean over five draws of pictures and starts, 1,000 test pictures. The "
+        "ways that train get the same number of steps.",
+        _TRANSFER_COLUMNS,
+        (
+            Measurement(
+                "transfer",
+                "transfer.py",
+                ("--critters", "--network", "resnet18", "--seeds", "5", "--sizes", "200", "--check"),
+                _transfer_rows,
+            ),
+        ),
+    ),
+    Section(
+        "Transfer to photos",
+        "The thin VGG16 on real photos of cats and dogs at 96 pixels: a fifth of 1,000 photos is for testing, so that "
+        "one point is two photos. For training, its folded batch norms are put back.",
+        _TRANSFER_COLUMNS,
+        (
+            Measurement(
+                "photos",
+                "transfer.py",
+                ("--train", "PHOTOS/train", "--test", "PHOTOS/test", "--sizes", "100,200,400,800"),
+                _transfer_rows,
+            ),
+        ),
+    ),
+    Section(
+        "Features computed once",
+        "VGG16 at full width, 96 pixels, frozen but for the lecture's head, five epochs with accuracy: the lecture's "
+        "own loop, and features computed once, in turns within one run (medians).",
+        ("variant", "seconds", "times as fast"),
+        (Measurement("features", "features.py", (), _feature_rows),),
+    ),
     Section(
         "CIFAR-10",
         "Test accuracy on 5,000 images held out of the 50,000 for training. The lecture (OSU) trained its networks for "
@@ -97,15 +162,15 @@ SECTIONS = (
 )
 
 
-def measure(root: Path, cifar: str | None, only: list[str]) -> int:
+def measure(root: Path, folders: Mapping[str, str], only: list[str]) -> int:
     """Run the benchmarks one after the other, write their results, and renew the page; return the exit code.
 
     Parameters
     ----------
     root : Path
         The course's root folder.
-    cifar : str, optional
-        The folder with CIFAR-10's class folders; without it, what needs them keeps its last result.
+    folders : mapping
+        Where the folders "CIFAR" and "PHOTOS" are, as far as they are here; what needs others keeps its last result.
     only : list of str
         Keys of measurements; empty for all.
     """
@@ -114,10 +179,10 @@ def measure(root: Path, cifar: str | None, only: list[str]) -> int:
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     failed = 0
     for item in (item for section in SECTIONS for item in section.measurements):
-        if (only and item.key not in only) or ("CIFAR" in item.arguments and not cifar):
+        if (only and item.key not in only) or item.needs() - folders.keys():
             continue
         print(f"{item.key} ... ", end="", flush=True)
-        command = [sys.executable, *item.command(cifar or "")[1:]]
+        command = [sys.executable, *item.command(folders)[1:]]
         done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:
             print(f"FAILED with exit code {done.returncode}")

@@ -1,7 +1,7 @@
 """Four ways to learn a small task, at several numbers of training images, on photos or on critters.
 
     python tests/benchmarks/transfer.py --train DIR --test DIR
-    python tests/benchmarks/transfer.py --critters --seeds 5 --sizes 200 --check
+    python tests/benchmarks/transfer.py --critters --network resnet18 --seeds 5 --sizes 200 --check
 
 scratch: the same network untrained; frozen: logistic regression on the pretrained network's features; partial: only the
 last block and the head are trained; fine_tuned: everything is. The three trained ones get the same number of steps. DIR
@@ -93,9 +93,9 @@ def main():
     parser.add_argument("--train", metavar="DIR")
     parser.add_argument("--test", metavar="DIR")
     parser.add_argument("--critters", action="store_true", help="drawn cats and dogs instead of photos")
-    parser.add_argument("--network", choices=list(RATES), default="resnet18")
+    parser.add_argument("--network", choices=list(RATES), default="vgg16")
     parser.add_argument("--sizes", default="100,200,500,1000", help="numbers of training images")
-    parser.add_argument("--pixels", type=int, help="height and width of the images (default: the network's own)")
+    parser.add_argument("--pixels", type=int, default=96, help="height and width of the images (default: 96)")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--epochs", type=int, help="default: from 60 for 100 images to 25 for 1,000")
     parser.add_argument("--ways", default=",".join(WAYS))
@@ -105,7 +105,7 @@ def main():
         parser.error("give --train DIR and --test DIR, or --critters")
     runtime.setup("mini")
     net = pretrained.load(options.network)
-    pixels = options.pixels or net.size
+    pixels = options.pixels
     if not options.critters:
         whole = data.folder(options.train, options.test, size=pixels)
     results, spread = {}, {}
