@@ -11,6 +11,8 @@ from coursekit.authoring import checks, execute
 ROOT = Path(__file__).parent.parent
 PATHS = sorted((ROOT / "notebooks").glob("**/*.ipynb"))
 NOTEBOOKS = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+LABS = [path for path in PATHS if path.parent.name == "labs"]
+LECTURES = [path for path in PATHS if path not in LABS]
 
 
 def test_there_are_notebooks():
@@ -22,7 +24,17 @@ def test_notebook_keeps_the_rules(path):
     assert checks.check_all(path, ROOT) == []
 
 
-@NOTEBOOKS
+@pytest.mark.parametrize("path", LABS, ids=lambda path: path.stem)
+def test_lab_says_what_it_takes_and_asks_for_predictions(path):
+    notebook = nbformat.read(path, as_version=4)
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    assert texts[0].startswith("# Lab ")
+    assert "minutes" in texts[0]
+    assert any("**Predict" in text for text in texts)
+    assert notebook.cells[0].source.startswith("# ASSIGNMENT CONFIG")
+
+
+@pytest.mark.parametrize("path", LECTURES, ids=lambda path: path.stem)
 def test_notebook_has_objectives_exercises_and_sources(path):
     notebook = nbformat.read(path, as_version=4)
     texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
@@ -137,7 +149,7 @@ FAULTS = {
     "no Python": (append(code("a b", count=3)), "is not Python"),
     "import star": (append(code("from numpy import *", count=3)), "imports *"),
     "times without the tag": (append(code("time.perf_counter()", output(), count=3)), "no tag 'measured'"),
-    "too large": (append(nbformat.v4.new_markdown_cell("x" * 2_000_001)), "bytes, at most"),
+    "too large": (append(nbformat.v4.new_markdown_cell("x" * 2_500_001)), "bytes, at most"),
 }
 
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 import ast
 import re
 import statistics
-import tomllib
 from pathlib import Path
 
 import nbformat
 
+from coursekit.authoring import launch
 from coursekit.authoring.execute import MARK, fresh, is_measured, mark_fresh, normalize
 
 LONGEST, NINE_IN_TEN, MEDIAN = 30, 20, 6  # lines of a code cell
-LARGEST = 2_000_000  # bytes of a notebook
+LARGEST = 2_500_000  # bytes of a notebook
 _PATHS = re.compile(r"(/home/|/root/|/tmp/|/work/|/Users/|[A-Z]:\\\\|site-packages|\.venv)")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _WARNING = re.compile(r"\b\w*Warning\b:")
 
 
 def repository(root: Path) -> str:
-    """Return the repository's address: it stands in ``pyproject.toml`` and nowhere else."""
-    return tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
+    """Return the repository's address and branch as pip wants them; they stand in ``pyproject.toml`` alone."""
+    return launch.fork(root).for_pip
 
 
 def setup_cell(address: str) -> str:

@@ -1,0 +1,148 @@
+"""The student's side of a check: holds the notebook's variables, and does with them what the check asks for.
+
+In a student's notebook it lives in the same process as the check; in grading, in a confined one. Both ways a check sees
+packed bytes and nothing else, so that it judges a notebook in the same way everywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Mapping
+
+from coursekit.labs.plain import Reference, TooLargeError, pack, unpack
+
+MISSING = "missing"  # the error of a variable that is not defined
+
+
+class Holder:
+    """Answers requests about a notebook's variables.
+
+    Parameters
+    ----------
+    namespace : mapping
+        The notebook's global variables.
+    """
+
+    def __init__(self, namespace: Mapping[str, object]) -> None:
+        self._namespace = namespace
+        self._objects: dict[int, object] = {}
+
+    def serve(self, request: bytes) -> bytes:
+        """Carry out one packed request, a dictionary with a key ``do``; return the packed reply.
+
+        The reply has a key ``value``, or ``error`` (the class of the exception) and ``message``.
+        """
+        order = unpack(request)
+        try:
+            reply = getattr(self, "_do_" + order.pop("do"))(**order)
+            return pack(reply, self._refer)
+        except TooLargeError as error:
+            return pack({"error": "TooLargeError", "message": str(error)})
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also SystemExit: an answer may not end the check
+            return pack({"error": type(error).__name__, "message": _first_line(error)})
+
+    def _refer(self, value: object) -> Reference | dict | None:
+        if chart := _chart(value):
+            return chart
+        torch = sys.modules.get("torch")
+        kind = "module" if torch and isinstance(value, torch.nn.Module) else "function" if callable(value) else None
+        if kind is None:
+            return None
+        self._objects[id(value)] = value  # kept alive, so that the number stays its own
+        return Reference(kind, id(value), str(getattr(value, "__name__", type(value).__name__)))
+
+    def _do_get(self, name: str) -> dict:
+        if name not in self._namespace:
+            return {"error": MISSING, "message": name}
+        return {"value": self._namespace[name]}
+
+    def _do_call(self, number: int, args: tuple, kwargs: dict) -> dict:
+        given = {**dict(enumerate(args)), **kwargs}
+        before = {key: pack(value) for key, value in given.items()}
+        args = [self._resolve(value) for value in args]
+        result = self._objects[number](*args, **{key: self._resolve(value) for key, value in kwargs.items()})
+        return {"value": result, "changed": [key for key, value in given.items() if pack(value) != before[key]]}
+
+    def _do_module(self, number: int, method: str, args: tuple) -> dict:
+        return {"value": _METHODS[method](self._objects[number], *args)}
+
+    def _resolve(self, value: object) -> object:
+        return self._objects[value.number] if isinstance(value, Reference) else value
+
+
+def _state(module) -> dict:
+    return dict(module.state_dict())
+
+
+def _load(module, state: dict) -> None:
+    module.load_state_dict(state)
+
+
+def _train(module, on: bool) -> None:
+    module.train(on)
+
+
+def _parameters(module) -> dict:
+    return {
+        name: {"shape": tuple(value.shape), "trainable": value.requires_grad}
+        for name, value in module.named_parameters()
+    }
+
+
+def _layers(module) -> list[dict]:
+    """Describe every module inside that holds no other one: its name, its class in torch, its plain settings."""
+    found = []
+    for name, part in module.named_modules():
+        if next(part.children(), None) is not None:
+            continue
+        kinds = [base.__name__ for base in type(part).__mro__ if base.__module__.startswith("torch.nn")]
+        plain = (bool, int, float, str, tuple)
+        settings = {k: v for k, v in vars(part).items() if isinstance(v, plain) and not k.startswith("_")}
+        settings["bias"] = getattr(part, "bias", None) is not None
+        found.append({"name": name, "kind": kinds[0] if kinds else "", "settings": settings})
+    return found
+
+
+_METHODS: dict[str, Callable] = {
+    "state": _state,
+    "load": _load,
+    "train": _train,
+    "parameters": _parameters,
+    "layers": _layers,
+}
+
+
+def _chart(value: object) -> dict | None:
+    """Describe a matplotlib figure (or the one that an axis belongs to) by the numbers and texts in it."""
+    if "matplotlib.figure" not in sys.modules:
+        return None
+    figure = value if type(value).__name__ == "Figure" else getattr(value, "figure", None)
+    if not isinstance(figure, sys.modules["matplotlib.figure"].Figure):
+        return None
+    return {"chart": [_axis(axis) for axis in figure.axes]}
+
+
+def _axis(axis) -> dict:
+    lines = [(line.get_label(), *(part.astype(float) for part in line.get_data(orig=False))) for line in axis.lines]
+    points = [(dots.get_label(), *dots.get_offsets().filled().T.astype(float)) for dots in axis.collections]
+    legend = axis.get_legend()
+    return {
+        "title": axis.get_title(),
+        "xlabel": axis.get_xlabel(),
+        "ylabel": axis.get_ylabel(),
+        "xscale": axis.get_xscale(),
+        "yscale": axis.get_yscale(),
+        "legend": [text.get_text() for text in legend.get_texts()] if legend else [],
+        "lines": [{"label": str(label), "x": x, "y": y} for label, x, y in [*lines, *points]],
+        "bars": [float(patch.get_height()) for patch in axis.patches if hasattr(patch, "get_height")],
+        "images": [image.get_array().filled().astype(float) for image in axis.images],
+    }
+
+
+def _first_line(error: BaseException) -> str:
+    with contextlib.suppress(Exception):
+        return (str(error).strip().splitlines() or [""])[0][:300]
+    return ""

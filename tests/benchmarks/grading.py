@@ -1,0 +1,86 @@
+"""What it costs to grade lab 1: overhead for each notebook, and a class of 60 in two processes.
+
+``python tests/benchmarks/grading.py`` makes the class out of the master: right, blank, half, and a few that misbehave.
+"""
+
+import contextlib
+import io
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+
+from coursekit.authoring.grading import classroom
+from coursekit.authoring.grading.judge import Limits
+from coursekit.authoring.markup import derive
+
+ROOT = Path(__file__).parent.parent.parent
+CLASS = 60
+BAD = ["while True: pass", "import os; os._exit(0)", "x = [bytearray(10**8) for _ in range(1000)]", "1 / 0"]
+
+
+def write_class(folder: Path, size: int) -> None:
+    master = next((ROOT / "notebooks" / "labs").glob("lab01_*.ipynb"))
+    made = derive(nbformat.read(master, as_version=4))
+    for number in range(size):
+        notebook = json.loads(nbformat.writes(made.student if number % 10 == 9 else made.instructor))
+        if number % 15 == 7:
+            bad = {
+                "cell_type": "code",
+                "source": BAD[number // 15],
+                "outputs": [],
+                "metadata": {},
+                "execution_count": None,
+            }
+            notebook["cells"].insert(10, bad)
+        path = folder / f"student{number:03d}" / "lab01.ipynb"
+        path.parent.mkdir()
+        path.write_text(json.dumps(notebook), encoding="utf-8")
+
+
+def seconds_of_cells() -> float:
+    """Run the solution's cells alone, in a plain process that has imported everything."""
+    master = next((ROOT / "notebooks" / "labs").glob("lab01_*.ipynb"))
+    cells = [
+        cell.source for cell in derive(nbformat.read(master, as_version=4)).instructor.cells if cell.cell_type == "code"
+    ]
+    left_out = ("%pip", ".done(", ".check(", ".progress(")
+    cells = [cell for cell in cells if not any(word in cell for word in left_out)]
+    times = []
+    for _ in range(3):
+        namespace = {"display": lambda *_: None}
+        start = time.perf_counter()
+        with contextlib.redirect_stdout(io.StringIO()):
+            for cell in cells:
+                exec(cell, namespace)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def main() -> None:
+    own = seconds_of_cells()
+    with tempfile.TemporaryDirectory() as folder:
+        handed_in, output = Path(folder, "in"), Path(folder, "out")
+        handed_in.mkdir()
+        write_class(handed_in, CLASS)
+        start = time.perf_counter()
+        results = classroom.grade(handed_in, "lab01", ROOT, output, jobs=2, limits=Limits(cell_seconds=10))
+        total = time.perf_counter() - start
+    each = sorted(result["seconds"] for result in results if not result["problems"])
+    print(
+        json.dumps(
+            {
+                "notebook_own_seconds": round(own, 2),
+                "notebook_median_seconds": round(each[len(each) // 2], 2),
+                "overhead_seconds": round(each[len(each) // 2] - own, 2),
+                "class_of_60_seconds": round(total, 1),
+                "class_of_300_minutes_estimated": round(total * 5 / 60, 1),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,374 @@
+"""What carries the checks: plain data, the student's side, comparisons, what a student is told."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from coursekit.labs import compare, plain
+from coursekit.labs.answers import Chart, Function, Hint, Module, NotAnsweredError, fetch
+from coursekit.labs.holder import Holder
+from coursekit.labs.lab import Lab
+from coursekit.labs.plain import Opaque, Reference, TooLargeError, pack, unpack
+
+
+def there_and_back(value):
+    return unpack(pack(value))
+
+
+# Plain data ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, True, 3, -(10**30), 2.5, math.inf, "ä", ..., [1, [2, "x"]], (1, 2), {"a": 1, 3: (4,)}, 2 + 3j, []],
+    ids=repr,
+)
+def test_plain_values_come_back_as_they_are(value):
+    result = there_and_back(value)
+    assert result == value
+    assert type(result) is type(value)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, ">i4", np.float16, np.float32, float, complex])
+def test_arrays_come_back_with_type_and_shape(dtype):
+    array = np.arange(12).reshape(3, 4)[:, ::-2].astype(dtype)
+    result = there_and_back(array)
+    assert result.dtype == np.dtype(dtype).newbyteorder("=")
+    assert np.array_equal(result, array)
+    assert result.flags.writeable
+    assert there_and_back(np.zeros((0, 3))).shape == (0, 3)
+    assert isinstance(there_and_back(np.float32(2)), np.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64, torch.bool, torch.bfloat16, torch.half])
+def test_tensors_come_back_detached(dtype):
+    tensor = torch.arange(6).view(2, 3).T.to(dtype)
+    assert torch.equal(there_and_back(tensor), tensor)
+    assert there_and_back(tensor).dtype == dtype
+    learned = there_and_back(nn.Parameter(torch.ones(2)))
+    assert type(learned) is torch.Tensor
+    assert not learned.requires_grad
+
+
+class AlwaysEqual(np.ndarray):
+    def __eq__(self, other):
+        return True
+
+    def __array_ufunc__(self, *_, **__):
+        return True
+
+    __hash__ = None
+
+
+class AlwaysFive(float):
+    def __eq__(self, other):
+        return True
+
+    def __float__(self):
+        return 5.0
+
+    __hash__ = float.__hash__
+
+
+def test_objects_that_pretend_lose_their_class():
+    assert type(there_and_back(np.zeros(3).view(AlwaysEqual))) is np.ndarray
+    assert type(there_and_back(AlwaysFive(1.0))) is float
+    assert there_and_back(AlwaysFive(1.0)) == 1.0
+    assert there_and_back([object()]) == [Opaque("object")]
+    assert there_and_back(np.array(["a", None], dtype=object)) == Opaque("ndarray")
+    assert there_and_back({1, 2}) == Opaque("set")
+
+
+def test_values_that_are_too_large_are_refused(monkeypatch):
+    deep = []
+    for _ in range(30):
+        deep = [deep]
+    with pytest.raises(TooLargeError, match="nested"):
+        pack(deep)
+    monkeypatch.setattr(plain, "LARGEST", 1000)
+    with pytest.raises(TooLargeError, match="an array takes"):
+        pack(np.zeros(1000))
+    with pytest.raises(TooLargeError, match="the value takes"):
+        pack("x" * 2000)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"x",
+        b"\xff" * 20,
+        pack(np.arange(3))[:-1],
+        pack([1])[:8] + b"{]",
+        b"\x02\0\0\0\0\0\0\0{}",
+        pack({"t": 1}).replace(b"dict", b"list"),
+        pack(np.arange(3)).replace(b"<i8", b"|O8"),
+        pack(np.arange(3)).replace(b"[3]", b"[9]"),
+        pack(np.arange(3)).replace(b"[3]", b"[-]"),
+    ],
+)
+def test_bytes_that_are_no_value_are_refused(data):
+    with pytest.raises(ValueError, match=r"."):
+        unpack(data)
+
+
+# The student's side --------------------------------------------------------------------------------------------------
+
+
+def answer(value):
+    return fetch(Holder({"answer": value}).serve, "answer")
+
+
+def test_missing_and_unanswered_variables_say_so():
+    with pytest.raises(NotAnsweredError, match="Run the cell"):
+        fetch(Holder({}).serve, "answer")
+    for value in (..., [1, ...], {"a": ...}):
+        with pytest.raises(NotAnsweredError, match=r"\.\.\."):
+            answer(value)
+
+
+def test_functions_are_called_with_copies_and_give_plain_results():
+    given = np.ones(3)
+    double = answer(lambda x, by=2: x * by)
+    assert isinstance(double, Function)
+    assert double(given, by=3).tolist() == [3, 3, 3]
+    with pytest.raises(Hint, match="work on a copy"):
+        answer(lambda x: x.fill(0) or x)(given)
+    assert given.tolist() == [1, 1, 1]
+    assert answer(lambda x: x.fill(0) or x)(given, may_change=True).tolist() == [0, 0, 0]
+    both = Holder({"double": lambda x: 2 * x, "apply": lambda f, x: f(x)}).serve
+    assert fetch(both, "apply")(fetch(both, "double"), 2) == 4
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "text"),
+    [
+        (lambda x: 1 / 0, Hint, "stops with ZeroDivisionError"),
+        (lambda x: exec("raise SystemExit(3)"), Hint, "stops with SystemExit: 3"),
+        (lambda: 1, Hint, "TypeError"),
+        (lambda x: None, NotAnsweredError, "return"),
+        (lambda x: ..., NotAnsweredError, "returns"),
+        (lambda x: x * ..., NotAnsweredError, "still computes"),
+        (lambda x: np.zeros(10**8, dtype=np.uint8), Hint, "too large"),
+    ],
+)
+def test_what_a_function_does_wrong_by_itself(function, error, text):
+    with pytest.raises(error, match=text):
+        answer(function)(np.ones(3))
+
+
+class Net(nn.Module):
+    def __init__(self, channels=2):
+        super().__init__()
+        self.conv = nn.Conv2d(1, channels, 3, padding=1)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.drop(self.conv(x))
+
+
+def test_networks_are_reached_through_a_few_methods():
+    torch.manual_seed(0)
+    network = answer(Net)(channels=4)
+    assert isinstance(network, Module)
+    x = torch.randn(1, 1, 5, 5)
+    network.train(False)
+    assert torch.equal(network(x), network(x))
+    assert network.parameters() == {
+        "conv.weight": {"shape": (4, 1, 3, 3), "trainable": True},
+        "conv.bias": {"shape": (4,), "trainable": True},
+    }
+    conv, drop = network.layers()
+    assert (conv["name"], conv["kind"], drop["kind"]) == ("conv", "Conv2d", "Dropout")
+    assert conv["settings"]["kernel_size"] == (3, 3)
+    assert conv["settings"]["bias"] is True
+    assert drop["settings"]["p"] == 0.5
+    assert drop["settings"]["training"] is False
+    network.load({name: torch.zeros_like(value) for name, value in network.state().items()})
+    assert network(x).abs().sum() == 0
+    with pytest.raises(Hint, match="stops with RuntimeError"):
+        network.load({})
+
+
+def test_figures_arrive_as_numbers_and_texts():
+    figure = Figure()
+    axis, other = figure.subplots(1, 2)
+    axis.semilogx([1, 2], [3, 4], label="a")
+    axis.scatter([5], [6], label="b")
+    axis.set(title="t", xlabel="x", ylabel="y")
+    axis.legend()
+    other.bar([1], [7])
+    other.imshow(np.eye(2))
+    for value in (figure, axis):
+        chart = answer(value)
+        assert isinstance(chart, Chart)
+        drawn, second = chart.axes
+        assert (drawn["title"], drawn["xlabel"], drawn["ylabel"], drawn["xscale"]) == ("t", "x", "y", "log")
+        assert [line["label"] for line in drawn["lines"]] == ["a", "b"]
+        assert drawn["lines"][0]["y"].tolist() == [3, 4]
+        assert drawn["lines"][1]["x"].tolist() == [5]
+        assert drawn["legend"] == ["a", "b"]
+        assert second["bars"] == [7.0]
+        assert second["images"][0].tolist() == [[1, 0], [0, 1]]
+    bare = Figure()
+    bare.subplots().plot([1, 2])
+    with pytest.raises(Hint, match="without a label"):
+        compare.chart(answer(bare), "figure")
+    with pytest.raises(Hint, match="empty"):
+        compare.chart(answer(Figure()), "figure")
+
+
+# Comparisons ---------------------------------------------------------------------------------------------------------
+
+EYE = np.eye(3)
+
+
+@pytest.mark.parametrize(
+    ("compared", "text"),
+    [
+        (lambda: compare.array([1], "x", EYE), "must be a numpy array, not a list"),
+        (lambda: compare.array(torch.eye(3), "x", EYE), "must be a numpy array, not a tensor"),
+        (lambda: compare.array(EYE, "x", torch.eye(3)), "must be a torch tensor, not an array"),
+        (lambda: compare.array(Opaque("Yes"), "x", EYE), "an object of class Yes"),
+        (lambda: compare.array(EYE[:2], "x", EYE), r"shape \[2, 3\]; expected is \[3, 3\]"),
+        (lambda: compare.array(EYE[:2], "x", EYE, shapes={(2, 3): "a row is missing"}), "a row is missing"),
+        (lambda: compare.array(EYE * np.nan, "x", EYE), "NaN"),
+        (lambda: compare.array(EYE + 1e-5, "x", EYE), "all 9 values"),
+        (lambda: compare.array(np.diag([1.0, 1, 2]), "x", EYE), r"1 of 9 values of x are wrong, the first at \[2, 2\]"),
+        (lambda: compare.array(EYE.astype("f4"), "x", EYE, dtype=np.float64), "float32, but they must be float64"),
+        (lambda: compare.array(-EYE, "x", EYE, {"the sign": lambda: -EYE}), "the sign"),
+        (lambda: compare.array([[1, 2], [3]], "x", EYE, lists=True), "differ in length"),
+        (lambda: compare.array([["a"]], "x", EYE, lists=True), "numbers only"),
+        (lambda: compare.whole(3.0, "n", 3), "whole number"),
+        (lambda: compare.whole(True, "n", 1), "whole number"),
+        (lambda: compare.whole(4, "n", 3), "too large"),
+        (lambda: compare.whole(2, "n", 3, {"off by one": 2}), "off by one"),
+        (lambda: compare.number("3", "n", 3.0), "one number, not a text"),
+        (lambda: compare.number(math.nan, "n", 3.0), "divide by zero"),
+        (lambda: compare.number(2.9, "n", 3.0), "too small"),
+        (lambda: compare.choice("c", "it", "a", ["a", "b"], {"b": "no"}), "one of 'a', 'b', not 'c'"),
+        (lambda: compare.choice("b", "it", "a", ["a", "b"], {"b": "think again"}), "think again"),
+        (lambda: compare.function(3, "f"), "must be a function, not int"),
+        (lambda: compare.module(None, "m"), "torch.nn.Module, not None"),
+        (lambda: compare.module(Function(None, Reference("function", 1, "f"), "f"), "m"), "Call the class"),
+        (lambda: compare.chart({}, "figure"), "matplotlib Figure, not a dictionary"),
+    ],
+)
+def test_comparisons_name_what_is_wrong(compared, text):
+    with pytest.raises(Hint, match=text):
+        compared()
+
+
+def test_comparisons_are_silent_where_all_is_right():
+    compare.array(EYE + 1e-9, "x", EYE, {"the same": EYE})
+    compare.array(EYE.tolist(), "x", EYE, lists=True)
+    compare.array(torch.eye(3).double(), "x", torch.eye(3))
+    compare.whole(np.int32(3), "n", 3)
+    compare.number(np.float32(0.1), "n", 0.1, rtol=1e-5)
+    compare.number(3, "n", 3.0)
+    compare.choice(" A ", "it", "a", ["a", "b"], {})
+
+
+# What a student is told ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lab():
+    lab = Lab("lab99", "Test")
+
+    @lab.question("Double it", points=2)
+    def q1(double, rng):
+        x = rng.normal(size=3)
+        compare.array(compare.function(double, "double")(x), "the result", 2 * x)
+
+    @lab.question("Two numbers", points=1)
+    def q2(a, b):
+        compare.whole(a, "`a`", 1)
+        compare.whole(b, "`b`", 2)
+
+    @lab.question("A check that is broken", points=1)
+    def q3(a):
+        raise KeyError("oops")
+
+    lab.written("q4", "Explain", points=3)
+    return lab
+
+
+def test_instant_checks_say_what_there_is_to_say(lab, capsys):
+    def said(name, **namespace):
+        lab.check(name, namespace)
+        return capsys.readouterr().out
+
+    assert said("q1", double=lambda x: 2 * x) == "q1  right\n"
+    assert said("q1", double=lambda x: x).startswith("q1  not yet: all 3 values")
+    assert said("q1").startswith("q1  not answered yet: there is no `double`")
+    assert said("q1", double=lambda x: np.array([1.0, 2, 3])).startswith("q1  not yet")
+    assert said("q2", a=1, b=...).startswith("q2  not answered yet")
+    assert "tell your teacher" in said("q3", a=1)
+    assert "your teacher reads" in said("q4")
+    assert "no question 'q9'" in said("q9")
+
+
+def test_instant_checks_look_into_the_notebook_that_calls_them(lab, capsys):
+    exec("lab.check('q2')", {"lab": lab, "a": 1, "b": 2})
+    exec("shown = lab.done('q2')", notebook := {"lab": lab, "a": 1, "b": 3})
+    exec("lab.progress()", {"lab": lab, "a": 1, "b": 2})
+    shown = capsys.readouterr().out
+    assert "q2  right" in shown
+    assert notebook["shown"] is False
+    assert "as soon as q2 is right" in shown
+    assert "1 of 4 points, and 3 for what your teacher reads" in shown
+
+
+def draw():
+    return np.random.rand(), random.random(), torch.rand(1).item()  # noqa: NPY002 -- what students' code may use
+
+
+def seed_all(seed):
+    np.random.seed(seed)  # noqa: NPY002
+    random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def test_a_check_leaves_random_numbers_and_settings_alone(lab):
+    def double(x):
+        seed_all(0)
+        torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(False)
+        return 2 * x
+
+    seed_all(5)
+    expected = draw()
+    seed_all(5)
+    lab.check("q1", {"double": double})
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.is_grad_enabled()
+    assert draw() == expected
+
+
+def test_otters_form_raises_the_hint(lab):
+    lab.test("q1", {"double": lambda x: 2 * x})
+    lab.test("q1", {"double": lambda x: 2 * x}, hidden=True)
+    with pytest.raises(Hint, match="no `double`"):
+        lab.test("q1", {})
+    seen = []
+    with pytest.raises(Hint, match="values"):
+        lab.test("q1", {"double": lambda x: seen.append(x.copy()) or x})
+    public = seen.pop()
+
+    def learned_by_heart(x):
+        return 2 * public
+
+    lab.test("q1", {"double": learned_by_heart})
+    with pytest.raises(Hint, match="values"):
+        lab.test("q1", {"double": learned_by_heart}, hidden=True)
+
+
+def test_two_questions_of_one_name_are_refused(lab):
+    with pytest.raises(ValueError, match="two questions 'q4'"):
+        lab.written("q4", "Again", points=1)
