@@ -7,12 +7,12 @@ WORKERS := 2
 export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint unit nbval lab notebooks bench measured costs links picture constraints clean
+.PHONY: help run test lint unit nbval lab notebooks bench measured costs links picture site slides labs grade new-notebook colab-check constraints clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(READY) ## run every notebook on the mini profile into build/, and show a table
+run: $(READY) ## run every notebook on the mini profile into build/, show a table, and build the site
 	@$(BIN)/python -m coursekit.authoring run
 
 test: lint unit nbval ## everything that CI runs: ruff, unit tests, notebooks
@@ -35,18 +35,38 @@ notebooks: $(READY) ## (authors) run the notebooks in place; a second run change
 	$(BIN)/python -m coursekit.authoring notebooks
 
 bench: $(READY) ## run the benchmarks that need no other data
-	@for name in correlation critters folders fit; do echo "== $$name"; $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
+	@for name in correlation critters folders fit features; do echo "== $$name"; $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
+	$(BIN)/python tests/benchmarks/transfer.py --critters --network resnet18 --seeds 5 --sizes 200 --check
 
-measured: $(READY) ## run benchmarks, write docs/measured.md; CIFAR=folder adds those on CIFAR-10
-	$(BIN)/python -m coursekit.authoring measured $(if $(CIFAR),--cifar $(CIFAR))
+measured: $(READY) ## run benchmarks, write docs/measured.md; CIFAR=folder and PHOTOS=folder add those on photos
+	$(BIN)/python -m coursekit.authoring measured $(if $(CIFAR),--cifar $(CIFAR)) $(if $(PHOTOS),--photos $(PHOTOS))
 
 costs: $(READY) ## (authors) measure seconds and memory of each notebook, and write them down
 	$(BIN)/python -m coursekit.authoring costs
 
-links: $(READY) ## (forks) write the repository's address from pyproject.toml into every notebook
+links: $(READY) ## (forks) write the repository's address from pyproject.toml into every notebook and lab
 	$(BIN)/python -m coursekit.authoring links
 
-picture: $(READY) ## (authors) draw the README's picture
+site: $(READY) ## build the site, slides included, from the notebooks as they stand
+	@$(BIN)/python -m coursekit.authoring site
+
+slides: $(READY) ## make only the decks of slides, one per notebook
+	@$(BIN)/python -m coursekit.authoring slides
+
+labs: $(READY) ## make the labs' copies for students and teachers and their autograders, and prove them
+	@OMP_NUM_THREADS=1 $(BIN)/python -m coursekit.authoring labs
+
+grade: $(READY) ## grade a folder of submissions: make grade SUBMISSIONS=folder LAB=lab01
+	@$(if $(and $(SUBMISSIONS),$(LAB)),,$(error say what to grade: make grade SUBMISSIONS=folder LAB=lab01))
+	@OMP_NUM_THREADS=1 $(BIN)/python -m coursekit.authoring grade "$(SUBMISSIONS)" $(LAB)
+
+new-notebook: $(READY) ## (authors) write a notebook to start from: make new-notebook NAME=07_detection
+	@$(BIN)/python -m coursekit.authoring new-notebook $(NAME)
+
+colab-check: $(READY) ## run every notebook with Colab's versions, from a wheel: once more 6 GB
+	@$(BIN)/python -m coursekit.authoring colab-check
+
+picture: $(READY) ## (authors) draw the README's picture, and that of the modules
 	$(BIN)/python -m coursekit.authoring picture
 
 constraints: $(READY) ## (authors) write down the installed versions as the tested ones
@@ -61,5 +81,5 @@ $(READY): pyproject.toml constraints.txt
 	    echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 ..."; exit 1; }
 	@echo "Installing into $(VENV): about 6 GB with PyTorch, two minutes and more. This happens once."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[lab,dev]"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[lab,dev,site,browser]"
 	@touch $@

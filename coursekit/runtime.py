@@ -17,12 +17,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platformdirs import user_cache_path
+from platformdirs import user_cache_path, user_data_path
 
 if TYPE_CHECKING:
     import torch
 
 PROFILES = ("mini", "full")
+_DRIVE = Path("/content/drive")  # where Colab shows Google Drive
 _SOON_AN_ERROR = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
 
 
@@ -99,6 +100,8 @@ def setup(profile: str | None = None, *, seed: int = 0, device: str | None = Non
     _current = Session(chosen, _find_device(device), seed, _cost_of_this_notebook())
     _seed_everything(seed)
     print(_current)
+    if hint := _hint(_current):
+        print(hint)
     return _current
 
 
@@ -131,6 +134,44 @@ def cache_dir() -> Path:
             "Set the environment variable COURSEKIT_CACHE to a folder that you may write to."
         ) from error
     return folder
+
+
+def lasting_folder() -> Path:
+    """Return a folder for files that shall survive the session; it is made if it is missing.
+
+    On Colab that is the folder ``coursekit`` on your Google Drive, and Colab first asks you for permission; without
+    this call nothing is ever written there. Elsewhere it is your data folder of the operating system.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be made, or Drive is not there after Colab has asked.
+    """
+    if _on_colab():
+        from google.colab import drive
+
+        drive.mount(str(_DRIVE))
+        folder = _DRIVE / "MyDrive" / "coursekit"
+        if not folder.parent.is_dir():
+            raise OSError("Google Drive is not mounted: run the cell again, and give Colab the permission it asks for.")
+    else:
+        folder = user_data_path("coursekit", appauthor=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _on_colab() -> bool:
+    return "COLAB_RELEASE_TAG" in os.environ
+
+
+def _hint(session: Session) -> str:
+    """Say what would make this notebook run better here; empty where nothing needs to be said."""
+    if _on_colab() and session.profile == "full" and session.device.type == "cpu":
+        return (
+            "There is no GPU in this session, and the full profile is slow without. To get one: menu Runtime, "
+            "'Change runtime type', choose a GPU, save, and run the notebook from the top. The mini profile needs none."
+        )
+    return ""
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import random
 import re
 import subprocess
 import sys
+import types
 import warnings
 from pathlib import Path
 
@@ -171,3 +172,47 @@ def test_the_bar_is_hidden_where_nobody_looks_and_in_ci(capsys, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setenv(variable, "1")
             assert not drawn()
+
+
+def test_colab_hears_of_the_gpu_only_where_it_matters(monkeypatch, capsys):
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
+    coursekit.setup("mini", device="cpu")
+    assert "GPU" not in capsys.readouterr().out
+    coursekit.setup("full", device="cpu")
+    assert "Change runtime type" in capsys.readouterr().out
+    monkeypatch.delenv("COLAB_RELEASE_TAG")
+    coursekit.setup("full", device="cpu")
+    assert "GPU" not in capsys.readouterr().out
+    coursekit.setup("mini", device="cpu")
+
+
+@pytest.fixture
+def colab(monkeypatch, tmp_path):
+    """A Colab whose Drive is a folder; the list of what was mounted."""
+    mounted = []
+    module = types.ModuleType("google.colab")
+    module.drive = types.SimpleNamespace(mount=mounted.append)
+    monkeypatch.setitem(sys.modules, "google.colab", module)
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
+    monkeypatch.setattr(runtime, "_DRIVE", tmp_path)
+    return mounted
+
+
+def test_lasting_folder_on_colab_is_on_drive_and_asked_for(colab, tmp_path):
+    coursekit.setup("mini", device="cpu")
+    assert colab == []
+    (tmp_path / "MyDrive").mkdir()
+    assert runtime.lasting_folder() == tmp_path / "MyDrive" / "coursekit"
+    assert runtime.lasting_folder().is_dir()
+    assert colab[0] == str(tmp_path)
+
+
+def test_lasting_folder_without_permission_says_what_to_do(colab):
+    with pytest.raises(OSError, match="give Colab the permission"):
+        runtime.lasting_folder()
+
+
+def test_lasting_folder_elsewhere_is_a_folder_of_the_user(monkeypatch, tmp_path):
+    monkeypatch.setattr(runtime, "user_data_path", lambda name, appauthor: tmp_path / name)
+    assert runtime.lasting_folder() == tmp_path / "coursekit"
+    assert runtime.lasting_folder().is_dir()

@@ -7,6 +7,7 @@ import hashlib
 import os
 import platform
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -61,6 +62,7 @@ def execute(
     strict: bool = False,
     threads: int | None = None,
     timeout: float = CELL_TIMEOUT,
+    kernel: str = "python3",
 ) -> Result:
     """Run all cells in a fresh kernel; outputs go into ``notebook``, also those before an error.
 
@@ -78,6 +80,8 @@ def execute(
         How many compute; without it one where strict, else as many as there are cores.
     timeout : float
         Seconds for one cell.
+    kernel : str
+        The name of an installed kernel; without it, this environment's own.
     """
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not another one of the user's
     environment = {
@@ -91,7 +95,7 @@ def execute(
         environment["OMP_NUM_THREADS"] = str(threads or 1)
     start, error, memory, index = time.perf_counter(), "", None, 0
     try:
-        with _kernel(notebook, folder, timeout, environment) as client, _PeakMemory(client) as memory:
+        with _kernel(notebook, kernel, folder, timeout, environment) as client, _PeakMemory(client) as memory:
             for index, cell in enumerate(notebook.cells):
                 client.execute_cell(cell, index)
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
@@ -106,7 +110,7 @@ class KernelStartError(RuntimeError):
 
 
 @contextmanager
-def _kernel(notebook: nbformat.NotebookNode, folder: Path, timeout: float, environment: dict) -> Iterator:
+def _kernel(notebook: nbformat.NotebookNode, name: str, folder: Path, timeout: float, environment: dict) -> Iterator:
     """Start a kernel, and stop it at the end.
 
     Its ports are chosen a moment before they are taken, and another program may be quicker: then it is tried again.
@@ -115,7 +119,7 @@ def _kernel(notebook: nbformat.NotebookNode, folder: Path, timeout: float, envir
         for attempt in range(_STARTS):
             client = NotebookClient(
                 notebook,
-                kernel_name="python3",
+                kernel_name=name,
                 timeout=timeout,
                 record_timing=False,
                 resources={"metadata": {"path": str(folder)}},
@@ -131,7 +135,7 @@ def _kernel(notebook: nbformat.NotebookNode, folder: Path, timeout: float, envir
 
 
 def run_all(paths: Iterable[Path], build: Path, jobs: int = 1) -> list[Result]:
-    """Execute copies of notebooks into ``build``, as notebook and as page, and print a line for each and a table.
+    """Execute copies of notebooks into ``build``, and print a line for each and a table.
 
     A notebook that fails does not stop the others.
 
@@ -151,7 +155,6 @@ def run_all(paths: Iterable[Path], build: Path, jobs: int = 1) -> list[Result]:
         notebook = nbformat.read(path, as_version=4)
         result = execute(notebook, name=path.stem, folder=build, threads=threads)
         _write(notebook, build / path.name)
-        _write_page(notebook, build / f"{path.stem}.html")
         return result
 
     costs = known_costs()
@@ -166,7 +169,7 @@ def run_all(paths: Iterable[Path], build: Path, jobs: int = 1) -> list[Result]:
             print(f"[{len(results)}/{len(paths)}] {result.name} ... {outcome}", flush=True)
     ordered = [results[path.stem] for path in paths]
     _print_table(ordered)
-    print(f"\nExecuted notebooks and pages: {build}{os.sep}  (open {build / (paths[0].stem + '.html')} in a browser)")
+    print(f"\nExecuted notebooks: {build}{os.sep}")
     return ordered
 
 
@@ -178,9 +181,8 @@ def execute_in_place(path: Path, *, remeasure: bool = False) -> Result:
     """
     before = nbformat.read(path, as_version=4)
     after = copy.deepcopy(before)
-    scratch = path.parent.parent / "build" / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
-    result = execute(after, name=path.stem, folder=scratch, strict=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        result = execute(after, name=path.stem, folder=Path(scratch), strict=True)
     if result.error:
         return result
     if fresh(before) and not remeasure:
@@ -271,14 +273,6 @@ def _write(notebook: nbformat.NotebookNode, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     nbformat.write(notebook, temporary)
     temporary.replace(path)
-
-
-def _write_page(notebook: nbformat.NotebookNode, path: Path) -> None:
-    from nbconvert import HTMLExporter
-
-    exporter = HTMLExporter(template_name="classic")  # the default one drops alternative texts
-    page, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": path.stem}})
-    path.write_text(page, encoding="utf-8")
 
 
 def _last_line(error: Exception) -> str:

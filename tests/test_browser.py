@@ -1,0 +1,245 @@
+"""Site and decks in a real browser, from the file system, with the network cut."""
+
+import shutil
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="browser tests need the extra `browser`")
+axe_core = pytest.importorskip("axe_playwright_python.sync_playwright", reason="browser tests need `browser`")
+
+ROOT = Path(__file__).parent.parent
+SCREENS = ROOT / "build" / "screens"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+pytestmark = [
+    pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here; Debian's package is called chromium"),
+    pytest.mark.timeout(900),
+]
+
+# `preload` would fetch style sheets, which a page from the file system may not.
+WCAG = {
+    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]},
+    "preload": False,
+}
+CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}, "preload": False}
+DESKTOP, PHONE, PROJECTOR = (1280, 900), (390, 844), (1280, 720)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def opened(browser, path, size=DESKTOP, scheme="light", query=""):
+    """A page from a file, in a browser without network, and the list of what goes wrong in it."""
+    width, height = size
+    context = browser.new_context(
+        offline=True, viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="no-preference"
+    )
+    context.set_default_timeout(120_000)  # a busy machine is slow, and that is no fault of a page
+    page, wrong = context.new_page(), []
+    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url[:200]}"))
+    page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else wrong.append(r.url[:200]))
+    try:
+        page.goto(path.as_uri() + query)
+        page.wait_for_function("!window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)")
+        yield page, wrong
+    finally:
+        context.close()
+
+
+@contextmanager
+def projected(browser, deck):
+    """A deck, when it has dealt out its pages."""
+    with opened(browser, deck, PROJECTOR) as (page, wrong):
+        page.wait_for_selector("html[data-ready]", state="attached")
+        yield page, wrong
+
+
+def pages_of(site):
+    """Every page of the site, the decks apart."""
+    return [path for path in sorted(site.rglob("*.html")) if "slides" not in path.parts and "_static" not in path.parts]
+
+
+def decks_of(site):
+    return sorted((site / "slides").glob("*.html"))
+
+
+def violations(page, options=WCAG, exclude=()):
+    context = {"include": [["html"]], "exclude": [[selector] for selector in exclude]}
+    results = axe_core.Axe().run(page, context=context, options=options).response["violations"]
+    return [f"{v['id']}: {node['target']} {node['html'][:120]}" for v in results for node in v["nodes"][:3]]
+
+
+def pictures_without_words(page):
+    """Pictures that lack a description, whose description is a file's name, or that were not loaded."""
+    return page.evaluate(
+        """() => [...document.images].filter((image) => {
+             const alt = image.getAttribute("alt");
+             const hidden = image.closest("[aria-hidden=true]") || image.getAttribute("role") === "presentation";
+             const named = alt && /^\\S+\\.(png|svg|jpe?g|gif)$/.test(alt);
+             return !image.complete || !image.naturalWidth || (!hidden && (!alt || named));
+           }).map((image) => image.outerHTML.slice(0, 150))"""
+    )
+
+
+def shoot(page, name, **options):
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENS / f"{name}.png", **options)
+
+
+def test_every_page_is_whole_and_open_to_everybody(site, browser):
+    found = {}
+    for path in pages_of(site):
+        name = path.relative_to(site).with_suffix("").as_posix()
+        with opened(browser, path) as (page, wrong):
+            wrong += pictures_without_words(page) + violations(page)
+            shoot(page, f"{name.replace('/', '-')}-light")
+            page.emulate_media(color_scheme="dark")
+            page.wait_for_selector("html[data-theme=dark]")
+            page.wait_for_timeout(400)  # colours change slowly, for the eye
+            # The other rules do not depend on colours; and those of code, slow to check, are the same on every page.
+            wrong += violations(page, CONTRAST, [] if path.stem.startswith("01_") else ["div.highlight"])
+            shoot(page, f"{name.replace('/', '-')}-dark")
+        found |= {name: wrong} if wrong else {}
+    assert found == {}
+
+
+def test_no_page_is_wider_than_a_phone(site, browser):
+    found = []
+    for path in pages_of(site):
+        with opened(browser, path, PHONE) as (page, _):
+            if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
+                found.append(path.name)
+            shoot(page, f"{path.relative_to(site).with_suffix('').as_posix().replace('/', '-')}-phone")
+    assert found == []
+
+
+def test_search_finds_a_word(site, browser):
+    with opened(browser, site / "search.html", query="?q=gaussian") as (page, wrong):
+        page.wait_for_selector("#search-results li a")
+        links = page.eval_on_selector_all("#search-results li a", "links => links.map(link => link.href)")
+        assert any("notebooks/01_convolution" in link for link in links)
+        assert wrong == []
+
+
+def test_dark_mode_is_a_click_away_and_leaves_pictures_undimmed(site, browser):
+    with opened(browser, site / "notebooks" / "01_convolution.html") as (page, _):
+        page.locator(".theme-switch-button:visible").first.click()
+        page.locator(".theme-change-button[data-mode=dark]:visible").first.click()
+        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+        filters = page.eval_on_selector_all(".bd-content img", "images => images.map(i => getComputedStyle(i).filter)")
+        assert filters
+        assert set(filters) == {"none"}
+
+
+def test_the_animation_moves(site, browser):
+    with opened(browser, site / "notebooks" / "01_convolution.html") as (page, _):
+        moving = [picture for picture in page.locator(".bd-content img").all() if is_animated(site, picture)]
+        assert moving
+        moving[0].scroll_into_view_if_needed()
+        frames = set()
+        for _ in range(12):
+            frames.add(moving[0].screenshot(animations="allow"))
+            time.sleep(0.25)
+        assert len(frames) > 1
+
+
+def is_animated(site, picture):
+    return b"acTL" in (site / "notebooks" / picture.get_attribute("src")).read_bytes()[:200]
+
+
+def test_names_in_code_lead_to_the_package_and_back(site, browser):
+    with opened(browser, site / "notebooks" / "03_cnn_from_scratch.html") as (page, wrong):
+        page.locator("a.code-link", has_text="fit").first.click()
+        page.wait_for_url("**/api/training.html*")
+        entry = page.locator("dl.py:has(> dt[id='coursekit.training.fit'])")
+        entry.locator("a", has_text="A CNN from scratch").first.click()
+        page.wait_for_url("**/notebooks/03_cnn_from_scratch.html*")
+        assert wrong == []
+
+
+def test_code_can_be_copied_and_the_notebook_opened_elsewhere(site, browser):
+    with opened(browser, site / "notebooks" / "02_conv2d_filters.html") as (page, _):
+        assert page.locator("button.copybtn").count() > 20
+        colab = "a[href*='colab.research.google.com'][href$='02_conv2d_filters.ipynb']"
+        assert page.locator(f".bd-article {colab}").count() == 1
+        assert page.locator(f".dropdown-launch-buttons {colab}").count() == 1
+        assert page.locator(".prev-next-footer a").count() == 2
+
+
+# Decks
+
+
+def test_decks_are_whole(site, browser):
+    found = {}
+    assert [deck.stem for deck in decks_of(site)] == [
+        path.stem for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+    ]
+    for deck in decks_of(site):
+        with projected(browser, deck) as (page, wrong):
+            wrong += pictures_without_words(page)
+            last = page.evaluate("Reveal.getTotalSlides()") - 1
+            assert last >= 10
+            for number in (0, 1, last // 2, last):
+                page.evaluate(f"Reveal.slide({number})")
+                wrong += violations(page)
+                shoot(page, f"slides-{deck.stem}-{number:03d}")
+            page.evaluate("Reveal.toggleOverview(true)")
+        found |= {deck.stem: wrong} if wrong else {}
+    assert found == {}
+
+
+def test_no_slide_overflows_and_none_is_empty(site, browser):
+    found = {}
+    for deck in decks_of(site):
+        with projected(browser, deck) as (page, _):
+            wrong = page.evaluate(MEASURE)
+        found |= {deck.stem: wrong} if wrong else {}
+    assert found == {}
+
+
+MEASURE = """() => {
+  const wrong = [];
+  for (let index = 0; index < Reveal.getTotalSlides(); index++) {
+    Reveal.slide(index);
+    const slide = Reveal.getCurrentSlide(), say = (what) => wrong.push(`page ${index + 1}: ${what}`);
+    const frame = slide.getBoundingClientRect();
+    if (slide.scrollHeight > 720 || slide.scrollWidth > 1280) say("overflows");
+    if (frame.bottom > window.innerHeight + 1 || frame.right > window.innerWidth + 1) say("leaves the screen");
+    const blocks = [...slide.children].filter((block) => !block.matches("aside, .running"));
+    if (!blocks.some((block) => block.innerText.trim() || block.querySelector("img"))) say("is empty");
+    for (const block of blocks) {
+      const box = block.getBoundingClientRect();
+      if (box.bottom > frame.bottom - 30 || box.right > frame.right - 30) say("reaches the edge");
+      if (block.style.zoom && block.style.zoom < 0.8) say("is made too small");
+      if (block.matches(".code") && parseFloat(getComputedStyle(block).fontSize) < 19) say("has small code");
+    }
+    for (const image of slide.querySelectorAll("img")) {
+      const shape = image.offsetWidth / image.offsetHeight / (image.naturalWidth / image.naturalHeight);
+      if (Math.abs(shape - 1) > 0.02) say("stretches a picture");
+      const small = image.offsetWidth < 0.74 * Math.min(1168, image.naturalWidth);
+      if (small && image.offsetHeight < 480) say("has a small picture");
+    }
+    const prose = blocks.map((block) => (block.matches("pre") ? "" : block.innerText)).join(" ");
+    if (/\\\\[([]|\\$[^$]+\\$/.test(prose)) say("shows raw maths");
+  }
+  return wrong;
+}"""
+
+
+def test_speaker_notes_are_there_and_not_on_the_slide(site, browser):
+    for deck in decks_of(site):
+        with projected(browser, deck) as (page, _):
+            notes = page.locator("aside.notes")
+            assert notes.count() >= page.locator(".picture").count()
+            assert not any(note.is_visible() for note in notes.all())
+            assert page.evaluate("Reveal.hasPlugin('notes')")

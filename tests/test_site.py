@@ -1,0 +1,211 @@
+"""The site: how its pages are gathered and computed, and that Sphinx builds it without a warning."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+pytest.importorskip("sphinx", reason="the site needs the extra `site`")
+
+from coursekit.authoring import crosslinks, picture, publish, summary, tables
+from coursekit.authoring import site as builder
+
+ROOT = Path(__file__).parent.parent
+COURSE = tables.Course.of(ROOT)
+ADDRESS = "https://github.com/a/b/blob/main"
+FIRST = """# 3 · A title
+
+**A question?**
+
+After this notebook you can
+
+- do one thing, and
+  another;
+- do a second.
+
+*You need* notebooks 1 and 2. *Time*: 90 minutes with the questions.
+"""
+REMARK = "## Where\n\nText.\n\n> **The slides say** (OSU, TU/e): one\n> and *two*.\n\nNo remark."
+
+
+# What a notebook says about itself
+
+
+def test_a_summary_reads_the_first_cell():
+    one = summary.summarize("03_x", [FIRST, "**Predict.** What?", REMARK])
+    assert (one.title, one.question) == ("3 · A title", "A question?")
+    assert one.objectives == ("do one thing, and another", "do a second")
+    assert (one.needs, one.minutes, one.predictions) == ("notebooks 1 and 2", 90, 1)
+    assert one.remarks == (summary.Remark(("OSU", "TU/e"), "The slide says: one and *two*.", "Where"),)
+
+
+def test_a_summary_of_nothing_is_empty():
+    assert summary.summarize("x", []) == summary.Summary("x", "x", "", (), "", 0, 0, ())
+
+
+@pytest.mark.parametrize("path", COURSE.notebooks, ids=lambda path: path.stem)
+def test_every_notebook_tells_what_the_lecturer_needs_to_know(path):
+    one = summary.read(path)
+    assert one.question
+    assert len(one.objectives) >= 3
+    assert one.needs
+    assert one.minutes >= 30
+    assert one.predictions >= 3
+
+
+# Computed parts
+
+
+def test_every_insert_mark_is_known_and_every_insert_is_used():
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")]
+    used = {name for text in texts for name in re.findall(r"<!-- insert: (\w+)", text)}
+    assert used <= tables.INSERTS.keys()
+    assert used | {"runtimes"} == tables.INSERTS.keys()
+
+
+def test_an_unknown_insert_is_refused():
+    with pytest.raises(builder.SiteError, match=r"unknown insert.*lectures"):
+        builder.complete("a\n<!-- insert: nothing -->\n", COURSE)
+
+
+def test_every_slide_remark_is_on_the_page_of_slips():
+    page = tables.slips(COURSE)
+    for path in COURSE.notebooks:
+        cells = nbformat.read(path, as_version=4).cells
+        written = sum(len(re.findall(r"^> \*\*The slides? says?\*\*", c.source, re.M)) for c in cells)
+        assert written == len(summary.read(path).remarks), path.name
+        for remark in summary.read(path).remarks:
+            assert remark.text in page, "a lecture that tables.py does not know?"
+            assert f"notebooks/{path.name}#{builder.anchor(remark.heading)}" in page
+
+
+def test_the_lecturers_page_has_a_part_for_every_notebook():
+    page = (ROOT / "docs" / "lecturer.md").read_text(encoding="utf-8")
+    for path in COURSE.notebooks:
+        assert f"<!-- insert: needs {path.stem[:2]} -->" in page
+    one = summary.read(COURSE.notebooks[0])
+    told = tables.needs(COURSE, "01")
+    assert all(objective in told for objective in one.objectives)
+    assert f"{one.minutes} minutes" in told
+    assert "not part of the course" in tables.needs(COURSE, "77")
+
+
+def test_tables_list_every_notebook_and_lab():
+    assert all(f"](notebooks/{path.name})" in tables.lectures(COURSE) for path in COURSE.notebooks)
+    assert all(f"](labs/{path.name})" in tables.labs(COURSE) for path in COURSE.labs)
+    measured = [path for path in COURSE.notebooks if path.stem in COURSE.costs()]
+    assert tables.run_times(COURSE).count(".ipynb") == len(measured)
+
+
+def test_the_picture_of_the_modules_is_in_step():
+    assert (ROOT / picture.MODULES).read_text(encoding="utf-8") == picture.modules_svg(ROOT), "run `make picture`"
+
+
+# Links
+
+
+@pytest.mark.parametrize(
+    ("written", "on_the_site"),
+    [
+        ("[x](../docs/measured.md)", "[x](/measured.md)"),
+        ("[x](docs/measured.md)", "[x](/measured.md)"),
+        ("[x](../CONTRIBUTING.md)", "[x](/contributing.md)"),
+        ("[x](notebooks/01_a.ipynb)", "[x](/notebooks/01_a.ipynb)"),
+        ("[x](../labs/lab01.ipynb)", "[x](/labs/lab01.ipynb)"),
+        ("[x](../coursekit/filters.py)", f"[x]({ADDRESS}/coursekit/filters.py)"),
+        ("[x](tests/test_house.py)", f"[x]({ADDRESS}/tests/test_house.py)"),
+        ("[x](02_b.ipynb#A-heading)", "[x](02_b.ipynb#A-heading)"),
+        ("[x](https://example.org/docs/x)", "[x](https://example.org/docs/x)"),
+    ],
+)
+def test_links_are_turned_into_links_of_the_site(written, on_the_site):
+    assert builder.relink(written, ADDRESS) == on_the_site
+
+
+def test_code_is_linked_to_the_package_only():
+    html = '<span class="n">{}</span><span class="o">.</span><span class="n">{}</span>'
+    targets = {"coursekit.training.fit": "api/training.html#fit", "coursekit.setup": "api/index.html#setup"}
+    source = "from coursekit import data, training as t\nimport coursekit"
+
+    def link(module, name):
+        return crosslinks.link_code(html.format(module, name), source, targets)
+
+    assert link("t", "fit").startswith('<a class="code-link" href="api/training.html#fit">')
+    assert "#setup" in link("coursekit", "setup")
+    for other in (("training", "fit"), ("t", "other"), ("data", "fit"), ("model", "fit")):
+        assert "<a" not in link(*other)
+
+
+def test_uses_are_found_by_the_name_of_the_import(tmp_path):
+    cells = [
+        nbformat.v4.new_markdown_cell("# 1 · A\n\nb"),
+        nbformat.v4.new_code_cell("from coursekit import figures as f"),
+    ]
+    cells.append(nbformat.v4.new_code_cell("f.images([1])\nself.f.curves()\nf.images"))
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "01_a.ipynb")
+    assert crosslinks.uses([tmp_path / "01_a.ipynb"]) == {"coursekit.figures.images": [("01_a", "1 · A")]}
+
+
+# Pages
+
+
+def picture_output(alt):
+    data = {"image/png": "aGVsbG8=", "text/plain": "x"}
+    return nbformat.v4.new_output("display_data", data=data, metadata={"image/png": {"alt": alt}})
+
+
+def test_a_page_keeps_the_description_of_every_picture(tmp_path):
+    outputs = [picture_output("a first picture"), picture_output("a second one"), picture_output("a third one")]
+    cells = [nbformat.v4.new_code_cell("show()", outputs=outputs), nbformat.v4.new_code_cell("1")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "x.ipynb")
+    page = nbformat.reads(builder.page_of(tmp_path / "x.ipynb", ADDRESS).decode(), as_version=4)
+    shown = [cell for cell in page.cells if cell.outputs]
+    alts = [cell.metadata.mystnb.image.alt for cell in shown]
+    assert alts == ["a first picture", "a second one", "a third one"]
+    assert [len(cell.outputs) for cell in shown] == [1, 1, 1]
+    assert [cell.source for cell in page.cells] == ["show()", "", "", "1"]
+
+
+def test_gathering_takes_executed_copies_and_forgets_what_is_gone(tmp_path):
+    executed = tmp_path / "executed"
+    executed.mkdir()
+    name = COURSE.notebooks[0].name
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Fresh")]), executed / name)
+    source = tmp_path / "source"
+    (source / "notebooks").mkdir(parents=True)
+    (source / "notebooks" / "99_gone.ipynb").touch()
+    builder.gather(ROOT, source, executed)
+    found = sorted(path.name for path in (source / "notebooks").iterdir())
+    assert found == [path.name for path in COURSE.notebooks]
+    assert "# Fresh" in (source / "notebooks" / name).read_text(encoding="utf-8")
+    assert "insert:" not in "".join(
+        path.read_text(encoding="utf-8") for path in source.glob("*.md") if path.stem != "contributing"
+    )
+
+
+def test_every_public_name_of_the_package_has_an_entry(site):
+    inventory = (site / "genindex.html").read_text(encoding="utf-8")
+    for name in builder.modules():
+        assert (site / "api" / f"{name}.html").exists()
+    assert "coursekit.training.fit" in inventory
+    assert "coursekit.authoring" not in inventory
+
+
+def test_the_site_builds_without_a_warning_and_has_every_page(site):
+    for path in COURSE.notebooks:
+        assert (site / "notebooks" / f"{path.stem}.html").exists()
+        assert (site / "slides" / f"{path.stem}.html").exists()
+    for path in COURSE.labs:
+        assert (site / "labs" / f"{path.stem}.html").exists()
+
+
+def test_publishing_says_what_is_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(builder, "build", lambda *_: (_ for _ in ()).throw(builder.SiteError("page x: a warning")))
+    assert publish.site(tmp_path) == 1
+    assert "page x: a warning" in capsys.readouterr().err
+    missing = ModuleNotFoundError("no", name="sphinx")
+    monkeypatch.setattr(builder, "build", lambda *_: (_ for _ in ()).throw(missing))
+    assert publish.site(tmp_path) == 1
+    assert 'sphinx is not installed. Try: pip install --editable ".[site]"' in capsys.readouterr().out
+    assert not publish.has_site(tmp_path)
