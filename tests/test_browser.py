@@ -227,7 +227,7 @@ MEASURE = """() => {
       const shape = image.offsetWidth / image.offsetHeight / (image.naturalWidth / image.naturalHeight);
       if (Math.abs(shape - 1) > 0.02) say("stretches a picture");
       const small = image.offsetWidth < 0.74 * Math.min(1168, image.naturalWidth);
-      if (small && image.offsetHeight < 480) say("has a small picture");
+      if (small && image.offsetHeight < 400) say("has a small picture");
     }
     const prose = blocks.map((block) => (block.matches("pre") ? "" : block.innerText)).join(" ");
     if (/\\\\[([]|\\$[^$]+\\$/.test(prose)) say("shows raw maths");
