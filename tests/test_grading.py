@@ -81,7 +81,7 @@ MISBEHAVES = {
     "exits at once": ("import os\nos._exit(0)", "cell 2: the process ended"),
     "crashes": ("import ctypes\nctypes.string_at(0)", "cell 2: the process ended"),
     "hangs": ("while True: pass", "cell 2: stopped after"),
-    "eats memory": ("x = [bytearray(10**8) for _ in range(1000)]", "cell 2: MemoryError"),
+    "eats memory": ("x = [bytearray(10**8) for _ in range(1000)]", "cell 2: "),
     "forks": ("import os\nwhile True: os.fork()", "cell 2: PermissionError"),
     "forks by C": ("import ctypes\nwhile True: ctypes.CDLL(None).fork()", "cell 2: "),
     "starts a program": ("import subprocess\nsubprocess.run(['true'])", "cell 2: PermissionError"),

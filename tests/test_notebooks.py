@@ -177,7 +177,7 @@ def test_links_command_points_every_notebook_to_a_fork(tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     assert main(["links"]) == 0
     notebook = nbformat.read(tmp_path / "notebooks" / "01_test.ipynb", as_version=4)
-    assert "git+https://example.org/fork" in notebook.cells[1].source
+    assert "git+https://example.org/fork" in checks.code_cells(notebook)[0].source
     assert checks.check_all(tmp_path / "notebooks" / "01_test.ipynb", tmp_path) == []
     assert main(["links"]) == 0
     assert "unchanged" in capsys.readouterr().out

@@ -59,7 +59,7 @@ def fetch(
     path : path-like
         Where the file is to lie; its folder is made if it is missing.
     sha256, md5 : str, optional
-        The checksum in hexadecimal, one of the two; of sha256, the first digits are enough, eight or more, as
+        The checksum in hexadecimal, one of the two; of sha256, the first 8 to 16 digits are enough, as
         torchvision's file names have them. Without one, an existing file of the right size is taken
         as it is, and a broken transfer starts anew: nothing shows whether two parts belong together.
     size : int, optional
@@ -87,9 +87,9 @@ def fetch(
         raise ValueError(f"urls must be http:// or https:// addresses, at least one, not {urls!r}.")
     if sha256 and md5:
         raise ValueError("give sha256 or md5, not both.")
-    algorithm, digest, digits = ("md5", md5, "32") if md5 else ("sha256", sha256, "8,64")
-    if digest and not re.fullmatch(f"[0-9a-fA-F]{{{digits}}}", digest):
-        wanted = digits.replace(",", " to ")
+    algorithm, digest = ("md5", md5) if md5 else ("sha256", sha256)
+    form, wanted = ("[0-9a-f]{32}", "32") if md5 else ("[0-9a-f]{8,16}|[0-9a-f]{64}", "64, or the first 8 to 16,")
+    if digest and not re.fullmatch(form, digest, flags=re.IGNORECASE):
         raise ValueError(f"{algorithm} must be {wanted} hexadecimal digits, not {digest!r}.")
     path = Path(path).expanduser()
     file = _File(path, size, algorithm, (digest or "").lower(), progress, timeout)
