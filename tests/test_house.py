@@ -28,7 +28,7 @@ INSIDE = {
     "figures": ["picture", "panels", "charts"],
     "critters": ["species", "heads", "scene", "drawing", "files"],
     "data": ["imagefiles", "foldertree", "imagesets", "folders", "downloads", "archives", "datasets", "sources"],
-    "labs": ["plain", "holder", "answers", "lab", "compare", "lab01", "lab02"],
+    "labs": ["plain", "holder", "answers", "lab", "compare", "lab01", "lab02", "lab03"],
     "pretrained": ["widths", "folding", "store", "loading", "views", "recipe", "__main__"],
     "resnet": ["blocks", "networks", "dropping"],
     "training": ["history", "batches", "checkpoints", "forward", "optimizers", "runs", "loop", "rangetest"],
