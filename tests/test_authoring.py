@@ -173,6 +173,17 @@ def test_the_page_of_measured_results_is_written_from_the_results():
     assert results.keys() <= known
 
 
+def test_rows_keep_the_order_of_the_benchmark_also_from_the_file(tmp_path):
+    (tmp_path / "tests" / "benchmarks").mkdir(parents=True)
+    last = {"scratch": {"200": 0.5}, "frozen": {"200": 0.75}, "fine_tuned": {"50": 0.25, "200": 1.0}}
+    (tmp_path / "tests" / "benchmarks" / "transfer.py").write_text(f"import json\nprint(json.dumps({last}))")
+    assert measured.measure(tmp_path, {}, ["transfer"]) == 0
+    text = (tmp_path / measured.PAGE).read_text(encoding="utf-8")
+    ways = [line.split(" | ")[0] for line in text.splitlines() if "one run" in line]
+    assert ways == ["| scratch", "| frozen", "| fine-tuned", "| fine-tuned"]
+    assert measured.page(json.loads((tmp_path / measured.RESULTS).read_text(encoding="utf-8"))) == text
+
+
 def test_measuring_runs_a_script_and_keeps_its_last_line(tmp_path, capsys):
     (tmp_path / "tests" / "benchmarks").mkdir(parents=True)
     ratios = {"scipy Fourier": 2, "torch float32": 1, "scipy direct": 1.0, "package": 0.5}

@@ -189,7 +189,8 @@ def measure(root: Path, folders: Mapping[str, str], only: list[str]) -> int:
             failed = 1
             continue
         results[item.key] = {"result": json.loads(done.stdout.splitlines()[-1]), **_circumstances()}
-        path.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        in_order = dict(sorted(results.items()))  # the order inside is that of the rows
+        path.write_text(json.dumps(in_order, indent=1) + "\n", encoding="utf-8")
         print("ok")
     (root / PAGE).write_text(page(results), encoding="utf-8")
     return failed
