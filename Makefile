@@ -35,7 +35,7 @@ notebooks: $(READY) ## (authors) run the notebooks in place; a second run change
 	$(BIN)/python -m coursekit.authoring notebooks
 
 bench: $(READY) ## run the benchmarks that need no other data
-	@for name in correlation critters folders fit features; do echo "== $$name"; $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
+	@for name in correlation critters folders fit features growth course grading; do echo "== $$name"; $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
 	$(BIN)/python tests/benchmarks/transfer.py --critters --network resnet18 --seeds 5 --sizes 200 --check
 
 measured: $(READY) ## run benchmarks, write docs/measured.md; CIFAR=folder and PHOTOS=folder add those on photos

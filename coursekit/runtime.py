@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,9 +53,10 @@ class Session:
         """Profile, device, versions, seed and cost, in one line."""
         import numpy
         import torch
-        import torchvision
 
-        versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}, numpy {numpy.__version__}"
+        # Asked for without importing it, which takes 2 s: not every notebook needs torchvision.
+        torchvision = metadata.version("torchvision")
+        versions = f"torch {torch.__version__}, torchvision {torchvision}, numpy {numpy.__version__}"
         parts = [f"profile {self.profile}", f"device {_device_text(self.device)}", versions, f"seed {self.seed}"]
         return " | ".join([*parts, self.cost] if self.cost else parts)
 

@@ -186,13 +186,13 @@ def test_rows_keep_the_order_of_the_benchmark_also_from_the_file(tmp_path):
 
 def test_measuring_runs_a_script_and_keeps_its_last_line(tmp_path, capsys):
     (tmp_path / "tests" / "benchmarks").mkdir(parents=True)
-    ratios = {"scipy Fourier": 2, "torch float32": 1, "scipy direct": 1.0, "package": 0.5}
-    last = {"times_of_scipy_direct": {"11": ratios, "3": ratios}}
+    ratios = {"scipy Fourier": 2, "torch float32": 1, "by hand": 100, "scipy direct": 1.0, "package": 0.5}
+    last = {"times_of_scipy_direct": {"3": ratios, "11": ratios}, "times_of_limit": {"3": ratios, "11": ratios}}
     script = tmp_path / "tests" / "benchmarks" / "correlation.py"
     script.write_text(f"import json\nprint('K = 3')\nprint(json.dumps({last}))")
     assert measured.measure(tmp_path, {}, ["correlation"]) == 0
     text = (tmp_path / measured.PAGE).read_text(encoding="utf-8")
-    assert "| 3 x 3 | 1.00 | 0.50 | 2.00 | 1.00 |\n| 11 x 11 |" in text
+    assert "| 3 x 3 | 100.00 (100.0) | 1.00 (1.0) | 0.50 (0.5) | 2.00 (2.0) | 1.00 (1.0) |\n| 11 x 11 |" in text
     assert "CIFAR" not in text
     script.write_text("raise SystemExit(3)")
     assert measured.measure(tmp_path, {}, ["correlation"]) == 1

@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -142,6 +143,18 @@ def test_the_version_stands_in_one_place():
     assert "version" not in PYPROJECT["project"]
     assert PYPROJECT["tool"]["hatch"]["version"]["path"] == "coursekit/__init__.py"
     assert metadata.version("coursekit") == coursekit.__version__
+
+
+SLOW = {  # what takes seconds to import, and which modules do without it
+    "torch": ["coursekit", "coursekit.convolution", "coursekit.critters", "coursekit.labs", "coursekit.photos"],
+    "torchvision": ["coursekit.data", "coursekit.filters", "coursekit.training"],
+}
+
+
+@pytest.mark.parametrize("slow", SLOW)
+def test_modules_do_not_import_what_takes_long(slow):
+    code = f"import sys, {', '.join(SLOW[slow])}; sys.exit({slow!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def tracked():

@@ -80,10 +80,11 @@ def _circumstances() -> dict[str, str]:
             versions.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             continue
-    cores = os.cpu_count()
+    cores, threads = os.cpu_count(), os.environ.get("OMP_NUM_THREADS")
+    used = f"{cores} cores" + (f" ({threads} used)" if threads else "")
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": f"{_processor()}, {cores} cores, {platform.system()}, Python {platform.python_version()}",
+        "machine": f"{_processor()}, {used}, {platform.system()}, Python {platform.python_version()}",
         "versions": ", ".join(versions),
     }
 

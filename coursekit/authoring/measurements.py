@@ -55,12 +55,49 @@ def _fit_rows(result: dict) -> list[tuple[str, ...]]:
     ]
 
 
-_METHODS = ("scipy direct", "package", "scipy Fourier", "torch float32")
+_METHODS = ("by hand", "scipy direct", "package", "scipy Fourier", "torch float32")
 
 
 def _correlation_rows(result: dict) -> list[tuple[str, ...]]:
-    by_size = sorted(result["times_of_scipy_direct"].items(), key=lambda item: int(item[0]))
-    return [(f"{k} x {k}", *(f"{ratios[method]:.2f}" for method in _METHODS)) for k, ratios in by_size]
+    rows = []
+    for kernel, of_direct in result["times_of_scipy_direct"].items():
+        of_limit = result["times_of_limit"][kernel]
+        cells = (f"{of_direct[method]:.2f} ({of_limit[method]:.1f})" for method in _METHODS)
+        rows.append((f"{kernel} x {kernel}", *cells))
+    return rows
+
+
+def _folder_rows(result: dict) -> list[tuple[str, ...]]:
+    rates = result["images_per_second"].items()
+    return [(reader, f"{speed['first']:,}", f"{speed['later']:,}") for reader, speed in rates]
+
+
+def _critter_rows(result: dict) -> list[tuple[str, ...]]:
+    size, rate = result["size"], result["pictures_per_second"]
+    small, large = (result[f"time_over_reading_{what}"] for what in ("small_files", "photos"))
+    return [(f"{size} x {size}", f"{rate:.0f}", f"{small:.2f}", f"{large:.2f}")]
+
+
+def _grading_rows(result: dict) -> list[tuple[str, ...]]:
+    return [
+        ("the notebook's own cells", f"{result['notebook_own_seconds']:.2f} s"),
+        ("grading it, median", f"{result['notebook_median_seconds']:.2f} s"),
+        ("overhead", f"{result['overhead_seconds']:.2f} s"),
+        ("60 submissions, two at a time", f"{result['class_of_60_seconds']:.0f} s"),
+        ("300 submissions, estimated from these", f"{result['class_of_300_minutes_estimated']:.1f} min"),
+    ]
+
+
+def _import_rows(result: dict) -> list[tuple[str, ...]]:
+    taken = result["imports"] | {f"`make {name}`": numbers for name, numbers in result["commands"].items()}
+    return [(name, f"{n['seconds']:g}", str(n["megabytes"])) for name, n in taken.items()]
+
+
+def _growth_rows(result: dict) -> list[tuple[str, ...]]:
+    return [
+        (what, ", ".join(map(str, case["sizes"])), f"{case['slope']:.2f}", f"{case['expected']:g}")
+        for what, case in result.items()
+    ]
 
 
 def _transfer_rows(result: dict) -> list[tuple[str, ...]]:
@@ -136,6 +173,22 @@ SECTIONS = (
         ),
     ),
     Section(
+        "CIFAR-10 to 79.5 %",
+        "How long until the accuracy that the lecture's best network reached? The lecture's network and schedule (Adam "
+        "with a constant rate) train until they are there; the recipe, whose rate follows a plan over all epochs, is "
+        "trained with one epoch, two, three, ... until one of these plans gets there, and that one is shown.",
+        ("network", "lecture says, 100 epochs", "test accuracy", "epochs", "seconds of training"),
+        (
+            _cifar(
+                "cifar_until_osu",
+                "two convolutions + batch norm + dropout",
+                "79.5 %",
+                *("--network", "osu", "--batch-norm", "--dropout", "--until", "0.795", "--epochs", "40"),
+            ),
+            _cifar("cifar_until_recipe", "the course's recipe", "", "--until", "0.795"),
+        ),
+    ),
+    Section(
         "`training.fit` against others",
         "The same model, data (digits, 28 x 28), batches and seed, in turns within one run; ratios are to a bare loop "
         "of five lines, medians over the turns.",
@@ -143,9 +196,50 @@ SECTIONS = (
         (Measurement("fit", "benchmarks/fit.py", (), _fit_rows),),
     ),
     Section(
+        "The same, a larger network",
+        "Three times as many channels, so that the arithmetic counts and the loop around it does not.",
+        ("loop", "seconds", "wall time, ratio", "processor time, ratio"),
+        (Measurement("fit_large", "benchmarks/fit.py", ("--width", "3", "--rounds", "3", "--epochs", "1"), _fit_rows),),
+    ),
+    Section(
         "Correlation",
-        "Time as a multiple of scipy's direct method, for an image of 512 x 512 pixels.",
+        "An image of 512 x 512 pixels: time as a multiple of scipy's direct method and, in brackets, of a matrix "
+        "product with as many multiply-adds in the same precision, which is the most that this machine can do. Fourier "
+        "transforms need fewer multiplications for large kernels, and so may be below that limit.",
         ("kernel", *_METHODS),
         (Measurement("correlation", "benchmarks/correlation.py", (), _correlation_rows),),
+    ),
+    Section(
+        "From files to tensors",
+        "Images per second, JPEG files of the size of usual photos, 64 x 64 pixels wanted: `folders.read` keeps the "
+        "small images in memory, torchvision's `ImageFolder` reads the files again in each epoch.",
+        ("reader", "first epoch", "later epochs"),
+        (Measurement("folders", "benchmarks/folders.py", (), _folder_rows),),
+    ),
+    Section(
+        "Drawing critters",
+        "Pictures per second, and the time as a multiple of reading as many JPEG files of that size, or of photos.",
+        ("pixels", "pictures per second", "against small files", "against photos"),
+        (Measurement("critters", "benchmarks/critters.py", (), _critter_rows),),
+    ),
+    Section(
+        "Grading",
+        "Lab 1: one submission beyond its own cells, and a class in which some are blank, hang, crash, or eat memory.",
+        ("what", "time"),
+        (Measurement("grading", "benchmarks/grading.py", (), _grading_rows),),
+    ),
+    Section(
+        "Imports and commands",
+        "A fresh interpreter that imports a module, and the commands once installed. Memory is that of the largest "
+        "process.",
+        ("what", "seconds", "MB"),
+        (Measurement("course", "benchmarks/course.py", ("--commands", "run", "site"), _import_rows),),
+    ),
+    Section(
+        "Growth",
+        "The slope of log(time) against log(size): 1 is twice the time for twice the size, 2 four times. Fixed costs "
+        "make it smaller, caches that overflow a little larger.",
+        ("what, against which size", "sizes", "slope", "expected"),
+        (Measurement("growth", "benchmarks/growth.py", ("--grading",), _growth_rows),),
     ),
 )

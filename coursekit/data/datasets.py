@@ -11,16 +11,19 @@ import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 import torch
-import torchvision.datasets as tv
 
 from coursekit import runtime
 from coursekit.data import foldertree, imagefiles
 from coursekit.data.archives import unpack
 from coursekit.data.downloads import DownloadError, fetch
 from coursekit.data.imagesets import ImageSet, Splits
+
+if TYPE_CHECKING:  # importing torchvision takes 2 s, and the mini profile does not need it
+    import torchvision.datasets as tv
 
 _CATS_VS_DOGS = "https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6DEBA77B919F/"
 _CATS_VS_DOGS_FILE = "kagglecatsanddogs_5340.zip"
@@ -40,6 +43,8 @@ def mnist() -> Splits:
     DownloadError
         If the files cannot be fetched, stored or read, with what to do.
     """
+    import torchvision.datasets as tv
+
     return _mnist_like(tv.MNIST, "mnist", map(str, range(10)), "LeCun et al. (1998)")
 
 
@@ -53,6 +58,8 @@ def fashion_mnist() -> Splits:
     DownloadError
         If the files cannot be fetched, stored or read, with what to do.
     """
+    import torchvision.datasets as tv
+
     return _mnist_like(tv.FashionMNIST, "fashion_mnist", tv.FashionMNIST.classes, "Xiao et al. (2017)")
 
 
@@ -66,6 +73,8 @@ def cifar10() -> Splits:
     DownloadError
         If the files cannot be fetched, stored or read, with what to do.
     """
+    import torchvision.datasets as tv
+
     home = runtime.cache_dir() / "cifar10"
     root = home / "files"
     if not root.exists():
@@ -135,6 +144,8 @@ def flowers102(train: int = 2040, test: int = 1000, size: int = 64, seed: int = 
     ValueError
         If there are not as many images as asked for.
     """
+    import torchvision.datasets as tv
+
     home = runtime.cache_dir() / "flowers102"
     folder = home / "files" / "flowers-102"
     prefix, files = tv.Flowers102._download_url_prefix, tv.Flowers102._file_dict
@@ -174,6 +185,8 @@ def places365(train: int = 5000, test: int = 1000, size: int = 64, seed: int = 0
     ValueError
         If there are not as many images as asked for.
     """
+    import torchvision.datasets as tv
+
     home = runtime.cache_dir() / "places365"
     root = home / "files"
     if not root.exists():

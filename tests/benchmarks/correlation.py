@@ -1,8 +1,11 @@
-"""Correlation: the package against scipy and torch, as ratios within one run.
+"""Correlation: by hand, the package, scipy and torch, against what this machine could do at best, all in one run.
 
     python tests/benchmarks/correlation.py [--size 512] [--repeats 5]
 
-Prints a table (median seconds, and how many times scipy's direct method) and, last, one JSON object.
+By hand is two loops over the pixels with a sum of products inside, as notebook 01 writes it. The machine's own limit is
+a product of two square matrices with as many multiply-adds, in float64 and float32: nothing that multiplies and adds
+so often is quicker here. Methods take turns; a table shows median seconds, how many times those of scipy's direct
+method, and how many times the limit of the method's own precision. Last line: one JSON object.
 """
 
 import argparse
@@ -17,8 +20,41 @@ from scipy import signal
 from coursekit import convolution
 
 
-def torch_correlate(image, kernel):
-    return torch.nn.functional.conv2d(image, kernel)
+def by_hand(image, kernel):
+    height, width = kernel.shape
+    result = np.empty((image.shape[0] - height + 1, image.shape[1] - width + 1))
+    for y in range(result.shape[0]):
+        for x in range(result.shape[1]):
+            result[y, x] = np.sum(image[y : y + height, x : x + width] * kernel)
+    return result
+
+
+def with_torch(image, kernel):
+    image, kernel = (torch.tensor(array, dtype=torch.float32)[None, None] for array in (image, kernel))
+    return torch.nn.functional.conv2d(image, kernel)[0, 0].numpy()
+
+
+METHODS = {
+    "by hand": by_hand,
+    "scipy direct": lambda image, kernel: signal.correlate2d(image, kernel, mode="valid"),
+    "package": convolution.correlate2d,
+    "scipy Fourier": lambda image, kernel: signal.oaconvolve(image, kernel[::-1, ::-1], mode="valid"),
+    "torch float32": with_torch,
+}
+
+
+def limits(size, kernel, rng):
+    """Return a function for each precision that does as many multiply-adds as the correlation, as a matrix product."""
+    side = round(((size - kernel + 1) ** 2 * kernel**2) ** (1 / 3))
+    matrices = rng.random((2, side, side))
+    single = matrices.astype(np.float32)
+    return {"limit, float64": lambda: matrices[0] @ matrices[1], "limit, float32": lambda: single[0] @ single[1]}
+
+
+def seconds(function, *arguments):
+    start = time.perf_counter()
+    result = function(*arguments)
+    return time.perf_counter() - start, result
 
 
 def main():
@@ -28,29 +64,31 @@ def main():
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     image = rng.random((options.size, options.size))
-    methods = {
-        "scipy direct": lambda x, k: signal.correlate2d(x, k, mode="valid"),
-        "package": convolution.correlate2d,
-        "scipy Fourier": lambda x, k: signal.oaconvolve(x, k[::-1, ::-1], mode="valid"),
-        "torch float32": lambda x, k: torch_correlate(
-            *(torch.tensor(a, dtype=torch.float32)[None, None] for a in (x, k))
-        )[0, 0].numpy(),
-    }
-    report: dict = {}
+    of_direct, of_limit = {}, {}
     for size in (3, 7, 15, 31):
         kernel = rng.random((size, size))
-        seconds: dict[str, list[float]] = {name: [] for name in methods}
-        for _ in range(options.repeats):  # interleaved, so that a busy machine slows all of them
-            for name, method in methods.items():
-                start = time.perf_counter()
-                result = method(image, kernel)
-                seconds[name].append(time.perf_counter() - start)
-                assert result.shape == (options.size - size + 1,) * 2
-        medians = {name: statistics.median(times) for name, times in seconds.items()}
-        report[str(size)] = {name: round(value / medians["scipy direct"], 3) for name, value in medians.items()}
-        cells = "   ".join(f"{n} {1e3 * t:8.2f} ms ({report[str(size)][n]:6.2f}x)" for n, t in medians.items())
-        print(f"K = {size:2d}   {cells}")
-    print(json.dumps({"benchmark": "correlation", "times_of_scipy_direct": report}))
+        best = limits(options.size, size, rng)
+        times = {name: [] for name in [*METHODS, *best]}
+        for turn in range(options.repeats):  # in turns, so that a busy machine slows all of them
+            for name, method in METHODS.items():
+                if turn and name == "by hand":
+                    continue  # seconds long: once is enough
+                took, result = seconds(method, image, kernel)
+                times[name].append(took)
+                np.testing.assert_allclose(result, METHODS["scipy direct"](image, kernel), rtol=1e-4)
+            for name, product in best.items():
+                times[name].append(seconds(product)[0])
+        medians = {name: statistics.median(values) for name, values in times.items()}
+        of_direct[str(size)] = {name: round(value / medians["scipy direct"], 3) for name, value in medians.items()}
+        of_limit[str(size)] = {
+            name: round(medians[name] / medians["limit, float32" if "float32" in name else "limit, float64"], 1)
+            for name in METHODS
+        }
+        print(f"K = {size}")
+        for name, value in medians.items():
+            limit = f"{of_limit[str(size)][name]:9.1f}x limit" if name in METHODS else ""
+            print(f"  {name:16s}{1e3 * value:10.2f} ms{of_direct[str(size)][name]:9.2f}x scipy direct{limit}")
+    print(json.dumps({"times_of_scipy_direct": of_direct, "times_of_limit": of_limit}))
 
 
 if __name__ == "__main__":

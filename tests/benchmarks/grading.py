@@ -21,12 +21,12 @@ CLASS = 60
 BAD = ["while True: pass", "import os; os._exit(0)", "x = [bytearray(10**8) for _ in range(1000)]", "1 / 0"]
 
 
-def write_class(folder: Path, size: int) -> None:
+def write_class(folder: Path, size: int, *, misbehave: bool = True) -> None:
     master = next((ROOT / "notebooks" / "labs").glob("lab01_*.ipynb"))
     made = derive(nbformat.read(master, as_version=4))
     for number in range(size):
         notebook = json.loads(nbformat.writes(made.student if number % 10 == 9 else made.instructor))
-        if number % 15 == 7:
+        if misbehave and number % 15 == 7:
             bad = {
                 "cell_type": "code",
                 "source": BAD[number // 15],
