@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from coursekit import figures
-from coursekit.figures import panels, picture
+from coursekit.figures import charts, panels, picture
 
 ALT = "three words here"
 GRAY = np.linspace(0, 1, 48).reshape(6, 8)
@@ -175,3 +175,13 @@ def test_a_picture_with_too_many_bytes_gets_a_palette():
     assert len(large.png) < picture.LARGE
     assert Image.open(io.BytesIO(large.png)).mode == "P"
     assert Image.open(io.BytesIO(small.png)).mode == "RGB"
+
+
+@pytest.mark.parametrize(("x", "whole"), [([1, 2, 3, 4, 5], True), ([0.5, 1, 1.5], False)])
+def test_an_axis_of_whole_numbers_has_whole_ticks(x, whole, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(charts, "show", lambda figure, alt: drawn.append(figure))
+    figures.curves(x, {"a": x}, xlabel="blocks", ylabel="y", alt=ALT)
+    ticks = drawn[0].axes[0].get_xticks()
+    assert len(ticks) > 2
+    assert np.array_equal(ticks, np.round(ticks)) == whole

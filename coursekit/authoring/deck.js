@@ -2,6 +2,7 @@
 // It measures what the browser really draws, so a page never overflows, whatever fonts there are.
 const BOTTOM = 720 - 44; // below are the slide's number and the link home
 const LEAST = 0.75; // a picture may shrink to this share of its best size to stay with its text
+const LARGER = 7; // so many pixels may code and its output grow where a page has room
 
 async function start() {
   document.documentElement.classList.add("measuring");
@@ -9,6 +10,7 @@ async function start() {
   await MathJax.typesetPromise();
   await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
   for (const section of document.querySelectorAll(".slides > section")) paginate(section);
+  for (const page of document.querySelectorAll(".slides > section")) enlarge(page);
   document.documentElement.classList.remove("measuring");
   await Reveal.initialize({
     width: 1280, height: 720, margin: 0, minScale: 0.1, maxScale: 4, center: false, hash: true,
@@ -85,6 +87,27 @@ function shrinkLetters(block, page) {
   }
   block.style.fontSize = "";
   return false;
+}
+
+// What a page is for grows where there is room, so that the last row can read it: a question that stands alone, or code,
+// as long as no line breaks that did not break before.
+function enlarge(page) {
+  const question = page.querySelector(".question");
+  const others = [...page.querySelectorAll(".block")].filter((block) => block !== question && !block.querySelector("h1, h2, h3"));
+  for (let size = 38; question && !others.length && size > 28; size--) {
+    question.style.fontSize = `${size}px`;
+    if (!overflows(page)) return;
+  }
+  const blocks = [...page.querySelectorAll("pre.block")];
+  const usual = blocks.map((block) => parseFloat(getComputedStyle(block).fontSize));
+  const setSizes = (more) => blocks.forEach((block, index) => (block.style.fontSize = `${usual[index] + more}px`));
+  const rows = () => blocks.map((block) => Math.round(block.clientHeight / parseFloat(getComputedStyle(block).lineHeight)));
+  const before = String(rows());
+  for (let more = LARGER; more > 0; more--) {
+    setSizes(more);
+    if (!overflows(page) && String(rows()) === before) return;
+  }
+  setSizes(0);
 }
 
 // A picture gives up some of its height for the sentence that follows it.

@@ -69,6 +69,8 @@ def curves(
         if len(x) <= 12:  # name the points that were measured, rather than powers of ten
             axis.set_xticks(x, [f"{value:g}" for value in x])
             axis.minorticks_off()
+    elif np.array_equal(x, np.round(x)):  # epochs, blocks, layers: there is no half of one
+        axis.xaxis.get_major_locator().set_params(integer=True)
     if "y" in log:
         axis.set_yscale("log")
     if len(ys) > 1 or "" not in ys:
