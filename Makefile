@@ -22,7 +22,7 @@ lint: $(READY) ## ruff on package, tests and notebooks
 	$(BIN)/ruff format --check --quiet .
 
 unit: $(READY) ## unit tests and the rules for notebooks
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -q tests
 
 nbval: $(READY) ## run every notebook and compare its checked cells
 	COURSEKIT_STRICT=1 TQDM_DISABLE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \

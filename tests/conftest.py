@@ -1,11 +1,29 @@
-"""What several test files share: the site, built once per run."""
+"""What several test files share: the site, built once per run, and how a run is divided among processes."""
 
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+from coursekit.authoring import execute
+
 ROOT = Path(__file__).parent.parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Keep a file's tests in one process, but let each execution of a notebook go to a free one; longest first."""
+    seconds = {stem: cost["seconds"] for stem, cost in execute.known_costs().items()}
+
+    def length(item):
+        if item.originalname == "test_running_again_gives_no_diff":
+            return seconds.get(item.callspec.id, 30)
+        return 200 if item.path.stem == "test_browser" else 0
+
+    for item in items:
+        alone = length(item) and item.path.stem != "test_browser"
+        item.add_marker(pytest.mark.xdist_group(item.name if alone else item.path.stem))
+    items.sort(key=length, reverse=True)
 
 
 @pytest.fixture(scope="session")
