@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from coursekit import attribution, critters, pretrained, transfer
+from tests.notebook_functions import functions_of
 
 
 def network(inplace=True, classes=3):
@@ -362,3 +363,13 @@ def test_scores_of_what_does_not_fit():
     for bad in (cams[0], cams * float("nan"), -cams, "map", cams[:0]):
         with pytest.raises(ValueError, match="cams must be"):
             attribution.hottest(bad)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_the_notebook_does_by_hand_what_the_package_does(classes):
+    by_hand = functions_of("04_vgg16_transfer").grad_cam_by_hand
+    for layer, images in (("0", batch()), ("4", batch(3, 17))):
+        model = network(inplace=False, classes=classes).eval()
+        expected = attribution.grad_cam(model, images, layer)
+        assert expected.max() > 0.5
+        torch.testing.assert_close(by_hand(model, images, layer), expected, atol=1e-5, rtol=1e-4)
