@@ -81,5 +81,5 @@ $(READY): pyproject.toml constraints.txt
 	    echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 ..."; exit 1; }
 	@echo "Installing into $(VENV): about 6 GB with PyTorch, two minutes and more. This happens once."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[lab,dev,site,browser]"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[lab,dev,site,browser,lightning]"
 	@touch $@

@@ -29,10 +29,12 @@ INSIDE = {
     "figures": ["picture", "panels", "charts"],
     "critters": ["species", "heads", "scene", "drawing", "files"],
     "data": ["imagefiles", "foldertree", "imagesets", "folders", "downloads", "archives", "datasets", "sources"],
-    "labs": ["plain", "holder", "answers", "lab", "compare", "lab01", "lab02", "lab03"],
+    "labs": ["plain", "holder", "answers", "lab", "compare", "lab01", "lab02", "lab03", "lab04", "lab05", "lab06"],
     "pretrained": ["widths", "folding", "store", "loading", "views", "recipe", "__main__"],
     "resnet": ["blocks", "networks", "dropping"],
-    "training": ["history", "batches", "checkpoints", "forward", "optimizers", "runs", "loop", "rangetest"],
+    "training": [
+        *("history", "batches", "checkpoints", "forward", "optimizers", "processes", "runs", "loop", "rangetest"),
+    ],
 }
 # In conda-forge these go by another name.
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
@@ -104,7 +106,7 @@ def test_the_core_asks_for_no_tool():
     assert not {"jupyterlab", "pytest", "nbval", "ruff", "nbclient"} & requirements().keys()
 
 
-INSTALLED = ("lab", "dev", "site", "browser")  # the extras that `make run` installs
+INSTALLED = ("lab", "dev", "site", "browser", "lightning")  # the extras that `make run` installs
 
 
 def test_make_installs_these_extras():
@@ -122,7 +124,7 @@ def test_conda_environment_is_in_step():
 def test_conda_installs_the_rest_with_pip():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
-    assert pip == ["--editable .[site,browser]"]
+    assert pip == ["--editable .[site,browser,lightning]"]
 
 
 def version(text):

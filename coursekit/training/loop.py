@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,11 @@ from coursekit.training.batches import Tally, count, make_loader
 from coursekit.training.forward import Forward, Loss, Metrics, eval_mode, train_mode
 from coursekit.training.history import History
 from coursekit.training.optimizers import Scheduler, make_optimizer, make_scheduler
+from coursekit.training.processes import Team
 from coursekit.training.runs import Run
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 
 def fit(
@@ -44,6 +49,7 @@ def fit(
     channels_last: bool = False,
     compile: bool = False,
     after_epoch: Callable[[History], object] | None = None,
+    fabric: Fabric | None = None,
 ) -> History:
     """Train ``model`` in place, and return the history, one row per epoch.
 
@@ -99,7 +105,12 @@ def fit(
     compile : bool
         Compile the model first. It takes a minute or so, which long runs on a GPU win back.
     after_epoch : callable, optional
-        Called with the history after each epoch, to print or to draw.
+        Called with the history after each epoch, to print or to draw; with ``fabric``, in the first process.
+    fabric : lightning.fabric.Fabric, optional
+        Train in all of its processes, on one machine or many; `Fabric.launch` comes before. ``batch_size`` is that of
+        all processes together: each takes its share of every batch, and the steps are those of one process, but for
+        rounding, dropout, augmentation, and batch norm, which sees the share only. The loss must be a mean over
+        samples. The first process writes ``autosave``, all read it, so the file must be where all can see it.
 
     Returns
     -------
@@ -120,10 +131,15 @@ def fit(
     monitor = monitor or ("loss" if val is None else "val_loss")
     whole = {"epochs": epochs, "early_stopping": early_stopping, "autosave_every": autosave_every}
     _check_settings(val, autosave, resume, clip, **whole)
+    team = Team(fabric)
+    if fabric is not None and device is not None:
+        raise ValueError("give device or fabric, not both: each process of fabric has its own device.")
+    device = device if fabric is None else fabric.device
     forward = Forward(model, loss, metrics, device, amp, channels_last, compile)
+    forward.model = team.wrap(forward.model)
     on_cpu = forward.device.type == "cpu"
-    loader = make_loader(train, "train", batch_size, torch.Generator().manual_seed(seed))
-    val_loader = None if val is None else make_loader(val, "val", batch_size)
+    loader = team.share(make_loader(train, "train", batch_size, torch.Generator().manual_seed(seed)), "train")
+    val_loader = None if val is None else team.share(make_loader(val, "val", batch_size), "val")
     optimizer = make_optimizer(optimizer, model)
     if autosave is not None and getattr(loader, "persistent_workers", False):
         raise ValueError(
@@ -133,28 +149,34 @@ def fit(
     scheduler, each_batch = make_scheduler(scheduler, optimizer, epochs, batches)
     scaler = torch.amp.GradScaler(forward.device.type, init_scale=1024.0, enabled=forward.amp is torch.float16)
     parts = {"optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
-    settings = {name: type(part).__name__ for name, part in parts.items()} | {
-        "seed": seed,
-        "batches per epoch": batches,
-        "total_steps": getattr(scheduler, "total_steps", None),
-        "keep_best": keep_best,
-        "amp": str(forward.amp),
-    }
-    run = Run(model, parts, loader, val_loader, forward.device, settings)
+    settings = (
+        {name: type(part).__name__ for name, part in parts.items()}
+        | {
+            "seed": seed,
+            "batches per epoch": batches,
+            "total_steps": getattr(scheduler, "total_steps", None),
+            "keep_best": keep_best,
+            "amp": str(forward.amp),
+        }
+        | ({"processes": team.processes} if team.processes > 1 else {})
+    )
+    run = Run(model, parts, loader, val_loader, forward.device, settings, team)
 
-    watched = runtime.progress_bar(total=epochs * batches if batches else None, unit="batch", leave=False)
-    with checkpoints.seeded(seed, forward.device), watched as bar:
-        if resume and Path(autosave).exists():
+    total = epochs * batches if batches else None
+    watched = runtime.progress_bar(show=team.leads, total=total, unit="batch", leave=False)
+    with checkpoints.seeded(seed + team.rank, forward.device), watched as bar:
+        if resume and team.first(Path(autosave).exists()):
             run.load(autosave)
             bar.update(run.epoch * (batches or 0) + run.tally.batches)
         while run.epoch < epochs and not (early_stopping and run.since_best(monitor) >= early_stopping):
             train_mode(model)
             for batch in run.batches():
                 outputs, labels, batch_loss = forward(batch, "train", check=run.epoch == 0)
+                seen = team.whole(loader, run.tally.batches, len(labels), batch_loss, forward.measure(outputs, labels))
                 if on_cpu or run.tally.batches % 50 == 0:  # on a GPU, asking each time would slow it down
-                    run.check_loss(batch_loss.item(), "loss", batch)
+                    run.check_loss(seen[1].item(), "loss", batch)
                 optimizer.zero_grad()
-                scaler.scale(batch_loss).backward()
+                team.backward(scaler.scale(batch_loss), loader, run.tally.batches)
                 if clip is not None:
                     scaler.unscale_(optimizer)
                     nn.utils.clip_grad_norm_(model.parameters(), clip)
@@ -163,14 +185,15 @@ def fit(
                 run.lr = float(optimizer.param_groups[0]["lr"])
                 if each_batch:
                     scheduler.step()
-                run.tally.add(len(labels), batch_loss, forward.measure(outputs, labels))
+                run.tally.add(*seen)
                 bar.update()
                 if autosave_every and run.tally.batches % autosave_every == 0 and run.tally.batches != batches:
                     run.save(autosave)
 
+            team.agree(model)
             row = {"epoch": run.epoch + 1, **run.tally.means("train")}
             if val_loader is not None:
-                row |= {f"val_{name}": value for name, value in _evaluate(forward, val_loader, "val").items()}
+                row |= {f"val_{name}": value for name, value in _evaluate(forward, val_loader, "val", team).items()}
             for name in ("loss", "val_loss"):
                 run.check_loss(row.get(name, 0.0), name)
             run.end_epoch(row | {"lr": run.lr}, keep=monitor if keep_best else None)
@@ -181,7 +204,7 @@ def fit(
                 scheduler.step()
             if autosave is not None:
                 run.save(autosave)
-            if after_epoch is not None:
+            if after_epoch is not None and team.leads:
                 after_epoch(run.history)
     if run.best:
         model.load_state_dict(run.best)
@@ -250,12 +273,12 @@ def predict(
 
 
 @torch.no_grad()
-def _evaluate(forward: Forward, loader: DataLoader, name: str) -> dict[str, float]:
-    tally = Tally()
+def _evaluate(forward: Forward, loader: DataLoader, name: str, team: Team | None = None) -> dict[str, float]:
+    team, tally = team or Team(), Tally()
     with eval_mode(forward.model):
         for batch in loader:
             outputs, labels, loss = forward(batch, name)
-            tally.add(len(labels), loss, forward.measure(outputs, labels))
+            tally.add(*team.whole(loader, tally.batches, len(labels), loss, forward.measure(outputs, labels)))
     return tally.means(name)
 
 

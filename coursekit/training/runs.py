@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from coursekit.training import checkpoints
 from coursekit.training.batches import Tally
 from coursekit.training.history import History
+from coursekit.training.processes import Team
 
 
 class Run:
@@ -28,6 +29,8 @@ class Run:
     device : torch.device
     settings : dict
         What must be the same when the run is resumed: name and number or text.
+    team : Team, optional
+        The processes that train together; the first of them writes.
 
     Attributes
     ----------
@@ -50,8 +53,9 @@ class Run:
         val_loader: DataLoader | None,
         device: torch.device,
         settings: dict[str, object],
+        team: Team | None = None,
     ) -> None:
-        self.model, self.settings = model, settings
+        self.model, self.settings, self.team = model, settings, team or Team()
         self.parts = {name: part for name, part in parts.items() if part is not None}
         self.loader, self._random = loader, (device, loader, val_loader)
         self.epoch, self.tally, self.history = 0, Tally(), History()
@@ -98,7 +102,7 @@ class Run:
         return len(self.history) - 1 - self.history.best(monitor) if len(self.history) else 0
 
     def save(self, path: str | Path) -> None:
-        """Write all of it to ``path``.
+        """Write all of it to ``path``. With several processes, all call this, and the first of them writes.
 
         Raises
         ------
@@ -106,6 +110,9 @@ class Run:
             If a weight is not a finite number; what was at ``path`` is kept.
         """
         self._check_weights()
+        moments = self.team.gather((self._start, checkpoints.random_states(*self._random)))
+        if not self.team.leads:
+            return
         state = {
             "settings": self.settings,
             "model": self.model.state_dict(),
@@ -115,8 +122,7 @@ class Run:
             "tally": self.tally.state(),
             "rows": self.history.rows,
             "batch_losses": self.history.batch_losses,
-            "start": self._start,
-            "now": checkpoints.random_states(*self._random),
+            "random": moments,  # of each process: at the start of the epoch, and now
         }
         checkpoints.save(path, state | {name: part.state_dict() for name, part in self.parts.items()})
 
@@ -129,7 +135,7 @@ class Run:
             If the file is damaged, or belongs to another model or to a run with other settings.
         """
         saved = checkpoints.load(path)
-        if missing := {"settings", "model", "best", "epoch", "lr", "tally", "start", "now", *self.parts} - saved.keys():
+        if missing := {"settings", "model", "best", "epoch", "lr", "tally", "random", *self.parts} - saved.keys():
             raise checkpoints.CheckpointError(f"{path} was not written by fit: it has no {sorted(missing)}.")
         checkpoints.check_weights(self.model, saved["model"], path)
         for name, ours in self.settings.items():
@@ -143,8 +149,9 @@ class Run:
             part.load_state_dict(saved[name])
         self.epoch, self.tally, self.best = saved["epoch"], Tally(**saved["tally"]), saved["best"]
         self.history = History(saved["rows"], saved["batch_losses"])
-        self._start, self.lr = saved["start"], saved["lr"]
-        checkpoints.set_random_states(saved["now"], *self._random)
+        self.lr = saved["lr"]
+        self._start, now = saved["random"][self.team.rank]
+        checkpoints.set_random_states(now, *self._random)
 
     def check_loss(self, value: float, name: str, batch: tuple[Tensor, Tensor] | None = None) -> None:
         """Stop if the loss called ``name`` is not finite, and say what to try.
