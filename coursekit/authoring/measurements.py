@@ -175,9 +175,9 @@ SECTIONS = (
     Section(
         "CIFAR-10 to 79.5 %",
         "How long until the accuracy that the lecture's best network reached? The lecture's network and schedule (Adam "
-        "with a constant rate) train until they are there, or 40 epochs are over; the recipe, whose rate follows a plan "
-        "over all epochs, is trained with one epoch, two, three, ... until one of these plans gets there, and that one "
-        "is shown.",
+        "with a constant rate) train until they are there, or 40 epochs are over; the recipe, whose rate follows a "
+        "plan over all epochs, is trained with one epoch, two, three, ... until one of these plans gets there, and "
+        "that one is shown.",
         ("network", "lecture says, 100 epochs", "test accuracy", "epochs", "seconds of training"),
         (
             _cifar(
