@@ -152,7 +152,7 @@ def _find_mistake(answer: object, mistakes: Mistakes | None, agrees: Callable[[o
     for hint, wrong in (mistakes or {}).items():
         wrong = wrong() if callable(wrong) else wrong
         if agrees(wrong):
-            raise Hint(hint)
+            raise Hint(hint.rstrip())  # two mistakes may share a hint: spaces at its end tell the keys apart
 
 
 def _agree(values: np.ndarray, wrong: object, rtol: float) -> bool:
