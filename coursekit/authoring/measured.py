@@ -33,7 +33,6 @@ def measure(root: Path, folders: Mapping[str, str], only: list[str]) -> int:
     """
     path = root / RESULTS
     path.parent.mkdir(exist_ok=True)
-    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     failed = 0
     for item in (item for section in SECTIONS for item in section.measurements):
         if (only and item.key not in only) or item.needs() - folders.keys():
@@ -45,12 +44,17 @@ def measure(root: Path, folders: Mapping[str, str], only: list[str]) -> int:
             print(f"FAILED with exit code {done.returncode}")
             failed = 1
             continue
+        results = _known(path)  # read again: another measurement may have ended meanwhile
         results[item.key] = {"result": json.loads(done.stdout.splitlines()[-1]), **_circumstances()}
         in_order = dict(sorted(results.items()))  # the order inside is that of the rows
         path.write_text(json.dumps(in_order, indent=1) + "\n", encoding="utf-8")
         print("ok")
-    (root / PAGE).write_text(page(results), encoding="utf-8")
+    (root / PAGE).write_text(page(_known(path)), encoding="utf-8")
     return failed
+
+
+def _known(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def page(results: dict) -> str:
