@@ -7,7 +7,7 @@ WORKERS := 2
 export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint unit nbval lab notebooks bench measured costs links picture site slides labs grade new-notebook colab-check constraints clean
+.PHONY: help run test lint unit nbval lab notebooks bench hard-times measured costs links picture site slides labs grade new-notebook colab-check constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ notebooks: $(READY) ## (authors) run the notebooks in place; a second run change
 bench: $(READY) ## run the benchmarks that need no other data
 	@for name in correlation critters folders fit features growth course grading; do echo "== $$name"; $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
 	$(BIN)/python tests/benchmarks/transfer.py --critters --network resnet18 --seeds 5 --sizes 200 --check
+
+hard-times: $(READY) ## kill, damage, starve and attack the course, and count what it survives
+	@for name in kill badimages downloads hostile together; do echo "== $$name"; $(BIN)/python tests/hardtimes/$$name.py || exit 1; done
 
 measured: $(READY) ## run benchmarks, write docs/measured.md; CIFAR=folder and PHOTOS=folder add those on photos
 	$(BIN)/python -m coursekit.authoring measured $(if $(CIFAR),--cifar $(CIFAR)) $(if $(PHOTOS),--photos $(PHOTOS))

@@ -89,6 +89,10 @@ def setup(profile: str | None = None, *, seed: int = 0, device: str | None = Non
 
     Notes
     -----
+    On the mini profile one thread computes, unless the environment variable ``OMP_NUM_THREADS`` says how many: its
+    networks are so small that threads wait for each other longer than they compute, and the last digits of a result do
+    not depend on the number of cores.
+
     For a student, deprecation warnings are silent: a cell that runs today runs without red text. With the environment
     variable ``COURSEKIT_STRICT=1``, as the course's own tests set it, they are errors.
     """
@@ -100,6 +104,7 @@ def setup(profile: str | None = None, *, seed: int = 0, device: str | None = Non
         warnings.filterwarnings("error" if os.environ.get("COURSEKIT_STRICT") == "1" else "ignore", category=category)
     warnings.filterwarnings("ignore", module="ipykernel|IPython|traitlets")  # the kernel's own affairs
     _current = Session(chosen, _find_device(device), seed, _cost_of_this_notebook())
+    _choose_threads(chosen)
     _seed_everything(seed)
     print(_current)
     if hint := _hint(_current):
@@ -228,6 +233,19 @@ def _device_text(device: torch.device) -> str:
         return f"{device} ({torch.cuda.get_device_name(device)})"
     threads = torch.get_num_threads()
     return f"{device} ({threads} thread{'s' * (threads > 1)})" if device.type == "cpu" else str(device)
+
+
+_usual_threads = 0  # torch's own choice, for a change from mini to full
+
+
+def _choose_threads(profile: str) -> None:
+    global _usual_threads
+    if os.environ.get("OMP_NUM_THREADS"):
+        return
+    import torch
+
+    _usual_threads = _usual_threads or torch.get_num_threads()
+    torch.set_num_threads(1 if profile == "mini" else _usual_threads)
 
 
 def _seed_everything(seed: int) -> None:

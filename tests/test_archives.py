@@ -2,12 +2,10 @@
 
 import errno
 import gzip
-import io
 import os
 import stat
 import tarfile
 import threading
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -15,35 +13,7 @@ import pytest
 from coursekit.data import archives
 from coursekit.data.archives import unpack
 from coursekit.data.downloads import DownloadError
-
-FILES = {"photos/cat/1.jpg": b"a cat", "photos/dog/ein Hund ü.jpg": b"a dog", "read me.txt": b""}
-
-
-def make_zip(path, files=FILES, modes=None):
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in files.items():
-            info = zipfile.ZipInfo(name)
-            info.compress_type = zipfile.ZIP_DEFLATED
-            info.external_attr = (modes or {}).get(name, stat.S_IFREG | 0o644) << 16
-            archive.writestr(info, data)
-    return path
-
-
-def make_tar(path, files=FILES, members=()):
-    with tarfile.open(path, "w:gz" if path.name.endswith("gz") else "w") as archive:
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-        for info in members:
-            archive.addfile(info)
-    return path
-
-
-def member(name, kind, target=""):
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, target
-    return info
+from tests.odd_archives import FILES, LINKS, OUTSIDE, make_tar, make_zip, member
 
 
 def contents(folder):
@@ -113,18 +83,6 @@ def test_no_permissions_are_taken_over(tmp_path):
     assert not found.st_mode & (stat.S_ISUID | stat.S_ISGID | stat.S_IXUSR)
 
 
-OUTSIDE = [
-    "../evil.txt",
-    "photos/../../evil.txt",
-    "{absolute}/evil.txt",
-    "..\\evil.txt",
-    "C:\\evil.txt",
-    "C:evil.txt",
-    "\\\\server\\share\\evil.txt",
-    "a/..",
-]
-
-
 @pytest.mark.parametrize("name", OUTSIDE)
 @pytest.mark.parametrize("make", [make_zip, make_tar])
 def test_names_that_lead_out(tmp_path, name, make):
@@ -133,19 +91,7 @@ def test_names_that_lead_out(tmp_path, name, make):
     assert f"{archive} is refused: {name!r} would be written outside of the folder" in refused(archive, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        member("link", tarfile.SYMTYPE, "/etc"),
-        member("link", tarfile.SYMTYPE, "../.."),
-        member("link", tarfile.SYMTYPE, "photos"),
-        member("link", tarfile.LNKTYPE, "/etc/hostname"),
-        member("link", tarfile.LNKTYPE, "read me.txt"),
-        member("null", tarfile.CHRTYPE),
-        member("disk", tarfile.BLKTYPE),
-        member("pipe", tarfile.FIFOTYPE),
-    ],
-)
+@pytest.mark.parametrize("bad", LINKS)
 def test_links_and_devices_in_tar(tmp_path, bad):
     assert f"'{bad.name}' is a link or a device" in refused(make_tar(tmp_path / "a.tgz", FILES, [bad]), tmp_path)
 

@@ -1,6 +1,7 @@
 """`setup`: profile, device, seed, the printed line, and what it does to warnings."""
 
 import json
+import os
 import random
 import re
 import subprocess
@@ -216,3 +217,20 @@ def test_lasting_folder_elsewhere_is_a_folder_of_the_user(monkeypatch, tmp_path)
     monkeypatch.setattr(runtime, "user_data_path", lambda name, appauthor: tmp_path / name)
     assert runtime.lasting_folder() == tmp_path / "coursekit"
     assert runtime.lasting_folder().is_dir()
+
+
+THREADS = """
+import coursekit, os, torch
+usual = torch.get_num_threads()
+coursekit.setup(device="cpu")
+print(torch.get_num_threads() == (2 if "OMP_NUM_THREADS" in os.environ else 1))
+coursekit.setup("full", device="cpu")
+print(torch.get_num_threads() == usual)
+"""
+
+
+@pytest.mark.parametrize("variable", [{}, {"OMP_NUM_THREADS": "2"}])
+def test_small_networks_get_one_thread_unless_somebody_says_otherwise(variable):
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"} | variable
+    done = subprocess.run([sys.executable, "-c", THREADS], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[1::2] == ["True", "True"]

@@ -29,13 +29,14 @@ def measure(root: Path, folders: Mapping[str, str], only: list[str]) -> int:
     folders : mapping
         Where the folders "CIFAR" and "PHOTOS" are, as far as they are here; what needs others keeps its last result.
     only : list of str
-        Keys of measurements; empty for all.
+        Keys of measurements, or how several begin, such as "hardtimes"; empty for all.
     """
     path = root / RESULTS
     path.parent.mkdir(exist_ok=True)
     failed = 0
     for item in (item for section in SECTIONS for item in section.measurements):
-        if (only and item.key not in only) or item.needs() - folders.keys():
+        wanted = not only or item.key in only or item.key.partition("_")[0] in only
+        if not wanted or item.needs() - folders.keys():
             continue
         print(f"{item.key} ... ", end="", flush=True)
         command = [sys.executable, *item.command(folders)[1:]]

@@ -121,6 +121,13 @@ def _feature_rows(result: dict) -> list[tuple[str, ...]]:
 
 _TRANSFER_COLUMNS = ("way", "training pictures", "test accuracy", "standard deviation, points")
 
+HARD_TIMES = ("kill", "badimages", "downloads", "hostile", "together")
+
+
+def _hard_rows(result: dict) -> list[tuple[str, ...]]:
+    return [(what, f"{number:,}", outcome) for what, number, outcome in result["rows"]]
+
+
 SECTIONS = (
     Section(
         "Transfer to drawn animals",
@@ -242,5 +249,11 @@ SECTIONS = (
         "make it smaller, caches that overflow a little larger.",
         ("what, against which size", "sizes", "slope", "expected"),
         (Measurement("growth", "benchmarks/growth.py", ("--grading",), _growth_rows),),
+    ),
+    Section(
+        "Hard times",
+        "What was done to the course, how often, and what became of it. Each script prints every single case.",
+        ("what was done", "how often", "what happened"),
+        tuple(Measurement(f"hardtimes_{name}", f"hardtimes/{name}.py", (), _hard_rows) for name in HARD_TIMES),
     ),
 )

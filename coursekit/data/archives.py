@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import lzma
 import os
@@ -128,6 +129,10 @@ def _unpack_one(archive: Path, folder: Path, max_bytes: int, max_ratio: float, m
         raise DownloadError(
             f"{archive} is damaged or not what its name says ({error}). Delete it and run this again."
         ) from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise _refusal(archive, f"the name {name[:60]!r}... is too long") from error
+        raise
 
 
 def _members(archive: Path) -> Iterator[_Member]:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 import torchvision
 from torch import Tensor, nn
 
@@ -115,5 +114,5 @@ def _imagenet(name: str) -> Pretrained:
     digits = re.search(r"-([0-9a-f]{8,})\.pth$", file)[1]  # torchvision's names end in the checksum's first digits
     path = fetch(weights.url, runtime.cache_dir() / "weights" / file, sha256=digits)
     model = NETWORKS[name]()
-    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    model.load_state_dict(store.read_torch(path))
     return Pretrained(model.eval(), tuple(weights.meta["categories"]), 224, MEAN, STD, "ImageNet, through torchvision")

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
+import warnings
+import zipfile
 from pathlib import Path
 
 import torch
@@ -16,8 +19,10 @@ from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 import coursekit
+from coursekit.training import checkpoints
 
 CARDS = "cards.json"
+_FACTS = {"bytes", "sha256"}  # what each card has at least
 _HERE = Path(coursekit.__file__).parent
 FOLDERS = (_HERE / "_data" / "weights", _HERE.parent / "data" / "weights")  # in a wheel, in the repository
 
@@ -71,9 +76,13 @@ def read_cards(where: Path | None = None) -> dict[str, dict]:
     """Return the cards by name: those of the package's own weights, or of another folder."""
     path = (where or folder()) / CARDS
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        cards = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"cannot read {path} ({error}). Get a fresh copy of the course.") from error
+    if not isinstance(cards, dict) or any(not isinstance(c, dict) or _FACTS - c.keys() for c in cards.values()):
+        facts = ", ".join(sorted(_FACTS))
+        raise WeightsError(f"{path} must hold cards by name, each with {facts}. Get a fresh copy of the course.")
+    return cards
 
 
 def read(name: str, where: Path | None = None) -> tuple[dict[str, Tensor], dict]:
@@ -111,6 +120,29 @@ def read(name: str, where: Path | None = None) -> tuple[dict[str, Tensor], dict]
     except SafetensorError as error:  # only where the card was replaced as well
         raise WeightsError(f"{path} is no safetensors file ({error}).") from error
     return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}, card
+
+
+def read_torch(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file that `torch.save` wrote, by name. Nothing in it can run code or unpack to more.
+
+    Raises
+    ------
+    WeightsError
+        If it is damaged or holds anything but named tensors.
+    """
+    try:
+        if zipfile.is_zipfile(path):  # torch's form since 2020; ImageNet's weights for VGG16 are older
+            with path.open("rb") as file:
+                checkpoints.check_members(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about a form of pickle that is refused in the next moment
+            weights = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+            raise pickle.UnpicklingError("it holds something else than tensors by name")
+    except Exception as error:  # a damaged file fails in as many ways as there are places to damage
+        cause = f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]:.120}"
+        raise WeightsError(f"{path} holds no weights to be trusted ({cause}). Delete it and run this again.") from None
+    return weights
 
 
 def _half(value: Tensor) -> Tensor:

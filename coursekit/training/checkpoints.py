@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -81,10 +82,7 @@ def load(path: str | Path) -> dict:
     """
     with open(path, "rb") as file:
         try:
-            with zipfile.ZipFile(file) as archive:
-                damaged = archive.testzip()  # torch compares no checksums when it reads
-            if damaged is not None:
-                raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
+            check_members(file)
             file.seek(0)
             state = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged file fails in as many ways as there are places to damage
@@ -96,6 +94,23 @@ def load(path: str | Path) -> dict:
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} holds a {type(state).__name__}, not a checkpoint of this package.")
     return state
+
+
+def check_members(file: BinaryIO) -> None:
+    """Refuse what torch would read all the same: members with a wrong checksum, and packed ones, which may be bombs.
+
+    Raises
+    ------
+    zipfile.BadZipFile
+        If there is one, or the file is no zip.
+    """
+    with zipfile.ZipFile(file) as archive:
+        packed = [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]
+        if packed:
+            raise zipfile.BadZipFile(f"{packed[0]} is packed, as torch.save packs nothing")
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
 
 
 def check_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:

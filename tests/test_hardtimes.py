@@ -1,0 +1,90 @@
+"""The scripts of tests/hardtimes, each in a small version; and what they found."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from coursekit.data import archives
+from coursekit.data.downloads import DownloadError
+from coursekit.pretrained import WeightsError, store
+from coursekit.training import CheckpointError, checkpoints
+from tests.odd_archives import make_tar, make_zip
+
+SCRIPTS = Path(__file__).parent / "hardtimes"
+SMALL = {"kill": ["--kills", "4"], "downloads": ["--small"], "badimages": [], "hostile": []}
+OTHERS = {"__init__", "common", "together"}  # the last one runs notebooks, for minutes
+
+
+def test_every_script_is_tried():
+    assert {path.stem for path in SCRIPTS.glob("*.py")} == {*SMALL, *OTHERS}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="forks, mounts and makes pipes")
+@pytest.mark.parametrize("name", SMALL)
+def test_hard_times(name):
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / f"{name}.py", *SMALL[name]], capture_output=True, text=True, check=False
+    )
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["wrong"] == []
+    assert done.returncode == 0
+    assert sum(number for _, number, _ in result["rows"]) >= 4
+
+
+# --- What they found
+
+
+def test_a_name_that_no_disk_takes_is_the_archives_fault(tmp_path):
+    archive = make_tar(tmp_path / "a.tar", {"/".join(["d"] * 3000) + "/x": b"deep"})
+    with pytest.raises(DownloadError, match=r"is refused: the name 'd/d/.* is too long"):
+        archives.unpack(archive, tmp_path / "folder", progress=False)
+    assert not (tmp_path / "folder").exists()
+
+
+def test_other_troubles_with_the_disk_are_the_disks(tmp_path, monkeypatch):
+    def closed(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    archive = make_zip(tmp_path / "a.zip")
+    monkeypatch.setattr(archives, "_safe_name", closed)
+    with pytest.raises(DownloadError, match=r"cannot be written to \(Permission denied\)"):
+        archives.unpack(archive, tmp_path / "folder", progress=False)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '{"x": "text"}', '{"x": {"bytes": 1}}', "[" * 100_000])
+def test_cards_that_are_none(tmp_path, text):
+    (tmp_path / store.CARDS).write_text(text)
+    with pytest.raises(WeightsError, match="Get a fresh copy"):
+        store.read_cards(tmp_path)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_weights_of_torch_are_read_and_nothing_else(tmp_path, legacy):
+    path = tmp_path / "a.pth"
+    torch.save({"a": torch.arange(3.0)}, path, _use_new_zipfile_serialization=not legacy)
+    assert store.read_torch(path)["a"].tolist() == [0, 1, 2]
+    for other in (torch.nn.Linear(2, 2), [torch.ones(1)], {"a": 3}, print):
+        torch.save(other, path, _use_new_zipfile_serialization=not legacy)
+        with pytest.raises(WeightsError, match="holds no weights to be trusted") as caught:
+            store.read_torch(path)
+        assert "weights_only=False" not in str(caught.value)  # torch's advice is the wrong one here
+
+
+def test_packed_checkpoints_are_refused(tmp_path):
+    path, packed = tmp_path / "a.pt", tmp_path / "packed.pt"
+    torch.save({"a": torch.zeros(100_000)}, path)
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as copy:
+        for name in archive.namelist():
+            copy.writestr(name, archive.read(name))
+    assert torch.load(packed, weights_only=True)["a"].shape == (100_000,)  # torch would unpack it
+    with pytest.raises(CheckpointError, match="is packed"):
+        checkpoints.load(packed)
+    with pytest.raises(WeightsError, match="is packed"):
+        store.read_torch(packed)
