@@ -6,6 +6,7 @@ This module imports nothing of the package, and torch only inside the functions 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import sys
@@ -103,6 +104,8 @@ def setup(profile: str | None = None, *, seed: int = 0, device: str | None = Non
     for category in _SOON_AN_ERROR:
         warnings.filterwarnings("error" if os.environ.get("COURSEKIT_STRICT") == "1" else "ignore", category=category)
     warnings.filterwarnings("ignore", module="ipykernel|IPython|traitlets")  # the kernel's own affairs
+    warnings.filterwarnings("ignore", message=".*joblib will operate in serial mode")  # no shared memory: just slower
+    logging.getLogger("matplotlib").addFilter(_not_about_home)
     _current = Session(chosen, _find_device(device), seed, _cost_of_this_notebook())
     _choose_threads(chosen)
     _seed_everything(seed)
@@ -165,6 +168,11 @@ def lasting_folder() -> Path:
         folder = user_data_path("coursekit", appauthor=False)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _not_about_home(record: logging.LogRecord) -> bool:
+    """Where the home cannot be written, matplotlib goes elsewhere, and says so in red in the middle of a lesson."""
+    return not str(record.msg).startswith(("mkdir -p failed", "Matplotlib created a temporary"))
 
 
 def _on_colab() -> bool:

@@ -198,8 +198,9 @@ def test_wrong_fabrics():
 @pytest.mark.filterwarnings("ignore")  # Lightning gives advice as warnings: more workers, another logger
 def test_the_listing_of_notebook_03_runs(tmp_path, monkeypatch):
     notebook = nbformat.read(ROOT / "notebooks" / "03_cnn_from_scratch.ipynb", as_version=4)
-    text = next(cell.source for cell in notebook.cells if "ModelCheckpoint" in cell.source)
-    listing = text.split("```python\n")[1].split("```")[0]
+    listings = [part.split("```")[0] for cell in notebook.cells for part in cell.source.split("```python\n")[1:]]
+    first = next(number for number, listing in enumerate(listings) if "import lightning as L" in listing)
+    listing = "\n".join(listings[first : first + 3])  # data module, module, trainer
     monkeypatch.chdir(tmp_path)
     images, labels = torch.rand(32, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.arange(32) % 10
     data = TensorDataset(images, labels)

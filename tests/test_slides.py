@@ -127,7 +127,17 @@ def test_every_cell_of_a_notebook_is_on_its_deck_or_left_out_on_purpose(path):
     shown = [c for c in notebook.cells if c.metadata.get("slideshow", {}).get("slide_type") not in ("skip", "notes")]
     found = slides.sections(notebook)
     code_blocks = sum("block lines code" in block for blocks in found for block in blocks)
-    assert code_blocks == sum(c.cell_type == "code" and "coursekit.setup()" not in c.source for c in shown)
+    cells = sum(c.cell_type == "code" and "coursekit.setup()" not in c.source for c in shown)
+    assert code_blocks == cells + sum(c.source.count("```python") for c in shown if c.cell_type == "markdown")
     pictures = sum("image/png" in o.get("data", {}) for c in shown for o in c.get("outputs", []))
     assert sum("<img" in block for blocks in found for block in blocks) == pictures
     assert len(found) >= 5
+
+
+def test_a_listing_in_the_text_looks_like_code():
+    cell = nbformat.v4.new_markdown_cell("Before.\n\n```python\nprint(1)\n\n\nprint(2)\n```\n\nAfter.")
+    [[before, listing, after]] = slides.sections(nbformat.v4.new_notebook(cells=[cell]))
+    assert before == '<div class="block"><p>Before.</p>\n</div>'
+    assert listing.startswith('<pre class="block lines code">')
+    assert listing.count('class="line"') == 3  # of the two blank lines, one is left
+    assert "After" in after

@@ -133,18 +133,27 @@ def _markdown_blocks(source: str) -> list[str]:
     start = 0
     for index, token in enumerate(tokens):
         if token.level == 0 and token.nesting <= 0:  # the end of something that stands by itself
-            blocks.append(markdown.renderer.render(tokens[start : index + 1], markdown.options, {}))
+            if token.type == "fence" and token.info == "python":
+                blocks.append(_listing(token.content))
+            else:
+                block = markdown.renderer.render(tokens[start : index + 1], markdown.options, {})
+                blocks.append(f'<div class="block{" question" if _PREDICT in block else ""}">{block}</div>')
             start = index + 1
-    return [f'<div class="block{" question" if _PREDICT in block else ""}">{block}</div>' for block in blocks]
+    return blocks
 
 
 def _code_blocks(cell: nbformat.NotebookNode) -> list[str]:
-    source = for_projection(cell.source)
+    blocks = [_listing(cell.source)] if for_projection(cell.source) else []
+    return blocks + [block for output in cell.outputs for block in _output_blocks(output)]
+
+
+def _listing(source: str) -> str:
+    """Render Python, coloured, each line an element of its own."""
+    source = for_projection(source)
     marked = highlight(source, PythonLexer(stripnl=False), HtmlFormatter(style=STYLE, nowrap=True)).rstrip("\n")
     lines = zip(source.split("\n"), marked.split("\n"), strict=True)
     code = "".join(f'<span class="line"{_hang(plain)}>{line or " "}</span>' for plain, line in lines)
-    blocks = [f'<pre class="block lines code"><code>{code}</code></pre>'] if source else []
-    return blocks + [block for output in cell.outputs for block in _output_blocks(output)]
+    return f'<pre class="block lines code"><code>{code}</code></pre>'
 
 
 def for_projection(source: str) -> str:
