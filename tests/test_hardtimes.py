@@ -18,7 +18,13 @@ from coursekit.training import CheckpointError, checkpoints
 from tests.odd_archives import make_tar, make_zip
 
 SCRIPTS = Path(__file__).parent / "hardtimes"
-SMALL = {"kill": ["--kills", "4"], "downloads": ["--small"], "badimages": [], "hostile": []}
+SMALL = {
+    "kill": ["--kills", "4"],
+    "downloads": ["--small"],
+    "badimages": [],
+    "hostile": [],
+    "surroundings": ["--small"],
+}
 OTHERS = {"__init__", "common", "together"}  # the last one runs notebooks, for minutes
 
 
