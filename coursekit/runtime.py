@@ -276,4 +276,4 @@ def _cost_of_this_notebook() -> str:
     """Look up the measured cost by the notebook's name, which Jupyter puts into the environment."""
     name = Path(os.environ.get("JPY_SESSION_NAME", "").replace("\\", "/")).stem
     cost = known_costs().get(name)
-    return f"about {cost['seconds']} s and {cost['megabytes']} MB on two CPU cores" if cost else ""
+    return f"about {cost['seconds']} s and {cost['megabytes']} MB of memory on two CPU cores" if cost else ""

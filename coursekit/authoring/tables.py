@@ -83,7 +83,9 @@ def needs(course: Course, number: str) -> str:
     if not found:
         return "*This notebook is not part of the course yet.*"
     one, cost = found[0], course.costs().get(found[0].name)
-    machine = f"{cost['seconds']} s and {cost['megabytes']} MB on two CPU cores (mini)" if cost else "not measured yet"
+    machine = "not measured yet"
+    if cost:
+        machine = f"{cost['seconds']} s and {cost['megabytes']} MB of memory on two CPU cores (mini)"
     objectives = "\n".join(f"  - {objective}" for objective in one.objectives)
     return (
         f"[{one.title}](notebooks/{one.name}.ipynb), "

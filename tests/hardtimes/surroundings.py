@@ -101,12 +101,12 @@ def notebook(name: str, folder: Path) -> dict[str, str]:
 @contextlib.contextmanager
 def jumping_clock(folder: Path) -> Iterator[None]:
     """Let the clock jump by up to two days, forward and backward, and the files' times with it."""
-    draw, over, real = random.Random(0), threading.Event(), time.time
+    draw, over, real, real_ns = random.Random(0), threading.Event(), time.time, time.time_ns
 
     def disturb() -> None:
         while not over.wait(0.02):
-            for path in folder.rglob("*"):
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # gone again: files are renamed while they are written
+                for path in folder.rglob("*"):
                     os.utime(path, (jumped(), jumped()))
 
     def jumped() -> float:
@@ -120,7 +120,7 @@ def jumping_clock(folder: Path) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-        time.time = real
+        time.time, time.time_ns = real, real_ns
 
 
 def as_child(folder: Path, jumps: bool, names: list[str]) -> None:
