@@ -39,7 +39,7 @@ bench: $(READY) ## run the benchmarks that need no other data
 	$(BIN)/python tests/benchmarks/transfer.py --critters --network resnet18 --seeds 5 --sizes 200 --check
 
 hard-times: $(READY) ## kill, damage, starve and attack the course, and count what it survives
-	@for name in kill badimages downloads hostile surroundings together; do echo "== $$name"; $(BIN)/python tests/hardtimes/$$name.py || exit 1; done
+	@for name in kill badimages downloads hostile surroundings fuzz together; do echo "== $$name"; $(BIN)/python tests/hardtimes/$$name.py || exit 1; done
 
 measured: $(READY) ## run benchmarks, write docs/measured.md; CIFAR=folder and PHOTOS=folder add those on photos
 	$(BIN)/python -m coursekit.authoring measured $(if $(CIFAR),--cifar $(CIFAR)) $(if $(PHOTOS),--photos $(PHOTOS))

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
+from coursekit import arguments
 from coursekit.training.forward import eval_mode
 
 
@@ -135,10 +136,13 @@ def maximize(
         If the layer or the channel does not exist, or a number is out of range.
     """
     for name, value, least in (("size", size, 16), ("steps", steps, 1), ("channel", channel, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if not arguments.is_whole(value, least):
             raise ValueError(f"{name} must be a whole number from {least}, not {value!r}.")
-    if not rate > 0:
+    if not arguments.finite("rate", rate) > 0:
         raise ValueError(f"rate must be positive, not {rate!r}.")
+    mean, std = (_three(name, values) for name, values in (("mean", mean), ("std", std)))
+    if min(std) <= 0:
+        raise ValueError(f"std must be above 0, since the picture is divided by it, not {std}.")
     generator = torch.Generator().manual_seed(seed)
     device = _device(model)
     mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (mean, std))
@@ -203,14 +207,23 @@ def near(points: Sequence[Sequence[tuple[float, float]]], radius: float, size: t
     size : (int, int)
         Height and width of the masks.
     """
+    radius = arguments.real("radius", radius)
     if not radius > 0:
         raise ValueError(f"radius must be positive, not {radius!r}.")
+    if not isinstance(size, Sequence) or len(size) != 2 or not all(arguments.is_whole(side, 1) for side in size):
+        raise ValueError(f"size must be (height, width) in pixels, not {size!r:.80}.")
     y, x = torch.meshgrid(*(torch.arange(length) + 0.5 for length in size), indexing="ij")
     masks = torch.zeros(len(points), *size, dtype=torch.bool)
     for mask, places in zip(masks, points, strict=True):
         for px, py in places:
             mask |= (x - px) ** 2 + (y - py) ** 2 <= radius**2
     return masks
+
+
+def _three(name: str, values: Sequence[float]) -> list[float]:
+    if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != 3:
+        raise ValueError(f"{name} must be three numbers, of red, green and blue, not {values!r:.80}.")
+    return [arguments.finite(name, value) for value in values]
 
 
 @contextmanager
@@ -255,8 +268,8 @@ def _chosen(logits: Tensor, classes: int | Sequence[int] | Tensor | None) -> Ten
         logits = torch.cat([-logits, logits], dim=1)
     if classes is None:
         classes = logits.argmax(dim=1)
-    classes = torch.as_tensor(classes, device=logits.device)
-    if classes.is_floating_point() or classes.dtype == torch.bool:
+    classes = arguments.as_tensor(classes).to(logits.device)
+    if classes.is_floating_point() or classes.is_complex() or classes.dtype == torch.bool:
         raise TypeError(f"classes must be whole numbers, not {classes.dtype}.")
     classes = classes.long().expand(len(logits)) if classes.ndim == 0 else classes.long()
     if classes.shape != (len(logits),) or not ((classes >= 0) & (classes < logits.shape[1])).all():
@@ -265,9 +278,7 @@ def _chosen(logits: Tensor, classes: int | Sequence[int] | Tensor | None) -> Ten
 
 
 def _device(model: nn.Module) -> torch.device:
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}.")
-    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    return next((parameter.device for parameter in arguments.module(model).parameters()), torch.device("cpu"))
 
 
 def _check_images(model: nn.Module, images: Tensor) -> Tensor:
@@ -292,7 +303,7 @@ def _check_cams(cams: Tensor) -> Tensor:
 
 
 def _check_masks(cams: Tensor, masks: Tensor) -> Tensor:
-    cams, masks = _check_cams(cams), torch.as_tensor(masks)
+    cams, masks = _check_cams(cams), arguments.as_tensor(masks)
     if masks.shape != cams.shape or masks.dtype != torch.bool:
         raise ValueError(f"masks must be bool {list(cams.shape)} like cams, not {masks.dtype} {list(masks.shape)}.")
     return masks

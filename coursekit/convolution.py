@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import signal
 
+from coursekit import arguments
+
 Mode = Literal["valid", "same", "full"]
 Boundary = Literal["fill", "symm", "wrap"]
 
@@ -181,7 +183,7 @@ def gaussian_kernel(size: int, sigma: float) -> np.ndarray:
     _check_whole("size", size, 1)
     _check_positive("sigma", sigma)
     distance = np.arange(size) - (size - 1) / 2
-    profile = np.exp(-0.5 * (distance / sigma) ** 2)
+    profile = _profile(distance, sigma)
     profile /= profile.sum()
     return np.outer(profile, profile)
 
@@ -198,8 +200,15 @@ def gaussian_mass(size: int, sigma: float) -> float:
         raise ValueError(f"size must be odd, so that the kernel has a middle pixel; got {size}.")
     far = max(size, int(np.ceil(10 * sigma)))  # beyond it nothing is left that a float could hold
     distance = np.arange(-far, far + 1)
-    profile = np.exp(-0.5 * (distance / sigma) ** 2)
+    profile = _profile(distance, sigma)
     return float((profile[abs(distance) <= size // 2].sum() / profile.sum()) ** 2)
+
+
+def _profile(distance: np.ndarray, sigma: float) -> np.ndarray:
+    """Return a Gaussian's values; one too narrow for floats is all at the pixels nearest to its middle."""
+    with np.errstate(over="ignore"):
+        profile = np.exp(-0.5 * (distance / sigma) ** 2)
+    return profile if profile.any() else (abs(distance) == abs(distance).min()).astype(float)
 
 
 def gradient(image: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -243,9 +252,12 @@ def gabor_kernel(size: int, frequency: float, theta: float, sigma: float) -> np.
     _check_whole("size", size, 1)
     _check_positive("sigma", sigma)
     _check_positive("frequency", frequency)
+    theta, sigma, frequency = arguments.finite("theta", theta), float(sigma), float(frequency)
     if size % 2 == 0 or frequency > 0.5:
         raise ValueError(f"size must be odd and frequency at most 0.5 waves per pixel; got {size} and {frequency}.")
     y, x = np.mgrid[-(size // 2) : size // 2 + 1, -(size // 2) : size // 2 + 1]
+    if not 1e-100 < sigma < 1e100:
+        raise ValueError(f"sigma must be between 1e-100 and 1e100, so that its square is a number; got {sigma!r}.")
     envelope = np.exp(-0.5 * (x**2 + y**2) / sigma**2) / (2 * np.pi * sigma**2)
     return envelope * np.exp(2j * np.pi * frequency * (x * np.cos(theta) + y * np.sin(theta)))
 
@@ -294,7 +306,7 @@ def _check_array(name: str, values: ArrayLike) -> np.ndarray:
 
 
 def _check_whole(name: str, value: int, least: int) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+    if not arguments.is_whole(value, least):
         raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
     return True
 

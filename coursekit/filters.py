@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 from torch import Tensor, nn
 
+from coursekit import arguments
 from coursekit.receptive import Field, Pair, pair, receptive_field, receptive_field_by_gradient
 
 __all__ = [
@@ -49,6 +50,8 @@ def to_batch(image: ArrayLike, dtype: torch.dtype = torch.float32) -> Tensor:
         If the image has neither two nor three dimensions, or no pixel.
     """
     array = np.asarray(image)
+    if array.dtype.kind == "c":
+        raise TypeError(f"image must hold real numbers, not {array.dtype}.")
     if array.ndim not in (2, 3) or array.size == 0:
         raise ValueError(f"image must be [H,W] or [H,W,C] with at least one pixel; its shape is {array.shape}.")
     array = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
@@ -82,17 +85,18 @@ def conv2d_from_kernels(
     ValueError
         If the shapes do not fit, or a number is NaN or infinite.
     """
-    weight = _tensor(kernels, dtype)
+    weight = _tensor("kernels", kernels, dtype)
     if not 2 <= weight.ndim <= 4 or weight.numel() == 0:
         raise ValueError(f"kernels must be [kH,kW], [out,kH,kW] or [out,in,kH,kW]; the shape is {_shape(weight)}.")
     weight = weight[None, None] if weight.ndim == 2 else weight[:, None] if weight.ndim == 3 else weight
     state = {"weight": weight}
     if bias is not None:
-        state["bias"] = _tensor(bias, dtype)
+        state["bias"] = _tensor("bias", bias, dtype)
         if state["bias"].shape != weight.shape[:1]:
             raise ValueError(f"{len(weight)} kernels need as many biases; bias has shape {_shape(state['bias'])}.")
     if not all(values.isfinite().all() for values in state.values()):
         raise ValueError("kernels or bias hold NaN or infinite values.")
+    _check_options(tuple(weight.shape[2:]), stride, 0 if isinstance(padding, str) else padding, dilation)
     layer = nn.Conv2d(
         weight.shape[1],
         weight.shape[0],
@@ -127,10 +131,10 @@ def windows(x: Tensor, size: Pair, *, stride: Pair = 1, padding: Pair = 0, dilat
 
     Raises
     ------
-    ValueError
-        If ``x`` has not four dimensions, an option is out of range, or the kernel does not fit.
+    TypeError, ValueError
+        If ``x`` is no tensor of four dimensions, an option is out of range, or the kernel does not fit.
     """
-    if x.ndim != 4:
+    if arguments.tensor("x", x, "[B,C,H,W]").ndim != 4:
         raise ValueError(f"x must be [B,C,H,W]; its shape is {_shape(x)}.")
     sizes, leaps, pads, steps = _check_options(size, stride, padding, dilation)
     x = F.pad(x, (pads[1], pads[1], pads[0], pads[0])) if any(pads) else x
@@ -167,7 +171,7 @@ def conv_matrix(
     ValueError
         If weight and shape do not fit together, or the kernel does not fit.
     """
-    weight = _tensor(weight, torch.double)
+    weight = _tensor("weight", weight, torch.double)
     weight = weight[None, None] if weight.ndim == 2 else weight
     shape = (1, *shape) if len(shape) == 2 else tuple(shape)
     if weight.ndim != 4 or len(shape) != 3 or shape[0] != weight.shape[1]:
@@ -175,6 +179,8 @@ def conv_matrix(
             f"weight must be [kH,kW] or [out,in,kH,kW], and shape (H,W) or (C,H,W) with C = in; "
             f"got {_shape(weight)} and {shape}."
         )
+    if math.prod(shape) >= 1 << 31:
+        raise ValueError(f"an input of shape {shape} is too large for a matrix: it has a column for each number.")
     numbers = torch.arange(1, math.prod(shape) + 1).view(1, *shape)  # 0 is left for the padding
     touched = windows(numbers, tuple(weight.shape[2:]), stride=stride, padding=padding, dilation=dilation)
     touched = touched[0].permute(1, 2, 0, 3, 4).flatten(2).flatten(0, 1)  # [H' W', in kH kW]
@@ -208,9 +214,13 @@ def conv2d_backward(
 
     Raises
     ------
-    ValueError
-        If the shapes do not fit together.
+    TypeError, ValueError
+        If the three are no tensors, or their shapes do not fit together.
     """
+    for name, value, shape in (("x", x, "[B,in,H,W]"), ("weight", weight, "[out,in,kH,kW]")):
+        if arguments.tensor(name, value, shape).ndim != 4:
+            raise ValueError(f"{name} must be {shape}; its shape is {_shape(value)}.")
+    arguments.tensor("upstream", upstream, "[B,out,H',W']")
     size = tuple(weight.shape[2:])
     _, leaps, (top, left), steps = _check_options(size, stride, padding, dilation)
     seen = windows(x, size, stride=stride, padding=padding, dilation=dilation)
@@ -245,8 +255,8 @@ def orientation_strength(kernels: Tensor | ArrayLike) -> Tensor:
     Tensor [...]
         NaN for a kernel that is constant.
     """
-    kernels = torch.as_tensor(kernels).detach().float()
-    if kernels.ndim < 3:
+    kernels = arguments.tensor("kernels", arguments.as_tensor(kernels), "[...,C,kH,kW]").detach().float()
+    if kernels.ndim < 3 or kernels.numel() == 0:
         raise ValueError(f"kernels must be [...,C,kH,kW]; the shape is {_shape(kernels)}.")
     kernels = kernels - kernels.mean((-2, -1), keepdim=True)
     power = torch.fft.fft2(kernels, s=(64, 64)).abs().square().sum(-3)
@@ -260,9 +270,9 @@ def _check_options(size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> l
     return [pair(name, value, least) for name, value, least in named]
 
 
-def _tensor(values: Tensor | ArrayLike, dtype: torch.dtype) -> Tensor:
+def _tensor(name: str, values: Tensor | ArrayLike, dtype: torch.dtype) -> Tensor:
     values = values.detach().cpu() if isinstance(values, Tensor) else torch.tensor(np.array(values))
-    return values.to(dtype)
+    return arguments.tensor(name, values, "").to(dtype)
 
 
 def _shape(tensor: Tensor) -> list[int]:

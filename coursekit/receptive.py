@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from numbers import Integral
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from coursekit import arguments
 
 Pair = int | tuple[int, int]
 
@@ -60,15 +61,17 @@ def receptive_field(model: nn.Module) -> list[Field]:
 
     Raises
     ------
+    TypeError
+        If ``model`` is no module.
     ValueError
-        If the model holds a layer of another kind, with its name.
+        If it holds a layer of another kind, with its name.
 
     Notes
     -----
     Araujo, Norris and Sim (2019), "Computing receptive fields of convolutional neural networks".
     """
     fields = [Field("input", (1, 1), (1, 1), (0, 0))]
-    for name, layer in _layers(model):
+    for name, layer in _layers(arguments.module(model)):
         kernel, leap, pads, steps = _geometry(name, layer)
         _, size, stride, start = fields[-1]
         grown = tuple(r + d * (k - 1) * j for r, d, k, j in zip(size, steps, kernel, stride, strict=True))
@@ -103,11 +106,18 @@ def receptive_field_by_gradient(
 
     Raises
     ------
-    ValueError
-        If a shape is not as above, or the output does not depend on the input in a way that can be differentiated.
+    TypeError, ValueError
+        If ``model`` is no module, a shape is not as above, or the output does not depend on the input in a way that can
+        be differentiated.
     """
-    if len(shape) != 3 or samples < 1:
-        raise ValueError(f"shape must be (C, H, W) and samples at least 1; got {shape} and {samples}.")
+    arguments.module(model)
+    sizes = shape if isinstance(shape, Sequence) else ()
+    if len(sizes) != 3 or not all(arguments.is_whole(n, 1) for n in (*sizes, samples)):
+        raise ValueError(f"shape must be (C, H, W) and samples at least 1; got {shape!r:.80} and {samples!r:.80}.")
+    if position is not None:
+        where = position if isinstance(position, Sequence) else ()
+        if len(where) != 2 or not all(map(arguments.is_whole, where)):
+            raise ValueError(f"position must be (row, column), not {position!r:.80}.")
     model = copy.deepcopy(model).cpu().double().eval()
     generator = torch.Generator().manual_seed(0)
     total = torch.zeros(shape[1:], dtype=torch.double)
@@ -115,8 +125,9 @@ def receptive_field_by_gradient(
         for _ in range(samples):
             x = torch.randn(1, *shape, generator=generator, dtype=torch.double, requires_grad=True)
             y = model(x)
-            if y.ndim != 4 or not y.requires_grad:
-                raise ValueError(f"the model must give a differentiable [1,C',H',W']; it gave {list(y.shape)}.")
+            if not isinstance(y, Tensor) or y.ndim != 4 or not y.requires_grad:
+                found = list(y.shape) if isinstance(y, Tensor) else type(y).__name__
+                raise ValueError(f"the model must give a differentiable [1,C',H',W']; it gave {found}.")
             row, column = position or (y.shape[2] // 2, y.shape[3] // 2)
             if not (0 <= row < y.shape[2] and 0 <= column < y.shape[3]):
                 raise ValueError(
@@ -137,7 +148,7 @@ def pair(name: str, value: Pair, least: int) -> tuple[int, int]:
         If it is something else; ``name`` is the argument's name.
     """
     values = tuple(value) if isinstance(value, tuple | list) else (value, value)
-    if len(values) != 2 or any(isinstance(v, bool) or not isinstance(v, Integral) or v < least for v in values):
+    if len(values) != 2 or not all(arguments.is_whole(v, least) for v in values):
         raise ValueError(f"{name} must be a whole number of at least {least}, or a pair of such; got {value!r}.")
     return values
 

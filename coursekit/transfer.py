@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset, TensorDataset
 
-from coursekit import training
+from coursekit import arguments, training
 from coursekit.data.imagesets import ImageSet
 
 
@@ -28,17 +28,17 @@ def freeze(module: nn.Module) -> nn.Module:
     `training.fit` keeps those of a frozen batch norm still; in a loop of your own, call ``module.eval()`` after
     ``model.train()``.
     """
-    return _check_module(module).requires_grad_(False)
+    return arguments.module(module, "module").requires_grad_(False)
 
 
 def unfreeze(module: nn.Module) -> nn.Module:
     """Let training change a module again. Return it."""
-    return _check_module(module).requires_grad_(True)
+    return arguments.module(module, "module").requires_grad_(True)
 
 
 def count(model: nn.Module) -> tuple[int, int]:
     """Return how many parameters a model has, and how many of them can be trained."""
-    parameters = list(_check_module(model).parameters())
+    parameters = list(arguments.module(model).parameters())
     return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
 
 
@@ -66,7 +66,7 @@ def replace_head(model: nn.Module, new: int | nn.Module) -> nn.Module:
     if isinstance(new, nn.Module):
         setattr(model, name, new)
         return model
-    if isinstance(new, bool) or not isinstance(new, int) or new < 1:
+    if not arguments.is_whole(new, 1):
         raise ValueError(f"new must be a number of classes from 1, or a module, not {new!r}.")
     linear = next((layer for layer in head(model).modules() if isinstance(layer, nn.Linear)), None)
     if linear is None:
@@ -105,6 +105,7 @@ def parameter_groups(model: nn.Module, lr: float, backbone_lr: float) -> list[di
     ValueError
         If a rate is not positive, or nothing can be trained.
     """
+    lr, backbone_lr = arguments.finite("lr", lr), arguments.finite("backbone_lr", backbone_lr)
     if not (lr > 0 and backbone_lr > 0):
         raise ValueError(f"learning rates must be positive, not {lr!r} and {backbone_lr!r}.")
     in_head = {id(parameter) for parameter in head(model).parameters()}
@@ -128,6 +129,9 @@ class Features(TensorDataset):
     """
 
     def __init__(self, features: Tensor, labels: Tensor, reason: str) -> None:
+        for name, value in (("features", features), ("labels", labels)):
+            if arguments.tensor(name, value, "[N, ...]").ndim == 0 or len(value) != len(features):
+                raise ValueError(f"features and labels must be one for each image; {name} is {list(value.shape)}.")
         super().__init__(features, labels)
         self.reason = reason
 
@@ -165,7 +169,7 @@ def features(
         If the transform is random: then one set of features cannot stand for the images. With a cache, also if nothing
         tells whether the data or the transform changed.
     """
-    _check_module(backbone)
+    arguments.module(backbone, "backbone")
     _check_not_random(data)
     if cache is None:
         return Features(*training.predict(backbone, data, batch_size=batch_size, amp=amp, device=device), "new")
@@ -195,7 +199,10 @@ def _read(path: Path, key: dict[str, str]) -> tuple[tuple[Tensor, Tensor] | None
             changed = [name for name in key if before.get(name) != key[name]]
             if changed:
                 return None, f"{' and '.join(changed)} changed"
-            return (file.get_tensor("features"), file.get_tensor("labels")), ""
+            outputs, labels = (file.get_tensor(name) for name in ("features", "labels"))
+            if outputs.ndim == 0 or labels.ndim == 0 or len(outputs) != len(labels):
+                return None, "the file was damaged (it has not as many features as labels)"
+            return (outputs, labels), ""
     except (SafetensorError, OSError) as error:
         return None, f"the file was damaged ({error})"
 
@@ -261,13 +268,7 @@ def _check_not_random(data: Dataset) -> None:
 
 
 def _head_name(model: nn.Module) -> str:
-    children = list(_check_module(model).named_children())
+    children = list(arguments.module(model).named_children())
     if len(children) < 2:
         raise ValueError("the model has no backbone and head: it needs two children or more, the last one the head.")
     return children[-1][0]
-
-
-def _check_module(module: object) -> nn.Module:
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"this must be a torch.nn.Module, not {type(module).__name__}.")
-    return module

@@ -214,3 +214,12 @@ def test_two_at_once(tmp_path, monkeypatch):
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(call, range(4))) == [FILES] * 4
     assert unpacked == [1]
+
+
+@pytest.mark.parametrize(
+    "limits", [{"max_bytes": -1}, {"max_ratio": float("nan")}, {"max_files": "3"}, {"max_bytes": None}]
+)
+def test_odd_limits(limits, tmp_path):
+    with pytest.raises((TypeError, ValueError), match=f"{next(iter(limits))} must be"):
+        unpack(make_zip(tmp_path / "a.zip"), tmp_path / "folder", **limits)
+    assert not (tmp_path / "folder").exists()

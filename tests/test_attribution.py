@@ -373,3 +373,32 @@ def test_the_notebook_does_by_hand_what_the_package_does(classes):
         expected = attribution.grad_cam(model, images, layer)
         assert expected.max() > 0.5
         torch.testing.assert_close(by_hand(model, images, layer), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"mean": 2}, ValueError, "mean must be three numbers"),
+        ({"mean": (0.5, 0.5)}, ValueError, "mean must be three numbers"),
+        ({"mean": (0.5, 0.5, "a")}, TypeError, "mean must be a number"),
+        ({"mean": (0.5, 0.5, float("nan"))}, ValueError, "mean must be a finite number"),
+        ({"std": (1.0, 0.0, 1.0)}, ValueError, "std must be above 0"),
+        ({"rate": float("inf")}, ValueError, "rate must be a finite number"),
+        ({"rate": "fast"}, TypeError, "rate must be a number"),
+    ],
+)
+def test_maximize_refuses_odd_numbers(options, error, message):
+    with pytest.raises(error, match=message):
+        attribution.maximize(nn.Conv2d(3, 2, 3), "", 0, **options)
+
+
+@pytest.mark.parametrize("size", [None, 4, (4,), (4, 5.0), (4, 0), "ab"])
+def test_near_needs_a_height_and_a_width(size):
+    with pytest.raises(ValueError, match=r"size must be \(height, width\)"):
+        attribution.near([[(1, 2)]], 1.0, size)
+
+
+def test_near_takes_any_radius():
+    assert attribution.near([[(1, 2)]], 2**63, (3, 4)).all()
+    with pytest.raises(TypeError, match="radius must be a number"):
+        attribution.near([[(1, 2)]], None, (3, 4))

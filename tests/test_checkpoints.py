@@ -167,3 +167,20 @@ def test_seeded_is_a_world_of_its_own():
     with checkpoints.seeded(1, CPU):
         assert draws() == first
     assert draws() != outside
+
+
+@pytest.mark.parametrize("path", [0, 2, True, None, 1.5])
+def test_a_number_is_no_path(path):
+    """Opened by its number, a file that others use would be closed: 1 is what is printed."""
+    with pytest.raises(TypeError):
+        checkpoints.load(path)
+    os.fstat(0), os.fstat(2)
+
+
+@pytest.mark.parametrize("state", [None, "text", [1], torch.ones(1)])
+def test_only_a_dict_takes_the_place_of_a_checkpoint(state, tmp_path):
+    path = tmp_path / "a.pt"
+    checkpoints.save(path, {"a": 1})
+    with pytest.raises(TypeError, match="state must be a dict"):
+        checkpoints.save(path, state)
+    assert checkpoints.load(path) == {"a": 1}

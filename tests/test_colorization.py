@@ -600,3 +600,67 @@ def test_training_learns_writes_and_loads_again(tmp_path, monkeypatch, capsys):
     torch.testing.assert_close(bins_again.centres, bins.centres, atol=1e-3, rtol=0)
     with torch.no_grad():
         torch.testing.assert_close(bins_again.decode(again(light)), guess, atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("wrong", [None, 1, "a", [[0.0, 0.0]], np.zeros((1, 2, 4, 4))])
+def test_tensors_are_needed(wrong):
+    for call in (
+        lambda: Bins(wrong, torch.ones(1)),
+        lambda: Bins(torch.zeros(1, 2), wrong),
+        lambda: Bins.of(wrong),
+        lambda: TWO.encode(wrong),
+        lambda: TWO.decode(wrong),
+        lambda: colorization.pairs_to_rgb(wrong, torch.zeros(1, 2, 4, 4)),
+        lambda: colorization.pairs_to_rgb(torch.zeros(1, 1, 4, 4), wrong),
+        lambda: Colorizer(nn.Identity(), nn.Identity())(wrong),
+    ):
+        with pytest.raises(TypeError, match="must be a tensor"):
+            call()
+
+
+@pytest.mark.parametrize("wrong", [None, "a", [nn.ReLU()], nn.ReLU])
+def test_modules_are_needed(wrong, tmp_path):
+    for call in (
+        lambda: colorization.gray_encoder(wrong),
+        lambda: colorization.colorize(wrong, np.zeros((8, 8))),
+        lambda: Colorizer(wrong, nn.Identity()),
+        lambda: Colorizer(nn.Identity(), wrong),
+        lambda: stored.write(wrong, TWO, {}, tmp_path),
+    ):
+        with pytest.raises(TypeError, match=r"must be a torch\.nn\.Module"):
+            call()
+
+
+def test_bins_are_needed(tmp_path):
+    with pytest.raises(TypeError, match="bins must be a Bins or None, not list"):
+        colorization.colorize(nn.Identity(), np.zeros((8, 8)), [1])
+    with pytest.raises(TypeError, match="bins must be the Bins"):
+        stored.write(nn.Identity(), None, {}, tmp_path)
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-45, 1e-38])
+def test_a_temperature_near_zero_is_as_zero(temperature):
+    """Logits over it are infinite, and their softmax was NaN."""
+    logits = torch.tensor([[3.0, 40.0], [-2.0, 50.0]])[None, :, :, None]
+    assert torch.equal(TWO.decode(logits, temperature), TWO.decode(logits, 0))
+
+
+def test_logits_that_are_nan_stay_visible():
+    assert TWO.decode(torch.full((1, 2, 1, 1), math.nan), 0.5).isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: TWO.decode(torch.zeros(1, 2, 4, 4), boost=math.nan), "boost must be a finite number"),
+        (lambda: TWO.decode(torch.zeros(1, 2, 4, 4), boost=1e300), "after a boost of 1e"),
+        (lambda: Bins.of(torch.zeros(1, 2, 2, 2), step=1e-300), "step is too small"),
+        (lambda: Bins(torch.zeros(1, 2), torch.tensor([math.inf])), "finite number above 0"),
+        (lambda: Colorizer(nn.Identity(), nn.Identity(), std=0), "std must be above 0"),
+        (lambda: Colorizer(nn.Identity(), nn.Identity(), mean=math.nan), "mean must be a finite number"),
+        (lambda: Colorizer(nn.Identity(), nn.Identity())(torch.zeros(4, 4)), r"light must be \[N, 1, H, W\]"),
+    ],
+)
+def test_numbers_out_of_range(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -199,3 +199,28 @@ def test_the_notebooks_checkerboard_is_the_packages():
     for period, margin in ((2, 4), (8, 8)):
         kept = colorization.checkerboard(maps, period, margin // period)
         torch.testing.assert_close(NOTEBOOK.checkerboard(maps, period, margin), kept)
+
+
+@pytest.mark.parametrize("wrong", [None, [1.0], np.ones((1, 1, 3, 3)), torch.ones(1, 1, 3, 3, dtype=torch.bool)])
+def test_float_tensors_are_needed(wrong):
+    """Of bools, the answer was once cast back to bools."""
+    right = torch.ones(1, 1, 3, 3)
+    for way in WAYS:
+        for arguments in ((wrong, right), (right, wrong)):
+            with pytest.raises(TypeError, match=r"must be a (float )?tensor"):
+                way(*arguments)
+
+
+@pytest.mark.parametrize("options", [{"size": 3.0}, {"kernel": "3"}, {"size": None}])
+def test_coverage_counts_whole_pixels(options):
+    with pytest.raises(TypeError, match="must be a whole number"):
+        colorization.coverage(**{"size": 3, "kernel": 3, **options})
+
+
+def test_checkerboard_needs_a_tensor():
+    with pytest.raises(TypeError, match="maps must be a tensor"):
+        colorization.checkerboard([[1.0]])
+    with pytest.raises(TypeError, match="period must be a whole number"):
+        colorization.checkerboard(torch.ones(12, 12), 2.0)
+    with pytest.raises(ValueError, match="the shape is"):
+        colorization.checkerboard(torch.ones(0, 12, 12), 2)

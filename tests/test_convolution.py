@@ -234,3 +234,25 @@ def test_notebook_output_size_is_the_package(by_hand, size, k, s, p, d):
     if d * (k - 1) + 1 <= size + 2 * p:
         expected = convolution.output_size(size, k, stride=s, padding=p, dilation=d)
         assert by_hand.output_size(size, k, s, p, d) == expected
+
+
+@pytest.mark.parametrize("theta", [1 + 2j, None, "up", float("nan"), True])
+def test_the_direction_of_a_wave_is_a_number(theta):
+    with pytest.raises((TypeError, ValueError), match="theta must be a"):
+        convolution.gabor_kernel(3, 0.25, theta, 1.0)
+
+
+@pytest.mark.parametrize("sigma", [0.01, 1e-160, 1e-300, 5e-324])
+def test_the_narrowest_gaussians(sigma):
+    """Their values are below the least float but near the middle, and that of even size has no pixel there."""
+    middle = np.zeros((3, 3))
+    middle[1, 1] = 1
+    assert np.array_equal(convolution.gaussian_kernel(3, sigma), middle)
+    assert np.array_equal(convolution.gaussian_kernel(2, sigma), np.full((2, 2), 0.25))
+    assert convolution.gaussian_mass(3, sigma) == 1
+
+
+@pytest.mark.parametrize("sigma", [1e-300, 1e300])
+def test_waves_whose_gaussian_has_no_number(sigma):
+    with pytest.raises(ValueError, match="sigma must be between 1e-100 and 1e100"):
+        convolution.gabor_kernel(3, 0.25, 0.0, sigma)

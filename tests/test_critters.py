@@ -401,3 +401,10 @@ def test_wrong_counts_and_sizes_are_refused(wrong, error, message):
 def test_wrong_arguments_of_draw_are_refused(wrong, error, message):
     with pytest.raises(error, match=message):
         critters.draw(**{"species": "cat", **wrong})
+
+
+def test_animal_is_yes_or_no():
+    """It was multiplied with, so that 2 made a bright animal, and 0.5 a ghost."""
+    one, other = (critters.draw("cat", 3, animal=animal) for animal in (True, 0.5))
+    assert np.array_equal(one.image, other.image)
+    assert np.array_equal(one.mask, other.mask)

@@ -283,3 +283,20 @@ def test_both_profiles_take_the_same_arguments(critters, photos):
     assert names == [["train", "test", "size", "seed"]] * 2
     for other in (data.photo_crops, data.flowers102, data.places365):
         assert list(inspect.signature(other).parameters)[:4] == names[0]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: data.digits(size="x"), TypeError, "size must be a whole number"),
+        (lambda: data.digits(size=8.5), TypeError, "size must be a whole number"),
+        (lambda: data.digits(size=2**63 - 1), ValueError, "size must be at most 16,384"),
+        (lambda: data.photo_crops(size=10**9), ValueError, "size must be at most 16,384"),
+        (lambda: data.photo_crops(train=1.5), TypeError, "train must be a whole number"),
+        (lambda: data.photo_crops(test=None), TypeError, "test must be a whole number"),
+        (lambda: data.photo_crops(seed=-1), ValueError, "seed must be at least 0"),
+    ],
+)
+def test_odd_numbers(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

@@ -330,7 +330,8 @@ def test_places_have_readable_classes_in_the_order_of_the_labels():
     ("options", "error", "message"),
     [
         ({"train": 10**6}, ValueError, "images were asked for; there are"),
-        ({"test": -(10**6)}, ValueError, "images were asked for; there are"),
+        ({"test": 10**6}, ValueError, "images were asked for; there are"),
+        ({"test": -(10**6)}, ValueError, "test must be at least 1"),
         ({"size": 0}, ValueError, "size must be at least 1"),
         ({"size": "64"}, TypeError, "size must be a whole number"),
         ({"resize": "stretch"}, ValueError, "resize must be"),
@@ -349,3 +350,15 @@ def test_balanced_order_mixes_the_classes():
     assert labels[order[:45]].bincount().tolist() == [20, 5, 20]
     assert torch.equal(order, datasets.balanced_order(labels, seed=0))
     assert not torch.equal(order, datasets.balanced_order(labels, seed=1))
+
+
+@pytest.mark.parametrize("dataset", [cats_vs_dogs, flowers102, places365])
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [({"train": 0}, ValueError), ({"test": 1.5}, TypeError), ({"size": None}, TypeError), ({"seed": "a"}, TypeError)],
+)
+def test_arguments_are_looked_at_before_anything_is_fetched(dataset, options, error, monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(datasets, "fetch", lambda *_, **__: pytest.fail("it was fetched"))
+    with pytest.raises(error, match=f"{next(iter(options))} must be"):
+        dataset(**options)

@@ -468,3 +468,11 @@ def test_wrong_arguments(path, urls, known, message):
     with pytest.raises(ValueError, match=message):
         fetch(urls, path, **known)
     assert not path.parent.exists()
+
+
+@pytest.mark.parametrize(
+    "options", [{"timeout": "1"}, {"timeout": 0}, {"size": 1.5}, {"size": -1}, {"md5": 5}, {"sha256": b"a"}]
+)
+def test_odd_options(options, path):
+    with pytest.raises((TypeError, ValueError), match=f"{next(iter(options))} must be"):
+        fetch("http://127.0.0.1:9/file", path, **options)

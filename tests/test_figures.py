@@ -185,3 +185,59 @@ def test_an_axis_of_whole_numbers_has_whole_ticks(x, whole, monkeypatch):
     ticks = drawn[0].axes[0].get_xticks()
     assert len(ticks) > 2
     assert np.array_equal(ticks, np.round(ticks)) == whole
+
+
+def curve(**options):
+    return figures.curves([1, 2], {"a": [1, 2]}, alt=ALT, xlabel="x", ylabel="y", **options)
+
+
+def test_titles_may_come_one_by_one():
+    assert (
+        figures.images([GRAY, GRAY], iter("ab"), alt=ALT).png == figures.images([GRAY, GRAY], ["a", "b"], alt=ALT).png
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: figures.show(None, alt=ALT), TypeError, "figure must be a matplotlib Figure, not None"),
+        (lambda: figures.animation([[1], [2]], alt=ALT), TypeError, "figure must be a matplotlib Figure"),
+        (lambda: figures.animation([frame(), frame()], alt=ALT, seconds=1e9), ValueError, "0.001 to 60 seconds"),
+        (lambda: figures.animation([frame(), frame()], alt=ALT, loops=10**9), ValueError, "0 to 10,000 loops"),
+        (lambda: figures.animation([frame(), frame()], alt=ALT, loops=1.5), TypeError, "loops must be a whole number"),
+        (lambda: figures.Picture("text", ALT), TypeError, "png must be the bytes of a picture"),
+        (lambda: figures.bars([1, 2], alt=ALT, ylabel="y"), TypeError, "values must be a mapping"),
+        (lambda: figures.runs([1, 2], alt=ALT, xlabel="x"), TypeError, "values must be a mapping"),
+        (lambda: figures.curves([1], [1], alt=ALT, xlabel="x", ylabel="y"), TypeError, "ys must be a mapping"),
+        (lambda: figures.curves([1j], {"a": [1]}, alt=ALT, xlabel="x", ylabel="y"), TypeError, "numbers to draw"),
+        (lambda: figures.curves([1], {"a": ["1"]}, alt=ALT, xlabel="x", ylabel="y"), TypeError, "numbers to draw"),
+        (lambda: figures.curves([1], {"a": [None]}, alt=ALT, xlabel="x", ylabel="y"), TypeError, "numbers to draw"),
+        (lambda: figures.images([GRAY], "a", alt=ALT), TypeError, "titles must be a list of texts"),
+        (lambda: figures.images([GRAY], [None], alt=ALT), TypeError, "titles must be a list of texts"),
+        (lambda: figures.overlay(GRAY, GRAY, alt=ALT, titles=("a",)), ValueError, "as many titles"),
+        (lambda: figures.before_after(GRAY, GRAY, alt=ALT, titles=(1, 2)), TypeError, "titles must be a list of texts"),
+        (lambda: figures.images([GRAY, GRAY], {"a", "b"}, alt=ALT), TypeError, "titles must be a list of texts"),
+        (lambda: figures.confusion(np.eye(2), {"a", "b"}, alt=ALT), TypeError, "classes must be a list of texts"),
+        (lambda: figures.bars({"a": 1}, alt=ALT, ylabel=3), TypeError, "ylabel must be a text"),
+        (lambda: curve(log="Y"), ValueError, "log must be one of '', 'x', 'y', 'xy', not 'Y'"),
+        (lambda: curve(log=["x"]), ValueError, "log must be one of"),
+        (lambda: curve(dashed=["b"]), ValueError, "dashed names 'b', which is not among the curves: a"),
+        (lambda: curve(dashed="a"), TypeError, "dashed must be a list of texts"),
+        (lambda: figures.images([GRAY], alt=ALT, columns=0), ValueError, "columns must be at least 1"),
+        (lambda: figures.sliding(GRAY, GRAY[:2, :2], alt=ALT, stride=0), ValueError, "stride must be at least 1"),
+        (lambda: figures.sliding(GRAY, GRAY[:2, :2], alt=ALT, padding=-1), ValueError, "padding must be at least 0"),
+    ],
+)
+def test_odd_arguments(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+@pytest.mark.parametrize("limits", [(1, 1), (2, 1), (0, float("nan")), (0, "1"), (0, 1, 2), 3, "01", [[0.0, 1.0]]])
+def test_limits_are_low_and_high(limits):
+    for call in (
+        lambda: figures.images([GRAY], alt=ALT, limits=limits),
+        lambda: figures.bars({"a": 1}, alt=ALT, ylabel="y", limits=limits),
+    ):
+        with pytest.raises((TypeError, ValueError), match="limits must be"):
+            call()

@@ -447,3 +447,67 @@ def test_notebook_gradient_map_sees_what_the_package_sees(by_hand):
     model = nn.Sequential(nn.Conv2d(1, 3, 3, dilation=2), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(3, 2, 3))
     package = filters.receptive_field_by_gradient(model, (1, 21, 21)) > 0
     assert torch.equal(by_hand.gradient_map(model, 21) > 0, package)
+
+
+@pytest.mark.parametrize("wrong", [None, [[1.0]], np.ones((1, 1, 3, 3)), torch.ones(1, 1, 3, 3, dtype=torch.complex64)])
+def test_tensors_are_needed(wrong):
+    x, weight, upstream = torch.ones(1, 1, 3, 3), torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2)
+    for call in (
+        lambda: filters.windows(wrong, 2),
+        lambda: filters.conv2d_backward(wrong, weight, upstream),
+        lambda: filters.conv2d_backward(x, wrong, upstream),
+        lambda: filters.conv2d_backward(x, weight, wrong),
+    ):
+        with pytest.raises(TypeError, match=r"must be a (plain )?tensor"):
+            call()
+
+
+@pytest.mark.parametrize("model", [None, "a", [nn.ReLU()], nn.ReLU, torch.ones(1)])
+def test_receptive_fields_need_a_module(model):
+    for call in (filters.receptive_field, lambda m: filters.receptive_field_by_gradient(m, (1, 3, 3))):
+        with pytest.raises(TypeError, match=r"model must be a torch\.nn\.Module"):
+            call(model)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shape": None}, "shape must be"),
+        ({"shape": (1, 9.0, 9)}, "shape must be"),
+        ({"shape": (1, 0, 9)}, "shape must be"),
+        ({"samples": "2"}, "samples at least 1"),
+        ({"samples": 1.5}, "samples at least 1"),
+        ({"position": 3}, "position must be"),
+        ({"position": (1.5, 1)}, "position must be"),
+        ({"position": (1, 2, 3)}, "position must be"),
+    ],
+)
+def test_gradient_refuses_odd_numbers(options, message):
+    with pytest.raises(ValueError, match=message):
+        filters.receptive_field_by_gradient(nn.Conv2d(1, 1, 3), **{"shape": (1, 9, 9), **options})
+
+
+def test_gradient_refuses_models_that_give_no_tensor():
+    class Pair(nn.Module):
+        def forward(self, x):
+            return x, x
+
+    with pytest.raises(ValueError, match=r"differentiable.*it gave tuple"):
+        filters.receptive_field_by_gradient(Pair(), (1, 4, 4))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"stride": "x"}, {"stride": 1.5}, {"stride": 0}, {"padding": None}, {"padding": -1}, {"dilation": (1, 2, 3)}],
+)
+def test_a_layer_with_odd_options_is_not_made(options):
+    """torch would make it, and fail where it is used."""
+    with pytest.raises(ValueError, match=f"{next(iter(options))} must be a whole number"):
+        filters.conv2d_from_kernels(np.ones((2, 2)), **options)
+
+
+def test_orientation_of_nothing():
+    with pytest.raises(ValueError, match=r"the shape is \[2, 0, 3, 3\]"):
+        filters.orientation_strength(torch.ones(2, 0, 3, 3))
+    with pytest.raises(TypeError, match="complex"):
+        filters.orientation_strength(np.ones((2, 1, 3, 3), complex))

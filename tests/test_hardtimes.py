@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from coursekit import filters
 from coursekit.data import archives
 from coursekit.data.downloads import DownloadError
 from coursekit.pretrained import WeightsError, store
 from coursekit.training import CheckpointError, checkpoints
+from tests.hardtimes import entries
 from tests.odd_archives import make_tar, make_zip
 
 SCRIPTS = Path(__file__).parent / "hardtimes"
@@ -24,8 +26,9 @@ SMALL = {
     "badimages": [],
     "hostile": [],
     "surroundings": ["--small"],
+    "fuzz": ["--examples", "2"],
 }
-OTHERS = {"__init__", "common", "together"}  # the last one runs notebooks, for minutes
+OTHERS = {"__init__", "common", "entries", "strange", "together"}  # the last one runs notebooks, for minutes
 
 
 def test_every_script_is_tried():
@@ -42,6 +45,15 @@ def test_hard_times(name):
     assert result["wrong"] == []
     assert done.returncode == 0
     assert sum(number for _, number, _ in result["rows"]) >= 4
+
+
+def test_every_public_function_is_fuzzed(monkeypatch):
+    assert entries.missing() == []
+    monkeypatch.setattr(filters, "new", lambda x: x, raising=False)
+    filters.new.__module__ = "coursekit.filters"
+    monkeypatch.setattr(filters, "__all__", [*filters.__all__, "new"])
+    monkeypatch.delitem(entries.ENTRIES, "filters.windows")
+    assert entries.missing() == ["filters.new", "filters.windows"]
 
 
 # --- What they found

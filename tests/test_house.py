@@ -18,6 +18,7 @@ MODULES += sorted(path.parent for path in (ROOT / "coursekit").glob("*/__init__.
 
 # A module may import what stands on lower floors, and on its own floor what stands before it. So, too, inside a folder.
 FLOORS = [
+    ["arguments"],
     ["runtime", "figures"],
     ["convolution", "photos", "critters", "data"],
     ["receptive", "filters", "training"],

@@ -276,3 +276,31 @@ def test_overlap_does_not_depend_on_the_memory_layout(make):
     train = animals()
     other = ImageSet(make(train.images), train.labels, train.classes)
     assert len(overlap(train, other)) == 10
+
+
+@pytest.mark.parametrize("index", [None, 1.0, "a", (1,), object(), [[1.0]], torch.ones(1, dtype=torch.long)])
+def test_an_index_is_a_whole_number(index):
+    with pytest.raises(TypeError, match="one whole number"):
+        animals()[index]
+
+
+def test_other_whole_numbers_are_indices():
+    for index in (np.int64(3), torch.tensor(3), -7):
+        assert torch.equal(animals()[index][0], animals()[3][0])
+    with pytest.raises(IndexError):
+        animals()[10]
+
+
+@pytest.mark.parametrize("other", [None, [], torch.ones(2), "pets"])
+def test_overlap_needs_sets(other):
+    for pair in ((animals(), other), (other, animals())):
+        with pytest.raises(TypeError, match="must be an ImageSet"):
+            overlap(*pair)
+
+
+def test_arrays_of_indices():
+    assert animals().subset(np.array([3, 0])).names == animals().subset([3, 0]).names
+    with pytest.raises(TypeError, match="indices must be"):
+        animals().subset(np.ones((1, 1), complex))
+    with pytest.raises(TypeError, match="fraction must be a number"):
+        animals().split("half")

@@ -191,8 +191,14 @@ def test_networks_are_reached_through_a_few_methods():
     assert drop["settings"]["training"] is False
     network.load({name: torch.zeros_like(value) for name, value in network.state().items()})
     assert network(x).abs().sum() == 0
-    with pytest.raises(Hint, match="stops with RuntimeError"):
-        network.load({})
+    state = network.state()
+    for other, text in (
+        ({}, r"`answer\(channels=4\)` has a `conv.bias`"),
+        (state | {"more": x}, "has no `more`"),
+        (state | {"conv.bias": torch.zeros(3)}, r"`conv.bias` has the wrong shape \[4\]; expected is \[3\]"),
+    ):
+        with pytest.raises(Hint, match=text):
+            network.load(other)
 
 
 def test_figures_arrive_as_numbers_and_texts():
@@ -204,23 +210,42 @@ def test_figures_arrive_as_numbers_and_texts():
     axis.legend()
     other.bar([1], [7])
     other.imshow(np.eye(2))
-    for value in (figure, axis):
-        chart = answer(value)
-        assert isinstance(chart, Chart)
-        drawn, second = chart.axes
-        assert (drawn["title"], drawn["xlabel"], drawn["ylabel"], drawn["xscale"]) == ("t", "x", "y", "log")
-        assert [line["label"] for line in drawn["lines"]] == ["a", "b"]
-        assert drawn["lines"][0]["y"].tolist() == [3, 4]
-        assert drawn["lines"][1]["x"].tolist() == [5]
-        assert drawn["legend"] == ["a", "b"]
-        assert second["bars"] == [7.0]
-        assert second["images"][0].tolist() == [[1, 0], [0, 1]]
+    chart = answer(figure)
+    assert isinstance(chart, Chart)
+    drawn, second = chart.axes
+    assert (drawn["title"], drawn["xlabel"], drawn["ylabel"], drawn["xscale"]) == ("t", "x", "y", "log")
+    assert [line["label"] for line in drawn["lines"]] == ["a", "b"]
+    assert drawn["lines"][0]["y"].tolist() == [3, 4]
+    assert drawn["lines"][1]["x"].tolist() == [5]
+    assert drawn["legend"] == ["a", "b"]
+    assert second["bars"] == [7.0]
+    assert second["images"][0].tolist() == [[1, 0], [0, 1]]
+    with pytest.raises(Hint, match=r"not an object of class Axes\. An axis knows its figure: `axis\.figure`"):
+        compare.chart(answer(axis), "figure")
     bare = Figure()
     bare.subplots().plot([1, 2])
     with pytest.raises(Hint, match="without a label"):
         compare.chart(answer(bare), "figure")
     with pytest.raises(Hint, match="empty"):
         compare.chart(answer(Figure()), "figure")
+
+
+def test_bands_and_bars_arrive_with_their_corners():
+    figure = Figure()
+    axis = figure.subplots()
+    at, low, high = [1.0, 2, 3], [4.0, 5, 6], [7.0, 8, 9]
+    axis.fill_between(at, low, high)
+    axis.vlines(at, low, high)
+    axis.errorbar(at, low, yerr=[[1, 1, 1], [2, 2, 2]])
+    axis.scatter(at, np.ma.masked_greater(low, 5))
+    axis.contour(np.eye(3))
+    curve, band, bars, errors, dots, contour = answer(figure).axes[0]["lines"]
+    assert curve["y"].tolist() == low
+    assert set(at) == set(band["x"]) == set(bars["x"]) == set(errors["x"])
+    assert {*low, *high} == set(band["y"]) == set(bars["y"])
+    assert set(errors["y"]) == {3.0, 4, 5, 6, 7, 8}
+    assert np.isnan(dots["y"]).tolist() == [False, False, True]
+    assert contour["x"].shape == contour["y"].shape
 
 
 # Comparisons ---------------------------------------------------------------------------------------------------------
@@ -244,6 +269,16 @@ EYE = np.eye(3)
         (lambda: compare.array(-EYE, "x", EYE, {"the sign": lambda: -EYE}), "the sign"),
         (lambda: compare.array([[1, 2], [3]], "x", EYE, lists=True), "differ in length"),
         (lambda: compare.array([["a"]], "x", EYE, lists=True), "numbers only"),
+        (lambda: compare.array(np.array(["1", "2"]), "x", np.array([1.0, 2])), "numbers only"),
+        (lambda: compare.array(torch.eye(3), "x", EYE, lists=True), r"a list of numbers \(or a numpy array\), not a t"),
+        (lambda: compare.array(EYE[::-1], "x", EYE, calls=["f(1)", "f(2)", "f(3)"]), r"the first in `f\(1\)`"),
+        (lambda: compare.array(EYE * [1, 1, 2], "x", EYE, calls=["f(1)", "f(2)", "f(3)"]), r"first in `f\(3\)`"),
+        (lambda: compare.as_whole("3", "n"), "whole number .* not a text"),
+        (lambda: compare.as_floats(["3"], "x"), "numbers only"),
+        (lambda: compare.as_floats([[1], [2, 3]], "x"), "differ in length"),
+        (lambda: compare.as_floats([None], "x"), "numbers only"),
+        (lambda: compare.as_floats(Opaque("Yes"), "x"), "numbers only"),
+        (lambda: compare.function(3, "Net"), "must be a class or function, not int"),
         (lambda: compare.whole(3.0, "n", 3), "whole number"),
         (lambda: compare.whole(True, "n", 1), "whole number"),
         (lambda: compare.whole(4, "n", 3), "too large"),
@@ -269,6 +304,11 @@ def test_comparisons_are_silent_where_all_is_right():
     compare.array(EYE.tolist(), "x", EYE, lists=True)
     compare.array(torch.eye(3).double(), "x", torch.eye(3))
     compare.whole(np.int32(3), "n", 3)
+    assert compare.as_whole(torch.tensor(3), "n") == 3
+    assert (
+        compare.as_floats(torch.eye(3), "x").tolist() == compare.as_floats(EYE.tolist(), "x").tolist() == EYE.tolist()
+    )
+    compare.array(EYE, "x", EYE, calls=["f(1)", "f(2)", "f(3)"])
     compare.number(np.float32(0.1), "n", 0.1, rtol=1e-5)
     compare.number(3, "n", 3.0)
     compare.choice(" A ", "it", "a", ["a", "b"], {})
@@ -312,6 +352,7 @@ def test_instant_checks_say_what_there_is_to_say(lab, capsys):
     assert "tell your teacher" in said("q3", a=1)
     assert "your teacher reads" in said("q4")
     assert "no question 'q9'" in said("q9")
+    assert "no question []" in said([])
 
 
 def test_instant_checks_look_into_the_notebook_that_calls_them(lab, capsys):

@@ -440,3 +440,51 @@ def test_the_command_refuses_what_it_does_not_know(capsys):
         with pytest.raises(SystemExit):
             command.main(arguments)
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("cat", [8]), TypeError, "each of sets must be an ImageSet"),
+        (([], [8]), ValueError, "at least one set"),
+        (
+            ([ImageSet(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 0]), ["a"])], []),
+            ValueError,
+            "one size",
+        ),
+        (([], [8.5]), TypeError, "each of sizes must be a whole number"),
+        (
+            ([ImageSet(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 0]), ["a"])], [8], 3),
+            TypeError,
+            "normal",
+        ),
+    ],
+)
+def test_views_of_something_else(arguments, error, message):
+    with pytest.raises(error, match=message):
+        pretrained.Views(*arguments)
+
+
+def test_views_by_other_indices():
+    part = ImageSet(torch.zeros(3, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 0, 0]), ["a"])
+    views = pretrained.Views([part], [8])
+    assert views[torch.tensor([0, 2])][0].shape == (2, 3, 8, 8)
+    for indices, error in [
+        ([0.5], TypeError),
+        (1, TypeError),
+        ([True], TypeError),
+        ([3], IndexError),
+        ([-1], IndexError),
+    ]:
+        with pytest.raises(error, match="indices must be"):
+            views[indices]
+    with pytest.raises(TypeError, match="batch_size must be a whole number"):
+        views.loader(1.5)
+
+
+def test_batch_norm_is_measured_on_a_batch():
+    model = nn.Sequential(nn.Conv2d(3, 2, 1))
+    with pytest.raises(ValueError, match=r"images must be \[N, 3, H, W\], not \[3, 8, 8\]"):
+        pretrained.insert_batch_norm(model, torch.ones(3, 8, 8))
+    with pytest.raises(TypeError, match="images must be a tensor"):
+        pretrained.insert_batch_norm(model, None)

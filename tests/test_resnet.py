@@ -425,3 +425,15 @@ def test_path_gradients_sum_to_the_gradient(by_hand):
     total = sum(by_hand.path_gradient(model, x, path) for path in paths)
     F.cross_entropy(model(x.requires_grad_()), labels).backward()
     torch.testing.assert_close(total, x.grad)
+
+
+@pytest.mark.parametrize("block", [resnet.BasicBlock, resnet.Bottleneck])
+def test_blocks_look_at_their_numbers(block):
+    for arguments, error in [
+        ((0, 2), ValueError),
+        ((2, 0), ValueError),
+        ((2, 2, 0), ValueError),
+        ((2, 1.5), TypeError),
+    ]:
+        with pytest.raises(error, match="must be"):
+            block(*arguments)

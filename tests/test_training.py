@@ -832,3 +832,44 @@ def test_parameters_of_the_notebook_are_torchs(notebook):
     for kernel, inputs, outputs in [(3, 1, 32), (1, 5, 7), (7, 3, 64)]:
         layer = torch.nn.Conv2d(inputs, outputs, kernel)
         assert notebook.conv_parameters(kernel, inputs, outputs) == sum(p.numel() for p in layer.parameters())
+
+
+@pytest.mark.parametrize("metrics", [[], "accuracy", 1.5, {"error": 3}, {3: len}])
+def test_metrics_that_are_none(metrics):
+    fit_error(TypeError, "metrics must be", metrics=metrics)
+    with pytest.raises(TypeError, match="metrics must be"):
+        training.evaluate(network(), images(), metrics=metrics, device="cpu")
+
+
+@pytest.mark.parametrize("loss", [lambda outputs, labels: None, lambda outputs, labels: outputs, lambda *_: 1.0])
+def test_losses_that_give_no_number(loss):
+    fit_error(TypeError, "loss must return one number as a tensor", loss=loss)
+
+
+@pytest.mark.parametrize("monitor", ["VAL_LOSS", "val_loss", "f1", 3])
+def test_a_column_that_nobody_fills(monitor):
+    """It is told after one batch, not after the first epoch."""
+    calls = []
+    message = r"there is no column .* to monitor; there are epoch, loss, accuracy, lr"
+    fit_error(ValueError, message, monitor=monitor, after_epoch=calls.append)
+    assert calls == []
+
+
+def test_numpys_numbers_will_do():
+    history = training.fit(network(), images(), epochs=np.int64(1), batch_size=np.int32(7), device="cpu")
+    assert history == training.fit(network(), images(), epochs=1, batch_size=7, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["settings", "model", "best", "epoch", "lr", "tally", "rows", "random", "optimizer"])
+def test_checkpoints_of_another_make(name, tmp_path):
+    """They hold tensors and plain values, and so can be read, but not what fit has written."""
+    path = tmp_path / "run.pt"
+    training.fit(network(), images(), epochs=1, autosave=path, device="cpu")
+    saved = checkpoints.load(path)
+    checkpoints.save(path, saved | {name: "something else"})
+    fit_error(training.CheckpointError, f"was not written by fit.*{name}", autosave=path, resume=True)
+
+
+def test_what_makes_something_else():
+    fit_error(TypeError, "should make an optimizer of parameters made a int", optimizer=len)
+    fit_error(TypeError, "should make a scheduler of an optimizer made a NoneType", scheduler=lambda opt: None)

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 from torch.utils.data import Dataset, Subset, TensorDataset
 from torchvision.datasets import ImageFolder
@@ -313,3 +315,33 @@ def test_wrong_arguments():
         transfer.features("resnet18", images())
     with pytest.raises(TypeError, match="must be a Dataset"):
         transfer.features(Counting(), [1, 2])
+
+
+def test_a_cache_of_something_else_is_made_anew(tmp_path):
+    """With the right key, but without features, or with fewer labels than features."""
+    body, part, cache = Counting(), images(), tmp_path / "f.safetensors"
+    transfer.features(body, part, cache=cache)
+    with safe_open(cache, "pt") as file:
+        key, whole = file.metadata(), file.get_tensor("features")
+    for other in (
+        {"features": whole},
+        {"features": whole, "labels": torch.arange(3)},
+        {"features": whole, "labels": torch.tensor(1)},
+    ):
+        save_file(other, cache, metadata=key)
+        assert "damaged" in transfer.features(body, part, cache=cache).reason
+    assert transfer.features(body, part, cache=cache).reason == ""
+
+
+@pytest.mark.parametrize("labels", [None, [1, 2], torch.tensor(1), torch.arange(3)])
+def test_features_need_as_many_labels(labels):
+    with pytest.raises((TypeError, ValueError), match="labels"):
+        transfer.Features(torch.ones(2, 3), labels, "new")
+
+
+@pytest.mark.parametrize("rate", [float("inf"), float("nan")])
+def test_rates_are_finite(rate):
+    with pytest.raises(ValueError, match="lr must be a finite number"):
+        transfer.parameter_groups(thin(), rate, 1e-3)
+    with pytest.raises(TypeError, match="backbone_lr must be a number"):
+        transfer.parameter_groups(thin(), 1e-3, "slow")

@@ -121,7 +121,7 @@ def _feature_rows(result: dict) -> list[tuple[str, ...]]:
 
 _TRANSFER_COLUMNS = ("way", "training pictures", "test accuracy", "standard deviation, points")
 
-HARD_TIMES = ("kill", "badimages", "downloads", "hostile", "surroundings", "together")
+HARD_TIMES = ("kill", "badimages", "downloads", "hostile", "surroundings", "fuzz", "together")
 
 
 def _hard_rows(result: dict) -> list[tuple[str, ...]]:

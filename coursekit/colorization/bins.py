@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from coursekit import arguments
 from coursekit.colorization.lab import SCALE
 
 
@@ -22,17 +23,19 @@ class Bins:
 
     Raises
     ------
-    ValueError
-        If the shapes do not belong together, or shares are not positive numbers.
+    TypeError, ValueError
+        If they are no tensors whose shapes belong together, or shares are not positive numbers.
     """
 
     def __init__(self, centres: Tensor, shares: Tensor) -> None:
+        arguments.tensor("centres", centres, "[B, 2]")
+        arguments.tensor("shares", shares, "[B]")
         if centres.ndim != 2 or centres.shape[1] != 2 or shares.shape != centres.shape[:1] or not len(shares):
             raise ValueError(
                 f"centres must be [B, 2] and shares [B]; they are {list(centres.shape)} and {list(shares.shape)}."
             )
-        if not (shares > 0).all() or not centres.isfinite().all():
-            raise ValueError("each share must be above 0, and each centre a finite number.")
+        if not (shares > 0).all() or not shares.isfinite().all() or not centres.isfinite().all():
+            raise ValueError("each share must be a finite number above 0, and each centre a finite number.")
         self.centres, self.shares = centres.float(), shares.float() / shares.sum()
 
     @classmethod
@@ -50,12 +53,15 @@ class Bins:
 
         Raises
         ------
-        ValueError
-            If `ab` has another shape or holds NaN, if `step` is not positive, or if nothing is left.
+        TypeError, ValueError
+            If `ab` is no tensor of this shape or holds NaN, if `step` is not positive, or if nothing is left.
         """
         _check_ab(ab)
+        step, least = arguments.real("step", step), arguments.real("least", least)
         if not 0 < step < math.inf or not 0 <= least < 1:
             raise ValueError(f"step must be a positive number and least 0 or more, below 1; got {step!r}, {least!r}.")
+        if SCALE / step > 1 << 20:  # so many squares that float32 cannot count them
+            raise ValueError(f"step is too small for colours: {step!r}. Usual is 5 to 20.")
         squares = (ab.movedim(1, -1).reshape(-1, 2) * (SCALE / step)).round().long()
         found, counts = squares.unique(dim=0, return_counts=True)
         shares = counts / counts.sum()
@@ -73,8 +79,8 @@ class Bins:
 
         Raises
         ------
-        ValueError
-            If `ab` has another shape or holds NaN.
+        TypeError, ValueError
+            If `ab` is no tensor of this shape or holds NaN.
         """
         _check_ab(ab)
         flat = ab.movedim(1, -1).reshape(-1, 2)
@@ -101,18 +107,23 @@ class Bins:
 
         Raises
         ------
-        ValueError
-            If the logits do not fit the bins, or `temperature` is negative.
+        TypeError, ValueError
+            If the logits do not fit the bins, or a number is negative or not finite.
         """
-        if logits.ndim != 4 or logits.shape[1] != len(self):
+        if arguments.tensor("logits", logits, f"[N, {len(self)}, H, W]").ndim != 4 or logits.shape[1] != len(self):
             raise ValueError(f"logits must be [N, {len(self)}, H, W] for these bins, not {list(logits.shape)}.")
+        temperature, boost = arguments.real("temperature", temperature), arguments.finite("boost", boost)
         if not temperature >= 0:
             raise ValueError(f"temperature must be 0 or more, not {temperature!r}.")
         logits = logits - boost * self.shares.to(logits.device).log()[:, None, None]
+        if boost and not logits.isfinite().all():
+            raise ValueError(f"the logits must be finite numbers, also after a boost of {boost:g}. Take one of 0 to 1.")
         centres = self.centres.to(logits.device)
-        if temperature == 0:
+        sharper = logits / temperature if temperature else logits
+        too_cold = logits.isfinite().all() and not sharper.isfinite().all()  # beyond the range of float32
+        if not temperature or too_cold:
             return centres[logits.argmax(dim=1)].movedim(-1, 1)
-        return torch.einsum("nbhw,bc->nchw", (logits / temperature).softmax(dim=1), centres)
+        return torch.einsum("nbhw,bc->nchw", sharper.softmax(dim=1), centres)
 
     def __repr__(self) -> str:
         """Describe the bins in one line."""
@@ -120,7 +131,7 @@ class Bins:
 
 
 def _check_ab(ab: Tensor) -> None:
-    if ab.ndim != 4 or ab.shape[1] != 2 or ab.numel() == 0:
+    if arguments.tensor("ab", ab, "[N, 2, H, W]").ndim != 4 or ab.shape[1] != 2 or ab.numel() == 0:
         raise ValueError(f"ab must be [N, 2, H, W] with at least one pixel, not {list(ab.shape)}.")
     if not ab.isfinite().all():
         raise ValueError("ab holds NaN or infinite values, which are no colours.")

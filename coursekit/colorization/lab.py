@@ -11,6 +11,7 @@ from skimage import color
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from coursekit import arguments
 from coursekit.data import ImageSet
 
 SCALE = 100.0
@@ -92,7 +93,7 @@ def lab_pairs(images: ImageSet | Tensor) -> TensorDataset:
     ValueError
         If the images are gray: there is nothing to learn from.
     """
-    pixels = images.images if isinstance(images, ImageSet) else torch.as_tensor(images)
+    pixels = images.images if isinstance(images, ImageSet) else arguments.as_tensor(images)
     if pixels.ndim != 4 or pixels.shape[1] != 3:
         raise ValueError(f"lab_pairs needs colour images [N, 3, H, W]; these have shape {list(pixels.shape)}.")
     lab = torch.from_numpy(rgb_to_lab(pixels.permute(0, 2, 3, 1))).permute(0, 3, 1, 2) / SCALE
@@ -114,9 +115,11 @@ def pairs_to_rgb(light: Tensor, ab: Tensor) -> np.ndarray:
 
     Raises
     ------
-    ValueError
-        If the shapes do not belong together, or values are NaN.
+    TypeError, ValueError
+        If they are no tensors whose shapes belong together, or values are NaN.
     """
+    arguments.tensor("light", light, "[N, 1, H, W]")
+    arguments.tensor("ab", ab, "[N, 2, H, W]")
     if light.ndim != 4 or ab.shape != (len(light), 2, *light.shape[2:]) or light.shape[1] != 1:
         raise ValueError(
             f"light must be [N, 1, H, W] and ab [N, 2, H, W]; they are {list(light.shape)} and {list(ab.shape)}."

@@ -8,6 +8,8 @@ from numbers import Real
 
 from torch import Tensor, nn
 
+from coursekit import arguments
+
 GRAY_MEAN, GRAY_STD = 0.449, 0.226  # of ImageNet's pixels, over the colours: what pretrained encoders expect
 _CUT = 6  # children of the ResNet that are kept: conv1, bn1, relu, maxpool, layer1, layer2
 
@@ -31,9 +33,10 @@ def gray_encoder(resnet: nn.Module) -> nn.Sequential:
 
     Raises
     ------
-    ValueError
-        If the network has another layout.
+    TypeError, ValueError
+        If it is no network, or one of another layout.
     """
+    arguments.module(resnet, "resnet")
     names = [name for name, _ in resnet.named_children()][:_CUT]
     first = getattr(resnet, "conv1", None)
     if names != ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2"] or not isinstance(first, nn.Conv2d):
@@ -129,10 +132,16 @@ class Colorizer(nn.Module):
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, mean: float = GRAY_MEAN, std: float = GRAY_STD) -> None:
         super().__init__()
-        self.encoder, self.decoder, self.mean, self.std = encoder, decoder, mean, std
+        arguments.module(encoder, "encoder"), arguments.module(decoder, "decoder")
+        self.encoder, self.decoder = encoder, decoder
+        self.mean, self.std = arguments.finite("mean", mean), arguments.finite("std", std)
+        if self.std <= 0:
+            raise ValueError(f"std must be above 0, since the lightness is divided by it, not {std!r}.")
 
     def forward(self, light: Tensor) -> Tensor:
         """Return ab / 100, or logits of bins, ``[N, outputs, H, W]`` for L / 100 ``[N, 1, H, W]``."""
+        if arguments.tensor("light", light, "[N, 1, H, W]").ndim != 4:
+            raise ValueError(f"light must be [N, 1, H, W], not {list(light.shape)}.")
         height, width = light.shape[-2:]
         return self.decoder(self.encoder((light - self.mean) / self.std))[..., :height, :width]
 
@@ -144,6 +153,6 @@ def _conv(inputs: int, outputs: int) -> list[nn.Module]:
 def _channels(width: float, outputs: int) -> Callable[[int], int]:
     if isinstance(width, bool) or not isinstance(width, Real) or not 0 < width <= 4:
         raise ValueError(f"width must be a number above 0 and at most 4, not {width!r}.")
-    if isinstance(outputs, bool) or not isinstance(outputs, int) or outputs < 1:
+    if not arguments.is_whole(outputs, 1):
         raise ValueError(f"outputs must be a whole number from 1, not {outputs!r}.")
     return lambda count: max(1, round(count * width))

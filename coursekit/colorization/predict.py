@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor, nn
 
+from coursekit import arguments
 from coursekit.colorization.bins import Bins
 from coursekit.colorization.lab import SCALE, lab_to_rgb, rgb_to_lab
 from coursekit.data.imagefiles import read_image
@@ -99,10 +100,13 @@ def colorize(
 
     Raises
     ------
-    ValueError
-        If the photo cannot be used (see `as_photo`), ``size`` is below 1, or the model gives another shape.
+    TypeError, ValueError
+        If ``model`` or ``bins`` is something else, the photo cannot be used (see `as_photo`), ``size`` is below 1, or
+        the model gives another shape.
     """
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+    arguments.module(model)
+    arguments.of_type("bins", bins, Bins | None, "a Bins or None")
+    if not arguments.is_whole(size, 1) or size > 1 << 14:
         raise ValueError(f"size must be a whole number of pixels from 1, not {size!r}.")
     lab = rgb_to_lab(as_photo(image))
     height, width = lab.shape[:2]

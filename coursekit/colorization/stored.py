@@ -15,7 +15,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 
-from coursekit import training
+from coursekit import arguments, training
 from coursekit.colorization.bins import Bins
 from coursekit.colorization.lab import lab_pairs
 from coursekit.colorization.networks import Colorizer, gray_encoder, upsampling_decoder
@@ -72,8 +72,9 @@ def train(images: ImageSet, epochs: int = 4, width: float = WIDTH, seed: int = 0
 
 def write(model: Colorizer, bins: Bins, card: dict, into: Path) -> dict:
     """Store a trained colorizer with its bins in half precision, and return its card."""
+    arguments.of_type("bins", bins, Bins, "the Bins that the model was trained with")
     whole = nn.Module()
-    for name, module in model.named_children():
+    for name, module in arguments.module(model).named_children():
         whole.add_module(name, module)
     whole.register_buffer("centres", bins.centres)
     whole.register_buffer("shares", bins.shares)

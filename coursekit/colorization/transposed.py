@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from coursekit import arguments
 from coursekit.filters import conv_matrix
 from coursekit.receptive import Pair, pair
 
@@ -117,6 +118,7 @@ def coverage(size: int, kernel: int, *, stride: int = 1, padding: int = 0, outpu
     Tensor [H, W]
         float32, whole numbers.
     """
+    size, kernel = arguments.whole("size", size), arguments.whole("kernel", kernel)
     ones = torch.ones(1, 1, size, size), torch.ones(1, 1, kernel, kernel)
     return by_zeros(*ones, stride=stride, padding=padding, output_padding=output_padding)[0, 0]
 
@@ -140,10 +142,15 @@ def checkerboard(maps: Tensor, period: int = 2, margin: int = 2) -> Tensor:
 
     Raises
     ------
-    ValueError
-        If less than two periods would be left.
+    TypeError, ValueError
+        If the maps are no tensor of that form, or less than two periods would be left.
     """
-    if maps.ndim < 2 or period < 2 or margin < 0 or min(maps.shape[-2:]) // period < 2 * margin + 2:
+    period, margin = arguments.whole("period", period, 2), arguments.whole("margin", margin, 0)
+    if (
+        arguments.tensor("maps", maps, "[..., H, W]").ndim < 2
+        or not maps.numel()
+        or min(maps.shape[-2:]) // period < 2 * margin + 2
+    ):
         raise ValueError(
             f"maps must be [..., H, W] with at least {2 * margin + 2} periods of {period} >= 2 pixels along each side; "
             f"the shape is {list(maps.shape)}."
@@ -160,6 +167,8 @@ def checkerboard(maps: Tensor, period: int = 2, margin: int = 2) -> Tensor:
 
 def _geometry(x: Tensor, weight: Tensor, stride: Pair, padding: Pair, output_padding: Pair, dilation: Pair) -> tuple:
     """Return the output's rows and columns, and the options as pairs."""
+    arguments.tensor("x", x, "[N, in, h, w]", floats=True)
+    arguments.tensor("weight", weight, "[in, out, kH, kW]", floats=True)
     if x.ndim != 4 or weight.ndim != 4 or x.shape[1] != weight.shape[0] or 0 in x.shape:
         raise ValueError(
             f"x must be [N, in, h, w] and weight [in, out, kH, kW]; they are {list(x.shape)} and {list(weight.shape)}."

@@ -138,8 +138,8 @@ def draw(
     layer = scene.rasterize(head, outlines, scale, height, width)
     around = _box_of(layer[..., 3] >= 0.5)
     lit = scene.shade(scenery, layer, around)
-    seen = layer[..., 3] * animal
-    picture = picture * (1 - seen[..., None]) + lit * animal
+    seen = layer[..., 3] * bool(animal)
+    picture = picture * (1 - seen[..., None]) + lit * bool(animal)
     if effects:
         things = scene.occluders(scenery, height, width, around, difficulty, *look)
         left = math.prod((1 - cover for _, cover in things), start=np.float32(1))

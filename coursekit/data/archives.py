@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
 
+from coursekit import arguments
 from coursekit.data.downloads import DownloadError, disk_trouble, locked
 
 _CHUNK = 1 << 20
@@ -76,7 +77,13 @@ def unpack(
         If an archive is missing, damaged, of an unknown kind or larger than the limits, if it holds a link, a
         device or a name that leads out of the folder, or if the disk is full or cannot be written to. Nothing
         is left of an archive that was refused.
+    TypeError, ValueError
+        If an argument is none of the above.
     """
+    limits = {"max_bytes": max_bytes, "max_ratio": max_ratio, "max_files": max_files}
+    for name, value in limits.items():
+        if not arguments.real(name, value) > 0:
+            raise ValueError(f"{name} must be above 0, not {value!r}.")
     archives = [archives] if isinstance(archives, str | os.PathLike) else archives
     folder = Path(folder).expanduser()
     if folder.exists():

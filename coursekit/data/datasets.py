@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 
 import torch
 
-from coursekit import runtime
+from coursekit import arguments, runtime
 from coursekit.data import foldertree, imagefiles
 from coursekit.data.archives import unpack
 from coursekit.data.downloads import DownloadError, fetch
@@ -114,6 +114,7 @@ def cats_vs_dogs(
     ValueError
         If there are not as many images as asked for.
     """
+    _check_request(train, test, size, resize, seed)
     home = runtime.cache_dir() / "cats_vs_dogs"
     root = home / "files"
     if not root.exists():
@@ -146,6 +147,7 @@ def flowers102(train: int = 2040, test: int = 1000, size: int = 64, seed: int = 
     """
     import torchvision.datasets as tv
 
+    _check_request(train, test, size, resize, seed)
     home = runtime.cache_dir() / "flowers102"
     folder = home / "files" / "flowers-102"
     prefix, files = tv.Flowers102._download_url_prefix, tv.Flowers102._file_dict
@@ -187,6 +189,7 @@ def places365(train: int = 5000, test: int = 1000, size: int = 64, seed: int = 0
     """
     import torchvision.datasets as tv
 
+    _check_request(train, test, size, resize, seed)
     home = runtime.cache_dir() / "places365"
     root = home / "files"
     if not root.exists():
@@ -197,6 +200,12 @@ def places365(train: int = 5000, test: int = 1000, size: int = 64, seed: int = 0
     classes = [name[3:] for name in sorted(places.class_to_idx, key=places.class_to_idx.get)]  # "/a/abbey"
     chosen = _read(list(places), train + test, classes, size, resize, seed)
     return _split(chosen, test, "places365", "Zhou et al. (2017)")
+
+
+def _check_request(train: int, test: int, size: int, resize: str, seed: int) -> None:
+    """Look at the arguments before hundreds of megabytes are fetched, not after."""
+    arguments.whole("train", train), arguments.whole("test", test), arguments.whole("seed", seed, 0)
+    imagefiles.check_options(arguments.whole("size", size), resize, 3)
 
 
 def _mnist_like(dataset: type[tv.MNIST], name: str, classes: Iterable[str], source: str) -> Splits:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from coursekit import runtime
+from coursekit import arguments, runtime
 
 _CHUNK = 1 << 18
 _ELSEWHERE = (
@@ -79,9 +79,15 @@ def fetch(
     DownloadError
         If the file cannot be had: no network, a server's refusal, a login page, wrong contents, a full disk,
         a folder that cannot be written to. What lay at `path` before is left as it was.
-    ValueError
+    TypeError, ValueError
         If an argument is not of the form above.
     """
+    if not arguments.finite("timeout", timeout) > 0:
+        raise ValueError(f"timeout must be a number of seconds above 0, not {timeout!r}.")
+    if size is not None:
+        arguments.whole("size", size, 0)
+    for name, digits in (("sha256", sha256), ("md5", md5)):
+        arguments.of_type(name, digits, str | None, "a text of hexadecimal digits, or None")
     urls = [urls] if isinstance(urls, str) else list(urls)
     if not urls or not all(str(url).startswith(("http://", "https://")) for url in urls):
         raise ValueError(f"urls must be http:// or https:// addresses, at least one, not {urls!r}.")

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coursekit import runtime
+from coursekit import arguments, runtime
 from coursekit.data import foldertree, imagefiles
 from coursekit.data.foldertree import FolderError
 from coursekit.data.imagesets import ImageSet
@@ -80,7 +80,7 @@ class FolderSet(ImageSet):
         self, images: Tensor, labels: Tensor, classes: Iterable[str], names: Iterable[str], report: Report
     ) -> None:
         super().__init__(images, labels, classes, names)
-        self.report = report
+        self.report = arguments.of_type("report", report, Report, "a Report")
 
     def __repr__(self) -> str:
         """Describe the set and, in a second line, what was read and what not."""

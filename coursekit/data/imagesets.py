@@ -6,12 +6,15 @@ middle of it, and ``images`` can be looked at, averaged or indexed directly.
 
 import copy
 import hashlib
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
 import torch
 from torch import Tensor
+
+from coursekit import arguments
 
 
 class ImageSet(torch.utils.data.Dataset):
@@ -47,12 +50,12 @@ class ImageSet(torch.utils.data.Dataset):
         names: Iterable[str] | None = None,
         transform: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        classes = _texts(classes, "classes")
+        classes = arguments.texts("classes", classes)
         if not classes or len(set(classes)) < len(classes):
             raise ValueError(f"classes must be one or more different names, got {classes}")
         _check_images(images)
         _check_labels(labels, len(images), len(classes))
-        names = _texts(map(str, range(len(images))) if names is None else names, "names")
+        names = arguments.texts("names", map(str, range(len(images))) if names is None else names)
         if len(names) != len(images):
             raise ValueError(f"{len(names)} names for {len(images)} images; give one name for each image")
         self.images, self.labels, self.classes, self.names = images, labels, classes, names
@@ -63,10 +66,17 @@ class ImageSet(torch.utils.data.Dataset):
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """Return image ``index`` as float32 ``[C, H, W]`` in 0..1, transformed, and its label."""
+        """Return image ``index`` as float32 ``[C, H, W]`` in 0..1, transformed, and its label.
+
+        Raises
+        ------
+        TypeError, IndexError
+            When the index is not a whole number, or there is no such image.
+        """
+        if isinstance(index, bool) or not hasattr(index, "__index__") or getattr(index, "shape", ()):
+            raise TypeError(f"dataset[i] takes one whole number, got {index!r:.80}; for several use dataset.subset")
+        index = operator.index(index)
         image = self.images[index].float().div_(255)
-        if image.ndim != 3:
-            raise TypeError(f"dataset[i] takes one whole number, got {index!r}; for several use dataset.subset")
         return (self.transform(image) if self.transform else image), int(self.labels[index])
 
     @property
@@ -104,7 +114,7 @@ class ImageSet(torch.utils.data.Dataset):
             When an index is not a whole number, or there is no such image.
         """
         indices = range(len(self))[indices] if isinstance(indices, slice) else indices
-        chosen = torch.as_tensor(indices if isinstance(indices, Tensor) else list(indices))
+        chosen = arguments.as_tensor(indices if hasattr(indices, "dtype") else list(indices))
         if chosen.dtype == torch.bool:
             if chosen.shape != (len(self),):
                 raise IndexError(f"a bool index must have shape [{len(self)}], got {list(chosen.shape)}")
@@ -134,7 +144,7 @@ class ImageSet(torch.utils.data.Dataset):
         ValueError
             When ``fraction`` is not between 0 and 1, or a class has only one image.
         """
-        if not 0 < fraction < 1:
+        if not 0 < arguments.real("fraction", fraction) < 1:
             raise ValueError(f"fraction must lie between 0 and 1, got {fraction!r}")
         generator = torch.Generator().manual_seed(seed)
         first = torch.zeros(len(self), dtype=torch.bool)
@@ -218,9 +228,11 @@ def overlap(a: ImageSet, b: ImageSet) -> list[tuple[str, str]]:
 
     Raises
     ------
-    ValueError
-        When the two sets have images of different shapes.
+    TypeError, ValueError
+        When they are no sets, or have images of different shapes.
     """
+    for name, value in (("a", a), ("b", b)):
+        arguments.of_type(name, value, ImageSet, "an ImageSet")
     _check_same_shape(a, b)
     names: dict[bytes, list[str]] = {}
     for name, key in zip(a.names, _content_keys(a), strict=True):
@@ -268,10 +280,3 @@ def _check_transform(transform: Callable[[Tensor], Tensor] | None) -> Callable[[
     if transform is not None and not callable(transform):
         raise TypeError(f"transform must be a function from image to image, or None; got {transform!r}")
     return transform
-
-
-def _texts(values: Iterable[str], what: str) -> tuple[str, ...]:
-    texts = (None,) if isinstance(values, str | bytes) else tuple(values)
-    if not all(isinstance(text, str) for text in texts):
-        raise TypeError(f"{what} must be a list of texts, got {values!r:.200}")
-    return texts

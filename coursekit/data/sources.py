@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from coursekit import arguments, runtime
 from coursekit import critters as _critters
-from coursekit import runtime
 from coursekit.data import folders
 from coursekit.data.datasets import cats_vs_dogs, cifar10, fashion_mnist, flowers102, mnist, places365
 from coursekit.data.imagesets import ImageSet, Splits
@@ -18,6 +18,7 @@ from coursekit.photos import photo
 
 _TRAIN_PHOTOS = ("astronaut", "china", "coffee", "motorcycle", "rocket")
 _TEST_PHOTOS = ("chelsea", "flower")
+_LARGEST = 1 << 14  # pixels along a side
 
 
 def digits(size: int = 28, seed: int = 0) -> Splits:
@@ -40,7 +41,7 @@ def digits(size: int = 28, seed: int = 0) -> Splits:
     """
     from sklearn.datasets import load_digits  # here, because it takes a second that only this function needs
 
-    if size < 8:
+    if arguments.whole("size", size, most=_LARGEST) < 8:
         raise ValueError(f"size must be at least 8 pixels, the size of the originals; got {size}.")
     values, labels = load_digits(return_X_y=True)
     small = (values.reshape(-1, 8, 8) * (255 / 16)).round().astype(np.uint8)
@@ -119,8 +120,9 @@ def photo_crops(train: int = 1000, test: int = 200, size: int = 64, seed: int = 
     ValueError
         If a number is not at least 1.
     """
-    if min(train, test, size) < 1:
-        raise ValueError(f"train, test and size must be at least 1, got {train}, {test}, {size}")
+    for name, value in (("train", train), ("test", test)):
+        arguments.whole(name, value)
+    arguments.whole("size", size, most=_LARGEST), arguments.whole("seed", seed, 0)
     names = (*_TRAIN_PHOTOS, *_TEST_PHOTOS)
     photos = [Image.fromarray(photo(name)) for name in names]
 

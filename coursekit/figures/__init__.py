@@ -2,7 +2,7 @@
 
 Every helper returns a `Picture`. Let it be the last line of a cell and Jupyter shows it, with its alternative text
 (``alt``) stored in the notebook, where GitHub, the course's site and screen readers find it. Helpers take numpy arrays
-or torch tensors (detached and on any device). Nothing else of the package is imported here.
+or torch tensors (detached and on any device). Of the package, only `arguments` is imported here.
 """
 
 from coursekit.figures.charts import bars, confusion, curves, runs

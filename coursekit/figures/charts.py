@@ -9,9 +9,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from coursekit.figures.picture import COLOURS, STYLE, WIDTH, Picture, check_alt, numbers, show
+from coursekit import arguments
+from coursekit.figures.picture import COLOURS, STYLE, WIDTH, Picture, check_alt, check_limits, numbers, show
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # a second sign beside the colour, for those who see fewer of them
+
+
+_LOGS = ("", "x", "y", "xy")
+_RUNS = "{'SGD': [0.91, 0.93]}"
 
 
 def curves(
@@ -47,12 +52,17 @@ def curves(
     Raises
     ------
     ValueError
-        If nothing is given, or a curve does not fit ``x``.
+        If nothing is given, a curve does not fit ``x``, or ``log`` or ``dashed`` is none of the above.
     """
     alt = check_alt(alt)
     x = numbers(x)
-    if not ys:
+    if not arguments.mapping("ys", ys, "{'training': losses}"):
         raise ValueError("curves needs at least one curve in `ys`, such as {'training': losses}.")
+    if log not in _LOGS:
+        raise ValueError(f"log must be one of {', '.join(map(repr, _LOGS))}, not {log!r:.40}.")
+    dashed = arguments.texts("dashed", dashed)
+    if unknown := [label for label in dashed if label not in ys]:
+        raise ValueError(f"dashed names {unknown[0]!r:.40}, which is not among the curves: {', '.join(ys)}.")
     figure, axis = _axis(xlabel, ylabel, title)
     for index, (label, values) in enumerate(ys.items()):
         y = np.atleast_2d(numbers(values))
@@ -92,7 +102,8 @@ def bars(
         Ends of the value axis.
     """
     alt = check_alt(alt)
-    runs = [np.atleast_1d(numbers(value)) for value in values.values()]
+    limits = check_limits(limits)
+    runs = [np.atleast_1d(numbers(value)) for value in arguments.mapping("values", values, "{'mean': 0.5}").values()]
     if not runs or any(run.ndim != 1 or run.size == 0 for run in runs):
         raise ValueError("bars needs at least one label, each with a number or a list of numbers.")
     figure, axis = _axis("", ylabel, title)
@@ -126,7 +137,7 @@ def runs(
         If there is no label, a label has no run, or the reference is not among the labels.
     """
     alt = check_alt(alt)
-    rows = {label: np.atleast_1d(numbers(runs)) for label, runs in values.items()}
+    rows = {label: np.atleast_1d(numbers(runs)) for label, runs in arguments.mapping("values", values, _RUNS).items()}
     if not rows or any(row.ndim != 1 or row.size == 0 for row in rows.values()):
         raise ValueError("runs needs at least one label, each with a list of numbers.")
     if reference is not None and reference not in rows:
@@ -150,7 +161,7 @@ def confusion(matrix: ArrayLike, classes: Sequence[str], *, alt: str, title: str
     The colour shows the share of the row, so that a rare class is as visible as a common one.
     """
     alt = check_alt(alt)
-    counts = numbers(matrix)
+    counts, classes = numbers(matrix), arguments.texts("classes", classes)
     if counts.shape != (len(classes), len(classes)):
         raise ValueError(f"{len(classes)} classes need a square matrix of that size, not one of shape {counts.shape}.")
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -167,6 +178,8 @@ def confusion(matrix: ArrayLike, classes: Sequence[str], *, alt: str, title: str
 
 
 def _axis(xlabel: str, ylabel: str, title: str, size: tuple[float, float] = (WIDTH, 3.6)) -> tuple:
+    for name, text in (("xlabel", xlabel), ("ylabel", ylabel), ("title", title)):
+        arguments.of_type(name, text, str, "a text")
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
         axis = figure.subplots()

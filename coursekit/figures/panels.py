@@ -13,7 +13,18 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
-from coursekit.figures.picture import COLOURS, STYLE, WIDTH, Picture, animation, check_alt, numbers, show
+from coursekit import arguments
+from coursekit.figures.picture import (
+    COLOURS,
+    STYLE,
+    WIDTH,
+    Picture,
+    animation,
+    check_alt,
+    check_limits,
+    numbers,
+    show,
+)
 
 
 def images(
@@ -55,7 +66,7 @@ def images(
     """
     alt = check_alt(alt)
     arrays = [_image(image, index) for index, image in enumerate(images)]
-    _check_titles(arrays, titles)
+    titles = _check_titles(arrays, titles)
     norm = _norm([a for a in arrays if a.ndim == 2], cmap, limits)
     figure, panels = _grid(arrays, titles, columns)
     for panel, array in zip(panels, arrays, strict=True):
@@ -83,7 +94,7 @@ def kernels(
     """
     alt = check_alt(alt)
     arrays = [_image(kernel, index, flat=True) for index, kernel in enumerate(kernels)]
-    _check_titles(arrays, titles)
+    titles = _check_titles(arrays, titles)
     norm = _norm(arrays, "PuOr_r", None)
     figure, panels = _grid(arrays, titles, columns, most=3)
     widest = max(a.shape[1] for a in arrays)
@@ -117,6 +128,7 @@ def overlay(photo: ArrayLike, heat: ArrayLike, *, alt: str, titles: Sequence[str
     """
     alt = check_alt(alt)
     photo, heat = _image(photo, 0), _image(heat, 1, flat=True)
+    titles = _check_titles([photo, heat], titles)
     gray = photo if photo.ndim == 2 else photo[..., :3] @ np.array([0.299, 0.587, 0.114])
     figure, panels = _grid([photo, photo], titles)
     height, width = photo.shape[:2]
@@ -137,6 +149,7 @@ def before_after(
     """Show two images of one size and, third, their difference (purple: darker than before, orange: brighter)."""
     alt = check_alt(alt)
     pair = [_image(before, 0), _image(after, 1)]
+    titles = _check_titles(pair, titles)
     if pair[0].shape != pair[1].shape:
         raise ValueError(f"before and after must have one shape, not {pair[0].shape} and {pair[1].shape}.")
     difference = np.subtract(pair[1], pair[0], dtype=float)
@@ -169,6 +182,8 @@ def sliding(
         As in `torch.nn.Conv2d`: pixels per step, zeros on each side, distance between kernel elements.
     """
     alt = check_alt(alt)
+    for name, value, least in (("stride", stride, 1), ("padding", padding, 0), ("dilation", dilation, 1)):
+        arguments.whole(name, value, least)
     padded = np.pad(_image(image, 0, flat=True), padding)
     kernel = _image(kernel, 1, flat=True)
     reach = [dilation * (size - 1) + 1 for size in kernel.shape]
@@ -214,11 +229,13 @@ def _number(panel, row: int, column: int, value: float, *, face: str, colour: st
     panel.text(column + 0.44, row + 0.42, corner, ha="right", va="bottom", fontsize=8, color=COLOURS[1])
 
 
-def _check_titles(arrays: Sequence, titles: Sequence[str] | None) -> None:
+def _check_titles(arrays: Sequence, titles: Sequence[str] | None) -> tuple[str, ...] | None:
     if not arrays:
         raise ValueError("there is no image to show: the sequence is empty.")
+    titles = None if titles is None else arguments.texts("titles", titles)
     if titles is not None and len(titles) != len(arrays):
         raise ValueError(f"{len(arrays)} images need as many titles, not {len(titles)}.")
+    return titles
 
 
 def _image(values: ArrayLike, index: int, *, flat: bool = False) -> np.ndarray:
@@ -245,7 +262,7 @@ def _image(values: ArrayLike, index: int, *, flat: bool = False) -> np.ndarray:
 def _norm(arrays: Sequence[np.ndarray], cmap: str, limits: tuple[float, float] | None) -> Normalize | None:
     if not arrays:
         return None
-    low, high = limits or (min(a.min() for a in arrays), max(a.max() for a in arrays))
+    low, high = check_limits(limits) or (min(a.min() for a in arrays), max(a.max() for a in arrays))
     if limits is None and cmap.removesuffix("_r") in ("PuOr", "RdBu", "coolwarm", "seismic"):
         high = max(abs(float(low)), abs(float(high)))
         low = -high
@@ -254,6 +271,8 @@ def _norm(arrays: Sequence[np.ndarray], cmap: str, limits: tuple[float, float] |
 
 def _grid(arrays: Sequence, titles: Sequence[str] | None, columns: int | None = None, most: int = 4) -> tuple:
     """Return a figure and one panel per array, as high as its arrays and titles need; long titles are wrapped."""
+    if columns is not None:
+        arguments.whole("columns", columns)
     columns = min(len(arrays), columns or most)
     rows = -(-len(arrays) // columns)
     cell = min(WIDTH / columns, 3.4)

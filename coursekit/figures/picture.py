@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from coursekit import arguments
+
 WIDTH = 7.0  # inches
 DPI = 100  # so that a figure is 700 pixels wide, and must be readable there
 LARGE = 450_000  # bytes; a notebook has room for four such pictures
@@ -41,7 +43,7 @@ class Picture:
     """
 
     def __init__(self, png: bytes, alt: str) -> None:
-        self.png, self.alt = png, check_alt(alt)
+        self.png, self.alt = arguments.of_type("png", png, bytes, "the bytes of a picture"), check_alt(alt)
 
     def __repr__(self) -> str:
         """Return the description: what a reader without pictures gets."""
@@ -94,12 +96,13 @@ def animation(frames: Sequence[Figure], *, alt: str, seconds: float = 0.7, loops
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         With fewer than two frames, frames of different size, or times that are not positive.
     """
     alt = check_alt(alt)
-    if len(frames) < 2 or seconds <= 0 or loops < 0:
-        raise ValueError("an animation needs two frames or more, seconds > 0, and loops >= 0.")
+    seconds, loops = arguments.finite("seconds", seconds), arguments.whole("loops", loops, 0)
+    if len(frames) < 2 or not 0.001 <= seconds <= 60 or loops > 10_000:  # a PNG file holds no larger numbers
+        raise ValueError("an animation needs two frames or more, 0.001 to 60 seconds for each, and 0 to 10,000 loops.")
     return Picture(_encode([_pixels(frame) for frame in frames], milliseconds=round(1000 * seconds), loops=loops), alt)
 
 
@@ -110,8 +113,21 @@ def check_alt(alt: str) -> str:
     return " ".join(alt.split())
 
 
+def check_limits(limits: Sequence[float] | None) -> tuple[float, float] | None:
+    """Return the ends of a scale as two numbers, or raise if they are none; None stays None."""
+    if limits is None:
+        return None
+    if not isinstance(limits, Sequence) or isinstance(limits, str) or len(limits) != 2:
+        raise TypeError(f"limits must be a pair of numbers (low, high), not {limits!r:.60}.")
+    low, high = (arguments.finite("each of limits", limit) for limit in limits)
+    if not low < high:
+        raise ValueError(f"limits must be (low, high) with low < high, not {limits!r:.60}.")
+    return low, high
+
+
 def _pixels(figure: Figure) -> Image.Image:
     buffer = io.BytesIO()
+    arguments.of_type("figure", figure, Figure, "a matplotlib Figure")
     with mpl.rc_context(STYLE):
         figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
     return Image.open(buffer).convert("RGB")
@@ -142,7 +158,15 @@ def _smallest(frame: Image.Image) -> Image.Image:
 
 
 def numbers(values: ArrayLike) -> np.ndarray:
-    """Turn anything like an array into one; a tensor is detached and brought to the CPU first."""
+    """Turn anything like an array into one; a tensor is detached and brought to the CPU first.
+
+    Raises
+    ------
+    TypeError
+        If it holds something other than real numbers.
+    """
     values = values.detach().cpu() if hasattr(values, "detach") else values
     array = np.asarray(values)
+    if array.dtype.kind not in "buif":
+        raise TypeError(f"expected numbers to draw, not {array.dtype} ({values!r:.60}).")
     return array if array.dtype == np.uint8 else array.astype(float)

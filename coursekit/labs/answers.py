@@ -35,13 +35,16 @@ class Function:
         """Say what the student calls it."""
         return f"`{self.name}`"
 
+    def shown(self, *args: object, **kwargs: object) -> str:
+        """Write down a call, for hints."""
+        return f"{self.name}({describe(args, kwargs)})"
+
     def __call__(self, *args: object, may_change: bool = False, **kwargs: object) -> object:
         """Call it; ``may_change=True`` lets the function write into its arguments."""
         order = {"do": "call", "number": self.reference.number, "args": args, "kwargs": kwargs}
         reply = _request(self._ask, order)
-        shown = describe(args, kwargs)
         if "error" in reply:
-            raise _failure(reply, f"`{self.name}({shown})`")
+            raise _failure(reply, f"`{self.shown(*args, **kwargs)}`")
         value = reply.get("value")
         if value is None and self.reference.kind == "function":
             raise NotAnsweredError(f"`{self.name}` gives None: it is not written yet, or its `return` is missing.")
@@ -49,8 +52,8 @@ class Function:
             raise NotAnsweredError(f"`{self.name}` returns `...`.")
         if reply.get("changed") and not may_change:
             names = ", ".join(f"argument {key + 1}" if isinstance(key, int) else str(key) for key in reply["changed"])
-            raise Hint(f"`{self.name}` changes the array it is given ({names}): work on a copy.")
-        return receive(self._ask, value, f"{self.name}(...)")
+            raise Hint(f"`{self.name}` changes what it is given ({names}): work on a copy.")
+        return receive(self._ask, value, self.shown(*args, **kwargs))
 
 
 class Module(Function):
@@ -61,7 +64,16 @@ class Module(Function):
         return self._method("state")
 
     def load(self, state: dict) -> None:
-        """Load weights into it, all of them."""
+        """Load weights into it, all of them; raise a `Hint` if it has other weights, or of other shapes."""
+        has = self.state()
+        for name in sorted(state.keys() - has.keys()):
+            raise Hint(f"`{self.name}` has no `{name}`.")
+        for name in sorted(has.keys() - state.keys()):
+            raise Hint(f"`{self.name}` has a `{name}`, for which there is no use.")
+        for name, value in state.items():
+            if has[name].shape != value.shape:
+                shapes = f"{list(has[name].shape)}; expected is {list(value.shape)}"
+                raise Hint(f"in `{self.name}`, `{name}` has the wrong shape {shapes}.")
         self._method("load", state)
 
     def train(self, on: bool = True) -> None:

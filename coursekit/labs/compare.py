@@ -20,7 +20,8 @@ Mistakes = Mapping[str, object | Callable[[], object]]  # hint -> the wrong valu
 def function(answer: object, name: str) -> Function:
     """Return the answer if it is a function (or class) to call, else raise a hint."""
     if not isinstance(answer, Function) or isinstance(answer, Module):
-        raise Hint(f"`{name}` must be a function, not {kind(answer)}.")
+        wanted = "a class or function" if name[:1].isupper() else "a function"
+        raise Hint(f"`{name}` must be {wanted}, not {kind(answer)}.")
     return answer
 
 
@@ -35,7 +36,8 @@ def module(answer: object, name: str) -> Module:
 def chart(answer: object, name: str) -> Chart:
     """Return the answer if it is a matplotlib figure with labelled axes, else raise a hint."""
     if not isinstance(answer, Chart):
-        raise Hint(f"`{name}` must be a matplotlib Figure, not {kind(answer)}.")
+        also = " An axis knows its figure: `axis.figure`." if kind(answer).endswith(" Axes") else ""
+        raise Hint(f"`{name}` must be a matplotlib Figure, not {kind(answer)}.{also}")
     if not answer.axes:
         raise Hint(f"`{name}` is empty: it has no axes.")
     for axis in answer.axes:
@@ -46,12 +48,25 @@ def chart(answer: object, name: str) -> Chart:
 
 def whole(answer: object, name: str, expected: int, mistakes: Mistakes | None = None) -> None:
     """Compare a whole number; numpy's are welcome, True and 3.0 are not."""
-    answer = answer.item() if _is_single(answer) else answer
-    if isinstance(answer, bool) or not isinstance(answer, Integral):
-        raise Hint(f"{name} must be a whole number (int), not {kind(answer)}.")
+    answer = as_whole(answer, name)
     _find_mistake(answer, mistakes, lambda wrong: answer == wrong)
     if answer != expected:
         raise Hint(f"{name} is {answer}: that is too {'large' if answer > expected else 'small'}.")
+
+
+def as_whole(answer: object, name: str) -> int:
+    """Return a whole number (Python's, numpy's or torch's) as an int; True, 3.0 and "3" raise a hint."""
+    value = answer.item() if _is_single(answer) else answer
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise Hint(f"{name} must be a whole number (int), not {kind(answer)}.")
+    return int(value)
+
+
+def as_floats(answer: object, name: str) -> np.ndarray:
+    """Return a number, (nested) list, array or tensor as an array of floats; texts and the like raise a hint."""
+    if hasattr(answer, "detach"):
+        answer = answer.detach().numpy()
+    return _from_lists(answer, name).astype(float)
 
 
 def number(answer: object, name: str, expected: float, mistakes: Mistakes | None = None, rtol: float = 1e-6) -> None:
@@ -77,6 +92,7 @@ def array(
     dtype: object = None,
     lists: bool = False,
     shapes: Mapping[tuple[int, ...], str] | None = None,
+    calls: Sequence[str] | None = None,
 ) -> None:
     """Compare an array (or tensor, if ``expected`` is one) by type, shape and values.
 
@@ -95,13 +111,18 @@ def array(
         Whether nested lists will do too.
     shapes : mapping, optional
         Hints for wrong shapes.
+    calls : sequence of str, optional
+        What was called for each row (see `Function.shown`): hints then show the first call with a wrong result.
     """
     tensor = not isinstance(expected, np.ndarray)
     wanted = "a torch tensor" if tensor else "a numpy array"
+    wanted = f"a list of numbers (or {wanted})" if lists else wanted
     if isinstance(answer, list | tuple) and lists:
         answer = _from_lists(answer, name)
     elif isinstance(answer, np.generic | np.ndarray) == tensor or not hasattr(answer, "dtype"):
         raise Hint(f"{name} must be {wanted}, not {kind(answer)}.")
+    if isinstance(answer, np.ndarray) and answer.dtype.kind not in "biufc":
+        raise Hint(f"{name} must hold numbers only.")
     if dtype is not None and answer.dtype != dtype:
         raise Hint(f"{name} has numbers of type {_short(answer.dtype)}, but they must be {_short(dtype)}.")
     values, right = _as_float(answer), _as_float(expected)
@@ -118,7 +139,8 @@ def array(
     wrong = ~np.isclose(values, right, rtol=0, atol=rtol * _scale(right))
     first = [int(k) for k in np.argwhere(wrong)[0]]
     share = f"all {wrong.size} values" if wrong.all() else f"{wrong.sum()} of {wrong.size} values"
-    raise Hint(f"{share} of {name} are wrong, the first at {first}.")
+    where = f"in `{calls[first[0]]}`" if calls else f"at {first}"
+    raise Hint(f"{share} of {name} are wrong, the first {where}.")
 
 
 def choice(answer: object, name: str, expected: str, options: Sequence[str], hints: Mapping[str, str]) -> None:
@@ -175,10 +197,10 @@ def _as_float(values: object) -> np.ndarray:
     return values.astype(complex if values.dtype.kind == "c" else float)
 
 
-def _from_lists(answer: list | tuple, name: str) -> np.ndarray:
+def _from_lists(answer: object, name: str) -> np.ndarray:
     try:
         values = np.array(answer)
-    except ValueError:
+    except (TypeError, ValueError):
         raise Hint(f"the rows of {name} differ in length.") from None
     if values.dtype.kind not in "biuf":
         raise Hint(f"{name} must hold numbers only.")

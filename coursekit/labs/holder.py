@@ -10,6 +10,8 @@ import contextlib
 import sys
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 from coursekit.labs.plain import Reference, TooLargeError, pack, unpack
 
 MISSING = "missing"  # the error of a variable that is not defined
@@ -116,18 +118,17 @@ _METHODS: dict[str, Callable] = {
 
 
 def _chart(value: object) -> dict | None:
-    """Describe a matplotlib figure (or the one that an axis belongs to) by the numbers and texts in it."""
+    """Describe a matplotlib figure by the numbers and texts in it."""
     if "matplotlib.figure" not in sys.modules:
         return None
-    figure = value if type(value).__name__ == "Figure" else getattr(value, "figure", None)
-    if not isinstance(figure, sys.modules["matplotlib.figure"].Figure):
+    if not isinstance(value, sys.modules["matplotlib.figure"].Figure):
         return None
-    return {"chart": [_axis(axis) for axis in figure.axes]}
+    return {"chart": [_axis(axis) for axis in value.axes]}
 
 
 def _axis(axis) -> dict:
     lines = [(line.get_label(), *(part.astype(float) for part in line.get_data(orig=False))) for line in axis.lines]
-    points = [(dots.get_label(), *dots.get_offsets().filled().T.astype(float)) for dots in axis.collections]
+    points = [(part.get_label(), *_points(part).T) for part in axis.collections]
     legend = axis.get_legend()
     return {
         "title": axis.get_title(),
@@ -138,8 +139,17 @@ def _axis(axis) -> dict:
         "legend": [text.get_text() for text in legend.get_texts()] if legend else [],
         "lines": [{"label": str(label), "x": x, "y": y} for label, x, y in [*lines, *points]],
         "bars": [float(patch.get_height()) for patch in axis.patches if hasattr(patch, "get_height")],
-        "images": [image.get_array().filled().astype(float) for image in axis.images],
+        "images": [np.ma.filled(image.get_array().astype(float), np.nan) for image in axis.images],
     }
+
+
+def _points(collection) -> np.ndarray:
+    """Return the dots of a scatter plot, or the corners of what `fill_between`, `errorbar` or `vlines` draws."""
+    from matplotlib.collections import LineCollection, PolyCollection
+
+    if isinstance(collection, LineCollection | PolyCollection):
+        return np.concatenate([np.zeros((0, 2)), *(path.vertices for path in collection.get_paths())])
+    return np.ma.filled(np.ma.asarray(collection.get_offsets(), dtype=float), np.nan).reshape(-1, 2)
 
 
 def _first_line(error: BaseException) -> str:

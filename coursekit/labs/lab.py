@@ -141,7 +141,7 @@ class Lab:
             Where the answers are; without it, the variables of the caller's notebook.
         """
         namespace = sys._getframe(1).f_globals if namespace is None else namespace
-        if (question := self.questions.get(name)) is None:
+        if (question := self.questions.get(str(name))) is None:
             print(f"There is no question {name!r}; there are {', '.join(self.questions)}.")
         elif question.check is None:
             print(f"{name}  your teacher reads this answer.")

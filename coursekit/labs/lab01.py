@@ -43,12 +43,12 @@ def q2(smallest_image: object, rng: np.random.Generator) -> None:
     n, k, s, d = (rng.integers(low, high, 24) for low, high in ((2, 12), (2, 8), (1, 5), (1, 4)))
     p = rng.integers(0, d * (k - 1) // 2 + 1)
     n[0], k[0], s[0], p[0], d[0] = 3, 3, 1, 0, 1  # one that everybody can check on paper
-    answers = []
+    answers, calls = [], []
     for outputs, kernel, stride, padding, dilation in np.stack([n, k, s, p, d], axis=1).tolist():
-        answer = smallest_image(outputs, kernel, stride=stride, padding=padding, dilation=dilation)
-        if isinstance(answer, bool | float | np.floating) or not np.isscalar(answer):
-            raise Hint(f"`smallest_image` must return a whole number (int), not {compare.kind(answer)}.")
-        answers.append(answer)
+        options = {"stride": stride, "padding": padding, "dilation": dilation}
+        answer = smallest_image(outputs, kernel, **options)
+        answers.append(compare.as_whole(answer, "what `smallest_image` returns"))
+        calls.append(smallest_image.shown(outputs, kernel, **options))
     reach, steps = d * (k - 1) + 1, (n - 1) * s
     outputs_of_that_size = (n + 2 * p - reach) // s + 1
     mistakes = {
@@ -63,7 +63,8 @@ def q2(smallest_image: object, rng: np.random.Generator) -> None:
         "stride is missing.": n - 1 + reach - 2 * p,
         "this is how many outputs an image of that size has; asked for is the way back.": outputs_of_that_size,
     }
-    compare.array(np.array(answers), "the list of sizes for 24 settings", steps + reach - 2 * p, mistakes)
+    right = steps + reach - 2 * p
+    compare.array(np.array(answers), "the list of sizes for 24 settings", right, mistakes, calls=calls)
 
 
 @lab.question("Sharpen a photo of bytes", points=3)
@@ -138,7 +139,7 @@ def _as_bytes(values: np.ndarray) -> np.ndarray:
     return np.clip(np.round(values), 0, 255).astype(np.uint8)
 
 
-@lab.question("Mend the two passes", points=3)
+@lab.question("Repair the two passes", points=3)
 def q4(separable: object, rng: np.random.Generator) -> None:
     """Two thin passes that equal one correlation with a column times a row."""
     separable = compare.function(separable, "separable")

@@ -62,7 +62,7 @@ def q2(layer_cost: object, rng: np.random.Generator) -> None:
     kernel, stride, padding = rng.integers(1, 6, 12), rng.integers(1, 4, 12), rng.integers(0, 3, 12)
     height, width = rng.integers(8, 40, 12), rng.integers(8, 40, 12)
     groups[0], padding[0], stride[0], stride[1], groups[1] = 1, 0, 1, 2, 2
-    answers = []
+    answers, calls = [], []
     for k in range(12):
         settings = {"kernel": kernel, "stride": stride, "padding": padding, "groups": groups}
         settings = {name: int(values[k]) for name, values in settings.items()}
@@ -74,6 +74,7 @@ def q2(layer_cost: object, rng: np.random.Generator) -> None:
             if isinstance(value, bool) or not isinstance(value, int | np.integer):
                 raise Hint(f"`layer_cost` must return *whole* numbers; one of yours is {compare.kind(value)}.")
         answers.append(answer)
+        calls.append(layer_cost.shown(int(inputs[k]), int(outputs[k]), size, **settings))
     rows, columns = ((size + 2 * padding - kernel) // stride + 1 for size in (height, width))
     weights, places = outputs * inputs // groups * kernel**2, rows * columns
     got = np.array(answers, dtype=float)
@@ -94,6 +95,7 @@ def q2(layer_cost: object, rng: np.random.Generator) -> None:
             + outputs,
             "a kernel of size k has k x k elements.": outputs * inputs // groups * kernel + outputs,
         },
+        calls=calls,
     )
     compare.array(
         got[:, 1],
@@ -113,6 +115,7 @@ def q2(layer_cost: object, rng: np.random.Generator) -> None:
             "the image is not square: rows and columns differ.": weights * rows**2,
             "with groups, an output meets only its group's share of the inputs.": weights * groups * places,
         },
+        calls=calls,
     )
 
 
@@ -146,10 +149,10 @@ def q3(make_layer: object, matrix_of: object, rng: np.random.Generator) -> None:
         )
 
 
-@lab.question("Mend a network that loses its border", points=3)
-def q4(Mended: object, rng: np.random.Generator) -> None:
-    """Ask for a network whose three faults are mended: size, receptive field, dead output."""
-    network = compare.module(compare.function(Mended, "Mended")(), "Mended()")
+@lab.question("Repair a network that loses its border", points=3)
+def q4(Repaired: object, rng: np.random.Generator) -> None:
+    """Ask for a network whose three faults are repaired: size, receptive field, dead output."""
+    network = compare.module(compare.function(Repaired, "Repaired")(), "Repaired()")
     size = (1, 1, int(rng.integers(20, 30)), int(rng.integers(30, 40)))
     x = _randn(rng, *size)
     out = network(x)
@@ -168,7 +171,7 @@ def q4(Mended: object, rng: np.random.Generator) -> None:
         raise Hint(f"one output sees {rows} x {columns} pixels; it must see 15 x 15, by the dilations alone.")
     layers = [layer for layer in network.layers() if layer["kind"] == "Conv2d"]
     if len(layers) != 3 or any(tuple(layer["settings"]["kernel_size"]) != (3, 3) for layer in layers):
-        raise Hint("there must remain three convolutions with kernels of 3 x 3: mend by padding and dilation alone.")
+        raise Hint("there must remain three convolutions with kernels of 3 x 3: repair by padding and dilation alone.")
 
 
 @lab.question("Refute a claim: blind to a shift", points=3)

@@ -26,12 +26,8 @@ def q1(count_parameters: object, rng: np.random.Generator) -> None:
         widths = rng.integers(3, 20, depth).tolist()
         size, kernel = rng.integers(40, 60), rng.integers(2, 6)
         settings.append((int(rng.integers(1, 5)), int(size), widths, int(kernel), int(rng.integers(2, 12))))
-    answers = []
-    for setting in settings:
-        answer = count_parameters(*setting)
-        if isinstance(answer, bool | float | np.floating) or not np.isscalar(answer):
-            raise Hint(f"`count_parameters` must return a whole number (int), not {compare.kind(answer)}.")
-        answers.append(answer)
+    name = "what `count_parameters` returns"
+    answers = [compare.as_whole(count_parameters(*setting), name) for setting in settings]
 
     def each(**slip: object) -> np.ndarray:
         return np.array([_count(*setting, **slip) for setting in settings])
@@ -54,6 +50,7 @@ def q1(count_parameters: object, rng: np.random.Generator) -> None:
             "a kernel has a height *and* a width.": each(square=False),
         },
         rtol=1e-9,
+        calls=[count_parameters.shown(*setting) for setting in settings],
     )
 
 
@@ -85,23 +82,25 @@ def _count(
     return total + dense * classes * (widths[-1] * pixels + dense_bias)
 
 
+_AFTER = "a batch's loss is the one just before the step; here it is computed after it."
 _BUGS = {
+    "epoch": "gradients add up from step to step: it is not enough to set them to zero once in an epoch.",
     "zero": "gradients add up from step to step: they must be set to zero before each `backward`.",
     "mode": "the network may come in eval mode, and then its batch norm learns no mean and variance.",
     "softmax": "`F.cross_entropy` takes logits: it computes the softmax by itself.",
     "last": "the last batch is left out when it is smaller than the others.",
+    "after": _AFTER,
 }
 
 
-@lab.question("Mend a training loop", points=4)
+@lab.question("Repair a training loop", points=4)
 def q2(tiny_net: object, train: object, rng: np.random.Generator) -> None:
-    """Five lines that each do their work; weights and losses must be those of the mended loop."""
+    """Five lines that each do their work; weights and losses must be those of the repaired loop."""
     make, train = compare.function(tiny_net, "tiny_net"), compare.function(train, "train")
     channels, classes = int(rng.integers(1, 4)), int(rng.integers(3, 6))
     images, labels = _pairs(rng, 22, channels, classes)
-    model = _given(make, "tiny_net", channels, classes)
     start = _random_state(_tiny(channels, classes), rng)
-    model.load(start)
+    model = _given(make, "tiny_net", channels, classes, start)
     model.train(False)
     losses = train(model, images, labels, 2, 0.3, 8)
     state = model.state()
@@ -114,14 +113,24 @@ def q2(tiny_net: object, train: object, rng: np.random.Generator) -> None:
     mistakes = {}
     for number in range(1, len(_BUGS) + 1):
         for bugs in combinations(_BUGS, number):
+            if {"zero", "epoch"} <= set(bugs) or ("after" in bugs and number > 1):
+                continue
             hint = _BUGS[bugs[0]] + " " * len(mistakes)  # a key of its own
             mistakes[hint] = lambda bugs=bugs: after(*bugs)
-    right, means = _train(_tiny(channels, classes), start, images, labels, ())
-    compare.array(_flat(state), "the network's state after two epochs", _flat(right), mistakes, rtol=1e-4)
-    _check_losses(losses, means)
+    right, means, late = _train(_tiny(channels, classes), start, images, labels, ())
+    try:
+        compare.array(_flat(state), "the network's state after two epochs", _flat(right), mistakes, rtol=1e-4)
+    except Hint:
+        again = _given(make, "tiny_net", channels, classes, start)
+        again.train(False)
+        train(again, images, labels, 2, 0.3, 8)
+        if not torch.equal(_flat(again.state()), _flat(state)):
+            raise Hint("from the same start, `train` gives other weights each time: are the images shuffled?") from None
+        raise
+    _check_losses(losses, means, late)
 
 
-def _check_losses(losses: object, means: list[list[float]]) -> None:
+def _check_losses(losses: object, means: list[list[float]], late: list[list[float]]) -> None:
     if isinstance(losses, list | tuple) and any(isinstance(value, Tensor) for value in losses):
         raise Hint("`train` returns tensors, and each may keep the graph of its batch alive: take the numbers out.")
     sizes = np.array([8, 8, 6])
@@ -136,6 +145,7 @@ def _check_losses(losses: object, means: list[list[float]]) -> None:
             "these are sums over images; asked for is their mean.": means @ sizes,
             "these are the losses of each epoch's last batch.": means[:, -1],
             "this is a list of the batches' losses; asked for is one number per epoch.": means.ravel(),
+            _AFTER: np.array(late) @ sizes / 22,
         },
         rtol=1e-4,
         lists=True,
@@ -151,19 +161,26 @@ def _train(model: nn.Module, start: dict, images: Tensor, labels: Tensor, bugs: 
     model.load_state_dict(start)
     model.train("mode" not in bugs)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
-    means = []
+    means, late = [], []
     for _ in range(2):
         means.append([])
+        late.append([])
+        if "epoch" in bugs:
+            optimizer.zero_grad()
         for first in range(0, len(images) - 8 * ("last" in bugs), 8):
             outputs = model(images[first : first + 8])
             outputs = outputs.softmax(dim=1) if "softmax" in bugs else outputs
             loss = F.cross_entropy(outputs, labels[first : first + 8])
-            if "zero" not in bugs:
+            if not {"zero", "epoch"} & set(bugs):
                 optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             means[-1].append(loss.item())
-    return model.state_dict(), means
+            with torch.no_grad():
+                model.train("after" in bugs)  # then batch norm learns from the batch once more
+                late[-1].append(F.cross_entropy(model(images[first : first + 8]), labels[first : first + 8]).item())
+                model.train("mode" not in bugs)
+    return model.state_dict(), means, late
 
 
 @lab.question("Evaluate honestly", points=3)
@@ -219,12 +236,8 @@ def q3(balanced_error: object, images_needed: object, rng: np.random.Generator) 
 
 def _check_images_needed(images_needed: Function, rng: np.random.Generator) -> None:
     p, h = rng.uniform(0.55, 0.99, 12), rng.uniform(0.004, 0.05, 12)
-    answers = []
-    for accuracy, half in zip(p.tolist(), h.tolist(), strict=True):
-        answer = images_needed(accuracy, half)
-        if isinstance(answer, bool | float | np.floating) or not np.isscalar(answer):
-            raise Hint(f"`images_needed` must return a whole number (int), not {compare.kind(answer)}.")
-        answers.append(answer)
+    settings = list(zip(p.tolist(), h.tolist(), strict=True))
+    answers = [compare.as_whole(images_needed(*setting), "what `images_needed` returns") for setting in settings]
     exact = 1.96**2 * p * (1 - p) / h**2
     compare.array(
         np.array(answers),
@@ -238,10 +251,13 @@ def _check_images_needed(images_needed: Function, rng: np.random.Generator) -> N
             "the standard error holds a square root: to halve it takes four times the images.": np.ceil(
                 1.96 * p * (1 - p) / h
             ),
-            "the factor for 95 % must be squared, too.": np.ceil(exact / 1.96),
+            "the factor for 95 % is in it, but not rightly: solve for n once more, step by step.": np.ceil(
+                exact / 1.96
+            ),
             "this is the worst case, an accuracy of one half; use the accuracy given.": np.ceil(1.96**2 * 0.25 / h**2),
         },
         rtol=1e-9,
+        calls=[images_needed.shown(*setting) for setting in settings],
     )
 
 
@@ -258,17 +274,16 @@ _NOT_IT = "works on each image by itself, so that it does not matter which other
 
 
 @lab.question("Refute a claim: a large batch in parts", points=4)
-def q4(plain_net: object, gradient_in_parts: object, fails_with: object, rng: np.random.Generator) -> None:
+def q4(
+    plain_net: object, norm_net: object, gradient_in_parts: object, fails_with: object, rng: np.random.Generator
+) -> None:
     """Compare the gradient of a mean loss from unequal parts; ask for the layer for which there is no such way."""
-    make = compare.function(plain_net, "plain_net")
     gradient_in_parts = compare.function(gradient_in_parts, "gradient_in_parts")
     channels, classes = int(rng.integers(1, 4)), int(rng.integers(3, 6))
-    model = _given(make, "plain_net", channels, classes)
-    own = nn.Sequential(nn.Conv2d(channels, 5, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
-    own.append(nn.Linear(20, classes))
-    state = _random_state(own, rng)
-    own.load_state_dict(state)
-    model.load(state)
+    head = [nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(20, classes)]
+    own = nn.Sequential(nn.Conv2d(channels, 5, 3), *head)
+    own.load_state_dict(state := _random_state(own, rng))
+    model = _given(compare.function(plain_net, "plain_net"), "plain_net", channels, classes, state)
     for count, part in ((8, 4), (11, 4), (7, 3)):
         images, labels = _pairs(rng, count, channels, classes)
         answer = gradient_in_parts(model, images, labels, part)
@@ -280,10 +295,12 @@ def q4(plain_net: object, gradient_in_parts: object, fails_with: object, rng: np
             "this is the claim: a sum of means is larger than the mean over all.": sum(parts),
             "a mean over parts lets the images of a short last part weigh more.": sum(parts) / len(parts),
             "only the last part is in it: the gradients of the others are gone.": parts[-1],
-            "only the last part is in it, weighed: the gradients of the others are gone.": parts[-1]
+            "only the last part is in it, with its weight: the gradients of the others are gone.": parts[-1]
             * sizes[-1]
             / count,
             "only the first part is in it.": parts[0],
+            "the last part may be shorter than `part`: then its weight is smaller.": sum(parts) * part / count,
+            "count the parts: `n // part` forgets the short last one.": sum(parts) / (count // part),
             "divide by the number of images: this is the sum over them.": right * count,
             "each part's mean is divided by its own size once more.": sum(
                 g / n for g, n in zip(parts, sizes, strict=True)
@@ -293,8 +310,6 @@ def q4(plain_net: object, gradient_in_parts: object, fails_with: object, rng: np
                 g * n / count for g, n in zip(parts, sizes, strict=True) if n == part
             ),
         }
-        if count % part == 0:  # equal parts: two of the mistakes agree with the right answer
-            mistakes = {hint: wrong for hint, wrong in mistakes.items() if "short" not in hint}
         compare.array(answer, same, right, mistakes, rtol=1e-4)
         again = gradient_in_parts(model, images, labels, part)
         compare.array(
@@ -304,6 +319,10 @@ def q4(plain_net: object, gradient_in_parts: object, fails_with: object, rng: np
             {"called twice, it adds the first call's gradients to the second's.": 2 * right},
             rtol=1e-4,
         )
+    own.insert(1, nn.BatchNorm2d(5))
+    own.load_state_dict(state := _random_state(own, rng))
+    model = _given(compare.function(norm_net, "norm_net"), "norm_net", channels, classes, state)
+    _compare_sent(gradient_in_parts, model, own, *_pairs(rng, 11, channels, classes))
     compare.choice(
         fails_with,
         "`fails_with`",
@@ -317,13 +336,42 @@ def q4(plain_net: object, gradient_in_parts: object, fails_with: object, rng: np
     )
 
 
+def _compare_sent(gradient_in_parts: Function, model: Module, own: nn.Module, images: Tensor, labels: Tensor) -> None:
+    """Look at what is sent through the network: with batch norm in train mode, this shows in the gradient."""
+
+    def sent(part: int) -> Tensor:
+        pieces = zip(images.split(part), labels.split(part), strict=True)
+        return sum(_gradient(own, x, y) * len(y) / len(labels) for x, y in pieces)
+
+    still = _gradient(own.eval(), images, labels)
+    own.train()
+    model.train(True)
+    compare.array(
+        gradient_in_parts(model, images, labels, 4),
+        "the gradient of `norm_net` in train mode, from parts,",
+        sent(4),
+        {
+            "all images go through the network at once: send `part` at a time.": sent(len(labels)),
+            "the images go through the network one at a time: send `part` at a time.": lambda: sent(1),
+            "leave the network in the mode in which it comes, here in train mode.": still,
+        },
+        rtol=1e-4,
+    )
+
+
 def _gradient(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     loss = F.cross_entropy(model(images), labels)
     return torch.cat([gradient.flatten() for gradient in torch.autograd.grad(loss, list(model.parameters()))])
 
 
-def _given(make: Function, name: str, channels: int, classes: int) -> Module:
-    return compare.module(make(channels, classes), f"{name}(channels, classes)")
+def _given(make: Function, name: str, channels: int, classes: int, state: dict[str, Tensor]) -> Module:
+    """Make a network that the notebook gives, with these weights."""
+    model = compare.module(make(channels, classes), f"{name}(channels, classes)")
+    try:
+        model.load(state)
+    except Hint as hint:
+        raise Hint(f"{hint} Leave `{name}` as the notebook gives it.") from None
+    return model
 
 
 def _pairs(rng: np.random.Generator, count: int, channels: int, classes: int) -> tuple[Tensor, Tensor]:
@@ -382,10 +430,7 @@ def q5(best_guess: object, rates: object, accuracies: object, figure: object) ->
 
 def _rows(answer: object, name: str, axes: int) -> np.ndarray:
     """Return a list (of lists) of finite numbers as an array, else raise a hint."""
-    try:
-        values = np.array(answer, dtype=float)
-    except (TypeError, ValueError):
-        raise Hint(f"`{name}` must hold numbers only, as many in each row.") from None
+    values = compare.as_floats(answer, f"`{name}`")
     if values.ndim != axes or values.size == 0:
         raise Hint(f"`{name}` must be a list of {'numbers' if axes == 1 else 'rows, each a list of numbers'}.")
     if not np.isfinite(values).all():

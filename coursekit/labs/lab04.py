@@ -29,12 +29,8 @@ def q1(head_parameters: object, rng: np.random.Generator) -> None:
     for depth in (1, 1, 2, 3):
         channels, pooled, outputs = rng.integers([40, 2, 1], [300, 8, 12]).tolist()
         settings.append((channels, pooled, rng.integers(10, 200, depth).tolist(), outputs))
-    answers = []
-    for setting in settings:
-        answer = head_parameters(*setting)
-        if isinstance(answer, bool | float | np.floating) or not np.isscalar(answer):
-            raise Hint(f"`head_parameters` must return a whole number (int), not {compare.kind(answer)}.")
-        answers.append(answer)
+    name = "what `head_parameters` returns"
+    answers = [compare.as_whole(head_parameters(*setting), name) for setting in settings]
 
     def each(**slip: object) -> np.ndarray:
         return np.array([_count(*setting, **slip) for setting in settings])
@@ -57,6 +53,7 @@ def q1(head_parameters: object, rng: np.random.Generator) -> None:
             "each layer sees the units of the one before it, not the features.": each(chain=False),
         },
         rtol=1e-9,
+        calls=[head_parameters.shown(*setting) for setting in settings],
     )
 
 
@@ -75,7 +72,7 @@ _BUGS = {
 }
 
 
-@lab.question("Mend the preprocessing", points=2)
+@lab.question("Repair the preprocessing", points=2)
 def q2(prepare: object, rng: np.random.Generator) -> None:
     """From bytes with the channels last to what a network expects, three mistakes away."""
     prepare = compare.function(prepare, "prepare")

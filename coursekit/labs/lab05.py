@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise, product
 
 import numpy as np
@@ -53,7 +54,8 @@ def q1(pads: object, rng: np.random.Generator) -> None:
         "the pixel more must be at the right and at the bottom.": each()[:, [1, 0, 3, 2]],
     }
     name = f"the list of pads for {len(settings)} settings"
-    compare.array(rows, name, each(), order | _mistakes(each, hints), rtol=1e-9)
+    calls = [pads.shown(*setting) for setting in settings]
+    compare.array(rows, name, each(), order | _mistakes(each, hints), rtol=1e-9, calls=calls)
 
 
 def _pads(size: tuple, kernel: tuple, stride: int, dilation: int, slip: str) -> list[int]:
@@ -74,19 +76,16 @@ def _whole_rows(function: Function, name: str, settings: Sequence[tuple], count:
     rows = []
     for setting in settings:
         row = function(*setting)
-        row = row.tolist() if hasattr(row, "tolist") else row
+        row = row.tolist() if isinstance(row, np.ndarray) else row
         if not isinstance(row, list | tuple) or len(row) != count:
-            raise Hint(f"`{name}` must return {count} numbers, not {compare.kind(row, show=True)}.")
-        row = [value.item() if getattr(value, "shape", None) == () else value for value in row]
-        if any(isinstance(value, bool) or not isinstance(value, int) for value in row):
-            raise Hint(f"`{name}` must return whole numbers (int).")
-        rows.append(row)
+            raise Hint(f"`{name}` must return {count} numbers in a list or tuple, not {compare.kind(row, show=True)}.")
+        rows.append([compare.as_whole(value, f"each number that `{name}` returns") for value in row])
     return np.array(rows)
 
 
-@lab.question("Mend a residual block", points=3)
+@lab.question("Repair a residual block", points=3)
 def q2(Block: object, rng: np.random.Generator) -> None:
-    """Compare blocks with and without projection: first their parameters, then their outputs in both modes."""
+    """Compare blocks with either kind of shortcut: first their parameters, then their outputs in both modes."""
     make = compare.function(Block, "Block")
     narrow, wide = rng.choice(np.arange(2, 7), 2, replace=False).tolist()
     cases, answers = [], []
@@ -113,7 +112,9 @@ def q2(Block: object, rng: np.random.Generator) -> None:
         "alone": "the sum with the shortcut is missing.",
     }.items():
         hints |= {slip: hint, f"{slip} twice": hint + " "}  # keys of their own
-    compare.array(torch.cat(answers), "the blocks' outputs", each(), _mistakes(each, hints), rtol=1e-4)
+    shown = [f"{block.shown(x)}, {mode} mode" for block, _, x, _ in cases for mode in ("eval", "train")]
+    calls = [call for call, answer in zip(shown, answers, strict=True) for _ in answer]
+    compare.array(torch.cat(answers), "the blocks' outputs", each(), _mistakes(each, hints), rtol=1e-4, calls=calls)
 
 
 class _Block(nn.Module):
@@ -142,12 +143,13 @@ class _Block(nn.Module):
 def _same_names(has: set[str], needs: set[str], shown: str) -> None:
     if any(name.startswith("shortcut") for name in needs - has):
         raise Hint(f"`{shown}` changes the shape of its input: its shortcut needs a convolution and batch norm.")
-    if any(name.startswith("shortcut") for name in has - needs):
+    if any(name.startswith("shortcut") for name in has - needs) and not any(n.startswith("shortcut") for n in needs):
         raise Hint(f"`{shown}` keeps the shape of its input: its shortcut is `x` itself, without parameters.")
     for name in sorted(needs - has):
         raise Hint(f"`{shown}` has no `{name}`: leave the names `conv1`, `bn1`, `conv2`, `bn2`, `shortcut`.")
     for name in sorted(has - needs):
-        raise Hint(f"`{shown}` has a `{name}`, for which there is no use.")
+        also = " No convolution has a bias." if name.endswith(".bias") else ""
+        raise Hint(f"`{shown}` has a `{name}`, for which there is no use.{also}")
 
 
 def _call(block: Module, x: Tensor, shown: str) -> Tensor:
@@ -203,9 +205,11 @@ def q3(block_cost: object, rng: np.random.Generator) -> None:
         "norm 4": "the running mean and variance of a batch norm are no parameters: nothing learns them.",
         "never": "the shortcut is missing where the block changes the shape.",
         "always": "the shortcut of a block that keeps the shape costs nothing.",
-        "channels": "a block with stride needs a projection, even if its channels stay.",
-        "strides": "a block that changes the channels needs a projection, even without stride.",
+        "channels": "a block with stride needs a convolution in its shortcut, even if its channels stay.",
+        "strides": "a block that changes the channels needs a convolution in its shortcut, even without stride.",
         "narrow": "does a bottleneck keep the shape if its input has `channels` channels? Look at its output.",
+        "thin": "how many channels leave a bottleneck? Its shortcut must have as many, or they cannot be added.",
+        "wide": "the 1 x 1 of the shortcut has the stride: it works at as many positions as its *output* has.",
         "early": "the stride of a bottleneck is in its 3 x 3; before that, the maps are still large.",
         "late": "a convolution with stride works at as many positions as its *output* has.",
         "same": "the strides make the maps smaller: the multiply-adds must feel it.",
@@ -217,7 +221,8 @@ def q3(block_cost: object, rng: np.random.Generator) -> None:
     turned = {"these are multiply-adds, then parameters: it should be the other way round.": each()[:, ::-1]}
     name = f"the list of costs for {len(settings)} blocks"
     rows = _whole_rows(block_cost, "block_cost", settings, 2)
-    compare.array(rows, name, each(), turned | _mistakes(each, hints), rtol=1e-9)
+    calls = [block_cost.shown(*setting) for setting in settings]
+    compare.array(rows, name, each(), turned | _mistakes(each, hints), rtol=1e-9, calls=calls)
 
 
 def _cost(kind: str, inputs: int, channels: int, stride: int, size: tuple, slip: str) -> tuple[int, int]:
@@ -233,7 +238,7 @@ def _cost(kind: str, inputs: int, channels: int, stride: int, size: tuple, slip:
     changes = inputs != (channels if slip == "narrow" else outputs)
     rule = {"never": False, "always": True, "channels": changes, "strides": stride > 1}
     if rule.get(slip, changes or stride > 1):
-        layers.append((inputs, outputs, 1, after))
+        layers.append((inputs, channels if slip == "thin" else outputs, 1, before if slip == "wide" else after))
     weights = [i * o * k ** (1 if slip == "line" else 2) for i, o, k, _ in layers]
     products = sum(weight * layer[3] for weight, layer in zip(weights, layers, strict=True))
     each = int(slip[-1]) if slip.startswith("norm") else 2
@@ -244,11 +249,12 @@ def _cost(kind: str, inputs: int, channels: int, stride: int, size: tuple, slip:
 def q4(ResNet9: object, rng: np.random.Generator) -> None:
     """Look at the layers first, then load weights into them, and compare the logits in both modes."""
     make = compare.function(ResNet9, "ResNet9")
-    channels, width, classes = int(rng.integers(1, 5)), int(rng.integers(3, 7)), int(rng.integers(2, 9))
+    channels, width, classes = int(rng.choice([1, 2, 4])), int(rng.integers(3, 7)), int(rng.integers(2, 9))
     shown = f"ResNet9({classes}, {channels}, {width})"
     model = compare.module(make(classes, channels, width), shown)
     if not model.parameters():
-        raise NotAnsweredError(f"`{shown}` has no layers yet.")
+        hidden = "A plain list hides layers: use `nn.Sequential` or `nn.ModuleList`."
+        raise NotAnsweredError(f"`{shown}` has no layers yet. {hidden}")
     own = _Nine(classes, channels, width)
     own.load_state_dict(_random_state(own, rng))
     _give_weights(model, own, shown)
@@ -269,12 +275,15 @@ def q4(ResNet9: object, rng: np.random.Generator) -> None:
         "active": "what is added is `x` itself, not what came out of its batch norm and ReLU.",
         "swapped": "batch norm comes first, then the ReLU.",
         "order": "batch norm and ReLU stand *in front of* their convolution.",
+        "after": "batch norm and ReLU stand *in front of* their convolution, also in front of the first one.",
         "one relu": "each batch norm is followed by a ReLU; here, one in each residual layer is missing.",
         "start": "the first convolution is followed directly by the residual layer: no ReLU.",
         "end": "the ReLU behind the last batch norm is missing.",
         "no norm": "the last batch norm is made, but not used.",
         "late": "the pooling stands in front of the second convolution of the table, not behind it.",
         "one pool": "the pooling in front of the last residual layer is missing.",
+        "behind": "the last pooling stands in front of the last residual layer, not behind it.",
+        "ceil": "the pooling rounds odd sizes down.",
         "no pool": "the pooling in front of the second convolution of the table is missing.",
         "mean pool": "the pooling inside takes the maximum, not the mean.",
         "maximum": "the head takes the mean of each map, not its maximum.",
@@ -294,12 +303,13 @@ class _Nine(nn.Module):
 
     def forward(self, x: Tensor, slip: str = "") -> Tensor:
         convs, norms = iter(self.convs), iter(self.norms)
-        pool = F.avg_pool2d if slip == "mean pool" else F.max_pool2d
+        pool = partial(F.avg_pool2d if slip == "mean pool" else F.max_pool2d, ceil_mode=slip == "ceil")
         x = next(convs)(x)
         x = _residual(F.relu(x) if slip == "start" else x, convs, norms, slip)
         x = next(convs)(x if slip in ("late", "no pool") else pool(x, 2))
         x = _residual(pool(x, 2) if slip == "late" else x, convs, norms, slip)
-        x = _residual(x if slip == "one pool" else pool(x, 2), convs, norms, slip)
+        x = _residual(x if slip in ("one pool", "behind") else pool(x, 2), convs, norms, slip)
+        x = pool(x, 2) if slip == "behind" else x
         x = x if slip == "no norm" else next(norms)(x)
         x = x if slip == "end" else F.relu(x)
         x = self.linear(x.amax(dim=(2, 3)) if slip == "maximum" else x.mean(dim=(2, 3)))
@@ -311,15 +321,18 @@ def _residual(x: Tensor, convs: Iterator[nn.Module], norms: Iterator[nn.Module],
         norm = next(norms)
         return norm(F.relu(x)) if slip == "swapped" else F.relu(norm(x))
 
-    if slip == "order":
+    if slip in ("order", "after"):
         middle = active(next(convs)(x))
-        branch = next(convs)(middle)
-        return x + next(norms)(branch)
+        branch = next(norms)(next(convs)(middle))
+        return x + (branch if slip == "order" else F.relu(branch))
     first = active(x)
     middle = next(convs)(first)
     branch = next(convs)(next(norms)(middle) if slip == "one relu" else active(middle))
     result = {"no sum": 0, "active": first}.get(slip, x) + branch
     return F.relu(result) if slip == "relu" else result
+
+
+_ORDER = "Are the layers made in the order in which an image passes?"
 
 
 def _give_weights(model: Module, own: _Nine, shown: str) -> None:
@@ -335,7 +348,9 @@ def _give_weights(model: Module, own: _Nine, shown: str) -> None:
         for number, (layer, part) in enumerate(zip(found, parts, strict=True), start=1):
             shape = tuple(shapes[layer["name"] + ".weight"]["shape"])
             if shape != tuple(part.weight.shape):
-                raise Hint(f"in `{shown}`, the weight of {kind} number {number} has the wrong shape {list(shape)}.")
+                raise Hint(
+                    f"in `{shown}`, the weight of {kind} number {number} has the wrong shape {list(shape)}. {_ORDER}"
+                )
             given |= {f"{layer['name']}.{key}": value for key, value in part.state_dict().items()}
     model.load(given)
 
@@ -373,16 +388,23 @@ def _compare_norms(answer: object, own: nn.Sequential, images: Tensor, labels: T
     def weights(least: int) -> list[float]:
         return [np.linalg.norm(norms([w for w in part.parameters() if w.ndim > least])) for part in own]
 
-    if isinstance(answer, list | tuple) and any(isinstance(value, Tensor) for value in answer):
-        raise Hint("`gradient_norms` returns a list of tensors: take the numbers out, with `.item()`.")
+    tensors = answer if isinstance(answer, list | tuple) else [answer]
+    if any(isinstance(value, Tensor) for value in tensors):
+        raise Hint("`gradient_norms` returns tensors: take the numbers out, with `.item()`.")
     right, parts = norms(values[:-1]), len(own)
+    gradients = torch.autograd.grad(loss, values[:-1], retain_graph=True)
+    single = np.array([g.flatten(1).norm(dim=1).sum().item() for g in gradients])
     mistakes = {
         "these are gradients for the *parameters* of each part, not for its input.": weights(0),
         "these are gradients for the *weights* of each part, not for its input.": weights(1),
         "these belong to the *output* of each part; asked for is its input.": norms(values[1:]),
-        "the order is turned round: the first number belongs to the images.": right[::-1],
+        "the order is reversed: the first number belongs to the images.": right[::-1],
         "these are norms of the values on their way, not of gradients.": [v.norm().item() for v in values[:-1]],
         "these are the norms squared.": right**2,
+        "take one norm over the whole batch; this is the mean of one norm for each image.": single / len(images),
+        "take one norm over the whole batch; this is the sum of one norm for each image.": single,
+        "a norm is the root of the *sum* of squares, not of their mean.": right
+        / [v.numel() ** 0.5 for v in values[:-1]],
         "the loss is the mean over the images, not the sum.": right * len(images),
         "this is the gradient of the sum of the logits: take that of the loss.": norms(values[:-1], values[-1].sum()),
     }
@@ -409,10 +431,7 @@ def _deep(blocks: int, skip: bool, channels: int, classes: int) -> nn.Sequential
 def _check_chart(with_skip: object, without_skip: object, figure: object) -> None:
     curves = {"with_skip": with_skip, "without_skip": without_skip}
     for name, curve in curves.items():
-        try:
-            curves[name] = values = np.array(curve, dtype=float)
-        except (TypeError, ValueError):
-            raise Hint(f"`{name}` must hold numbers: what `gradient_norms` returns.") from None
+        curves[name] = values = compare.as_floats(curve, f"`{name}`")
         if values.ndim != 1 or len(values) < 22:
             raise Hint(f"`{name}` must hold one number for each part of a network with 20 blocks or more.")
         if not (np.isfinite(values).all() and np.all(values >= 0)):
@@ -462,7 +481,9 @@ def q6(count_paths: object, depth_in_training: object, rng: np.random.Generator)
         "sums": "these are the paths with *at most* so many layers; asked for are those with exactly so many.",
     }
     answer = _in_one([count_paths(chain) for chain in chains], "count_paths", chains)
-    compare.array(answer, f"the list of counts for {len(chains)} networks", counts(), _mistakes(counts, hints))
+    calls = [count_paths.shown(chain) for chain in chains for _ in range(sum(chain) + 1)]
+    name = f"the list of counts for {len(chains)} networks"
+    compare.array(answer, name, counts(), _mistakes(counts, hints), calls=calls)
 
     drops = [rng.uniform(0.05, 0.9, len(chain)).round(3).tolist() for chain in chains]
 
@@ -482,10 +503,11 @@ def q6(count_paths: object, depth_in_training: object, rng: np.random.Generator)
         "no drop": "the probabilities do not add up to 1: what of the blocks that are left out?",
         "no keep": "the probabilities do not add up to 1: what of the blocks that are kept?",
     }
-    answer = [depth_in_training(chain, drop) for chain, drop in zip(chains, drops, strict=True)]
-    answer = _in_one(answer, "depth_in_training", chains)
+    pairs = list(zip(chains, drops, strict=True))
+    answer = _in_one([depth_in_training(*pair) for pair in pairs], "depth_in_training", chains)
+    calls = [depth_in_training.shown(*pair) for pair in pairs for _ in range(sum(pair[0]) + 1)]
     name = f"the list of probabilities for {len(chains)} networks"
-    compare.array(answer, name, chances(), _mistakes(chances, hints))
+    compare.array(answer, name, chances(), _mistakes(chances, hints), calls=calls)
 
 
 def _spread(layers: Sequence[int], around: float | np.ndarray, through: float | np.ndarray) -> np.ndarray:
@@ -507,10 +529,9 @@ def _in_one(answers: list, name: str, chains: list[list[int]]) -> np.ndarray:
             (layers,): f"{shown} has {layers} elements: but a path may have from 0 to {layers} layers.",
             (): f"`{name}` must return a list, not {compare.kind(answer)}.",
         }
-        try:
-            rows.append(np.array(answer.tolist() if isinstance(answer, Tensor) else answer, dtype=float))
-        except (TypeError, ValueError):
-            raise Hint(f"`{name}` must return a list of numbers, not {compare.kind(answer)}.") from None
+        if isinstance(answer, str | dict):
+            raise Hint(f"`{name}` must return a list of numbers, not {compare.kind(answer)}.")
+        rows.append(compare.as_floats(answer, f"what `{name}` returns"))
         if rows[-1].shape != (layers + 1,):
             raise Hint(shapes.get(rows[-1].shape, f"{shown} has shape {list(rows[-1].shape)}."))
     return np.concatenate(rows)

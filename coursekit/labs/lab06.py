@@ -38,6 +38,7 @@ def q1(output_paddings: object, rng: np.random.Generator) -> None:
     def each(**slip: object) -> np.ndarray:
         return np.concatenate([_paddings(*setting, **slip) for setting in settings])
 
+    calls = [output_paddings.shown(*setting) for setting in settings for _ in setting[1]]
     compare.array(
         np.concatenate(answers),
         f"the list of output paddings for {len(settings)} decoders",
@@ -56,6 +57,7 @@ def q1(output_paddings: object, rng: np.random.Generator) -> None:
             "without any output padding, some images do not get their size back.": each(always=0),
         },
         rtol=1e-9,
+        calls=calls,
     )
 
 
@@ -151,7 +153,7 @@ def _by(shape: tuple) -> str:
     return " x ".join(map(str, shape))
 
 
-@lab.question("Checkerboards, foreseen and mended", points=3)
+@lab.question("Checkerboards, foreseen and repaired", points=3)
 def q3(hits: object, decoder: object, rng: np.random.Generator) -> None:
     """Compare how often each phase of the output is reached; a decoder must leave flat what is flat."""
     hits = compare.function(hits, "hits")
@@ -196,6 +198,7 @@ def q3(hits: object, decoder: object, rng: np.random.Generator) -> None:
             "asked for is how *often* each pixel is reached, not only whether it is.": (right > 0).astype(int),
         },
         rtol=1e-9,
+        calls=[hits.shown(*setting) for setting in settings for _ in range(np.prod(setting[1]))],
     )
     _check_decoder(decoder, rng)
 
@@ -261,7 +264,7 @@ def _check_context(net: Module, x: Tensor, y: Tensor) -> None:
         raise Hint("the decoder is linear now: what stood between its layers is gone.")
 
 
-@lab.question("Mend the conversions", points=3)
+@lab.question("Repair the conversions", points=3)
 def q4(to_network: object, to_images: object, rng: np.random.Generator) -> None:
     """Compare L and ab in another network's units, and the bytes made of them; both for batches."""
     to_network = compare.function(to_network, "to_network")
@@ -498,10 +501,7 @@ def _check_best(cases: list, answers: list) -> None:
 
 def _pair(answer: object, name: str) -> np.ndarray:
     """Return a and b of one colour, else raise a hint."""
-    try:
-        values = np.array(answer, dtype=float)
-    except (TypeError, ValueError):
-        values = np.zeros(0)
+    values = compare.as_floats(answer, f"the answer for the {name}")
     if values.shape != (2,):
         raise Hint(f"the answer for the {name} must be one colour: two numbers, a and b.")
     return values

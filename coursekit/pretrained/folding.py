@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from coursekit import arguments
+
 
 def fold_batch_norm(model: nn.Module) -> nn.Module:
     """Return a copy of a network in eval mode, in which each batch norm is part of the convolution before it.
@@ -33,9 +35,7 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     ValueError
         If there is nothing to fold, or a batch norm has no running statistics.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}.")
-    model = copy.deepcopy(model).eval()
+    model = copy.deepcopy(arguments.module(model)).eval()
     folded = 0
     for sequence in [module for module in model.modules() if isinstance(module, nn.Sequential)]:
         layers: list[nn.Module] = []
@@ -78,11 +78,11 @@ def insert_batch_norm(model: nn.Module, images: Tensor) -> nn.Module:
     TypeError
         If ``model`` is no module.
     ValueError
-        If no Sequential has a convolution in it.
+        If the images are no batch, or no Sequential has a convolution in it.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}.")
-    model = copy.deepcopy(model)
+    model = copy.deepcopy(arguments.module(model))
+    if arguments.tensor("images", images, "[N, 3, H, W]", floats=True).ndim != 4:
+        raise ValueError(f"images must be [N, 3, H, W], not {list(images.shape)}.")
     inserted = []
     for sequence in [module for module in model.modules() if isinstance(module, nn.Sequential)]:
         for layer in [layer for layer in sequence if isinstance(layer, nn.Conv2d)]:

@@ -60,6 +60,7 @@ def write(name: str, model: nn.Module, card: dict, into: Path) -> dict:
     into : Path
         The folder; it is made if it is missing.
     """
+    into = Path(into)
     into.mkdir(parents=True, exist_ok=True)
     path = into / f"{name}.safetensors"
     tensors = {key: _half(value) for key, value in model.state_dict().items()}
@@ -74,7 +75,7 @@ def write(name: str, model: nn.Module, card: dict, into: Path) -> dict:
 
 def read_cards(where: Path | None = None) -> dict[str, dict]:
     """Return the cards by name: those of the package's own weights, or of another folder."""
-    path = (where or folder()) / CARDS
+    path = (folder() if where is None else Path(where)) / CARDS
     try:
         cards = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -100,7 +101,7 @@ def read(name: str, where: Path | None = None) -> tuple[dict[str, Tensor], dict]
     WeightsError
         If there is no such card or file, or the file's bytes are not those that the card promises.
     """
-    where = where or folder()
+    where = folder() if where is None else Path(where)
     cards = read_cards(where)
     if name not in cards:
         raise WeightsError(f"there are no weights called {name!r}. There are: {', '.join(sorted(cards))}.")

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
 
+from coursekit import arguments
 from coursekit.data.imagesets import ImageSet
 
 
@@ -41,7 +42,7 @@ def random_views(images: Tensor, size: int | None = None, *, least: float = 0.5)
     if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim != 4:
         found = f"{images.dtype} {list(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
         raise TypeError(f"images must be a float tensor [N, C, H, W] in 0..1, not {found}.")
-    if not 0 < least <= 1:
+    if not 0 < arguments.real("least", least) <= 1:
         raise ValueError(f"least must be above 0 and at most 1, not {least!r}.")
     count, channels, height, width = images.shape
     height, width = (height, width) if size is None else (size, size)
@@ -78,22 +79,36 @@ class Views(Dataset):
         The height and width in pixels of a batch's views is drawn from these.
     normalize : callable, optional
         Applied to the views of a batch, for example `Pretrained.normalize`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no set, or an argument is none of the above.
     """
 
     def __init__(
         self, sets: Sequence[ImageSet], sizes: Sequence[int], normalize: Callable[[Tensor], Tensor] | None = None
     ) -> None:
-        self.sets, self.sizes, self.normalize = list(sets), list(sizes), normalize
-        self.starts = torch.tensor([0, *(len(part) for part in sets)]).cumsum(0)
-        self.classes = tuple(name for part in sets for name in part.classes)
+        self.sets = [arguments.of_type("each of sets", part, ImageSet, "an ImageSet") for part in sets]
+        self.sizes, self.normalize = [arguments.whole("each of sizes", size) for size in sizes], normalize
+        if not self.sets or not self.sizes:
+            raise ValueError("Views needs at least one set of images and one size.")
+        if normalize is not None and not callable(normalize):
+            raise TypeError(f"normalize must be a function from views to views, or None, not {normalize!r:.80}.")
+        self.starts = torch.tensor([0, *(len(part) for part in self.sets)]).cumsum(0)
+        self.classes = tuple(name for part in self.sets for name in part.classes)
 
     def __len__(self) -> int:
         """Count the images of all sets."""
         return int(self.starts[-1])
 
     def __getitem__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        """Return a batch of normalized views, and their labels."""
-        indices, first = torch.tensor(indices), 0
+        """Return a batch of normalized views, and their labels; an IndexError where there is no such image."""
+        indices, first = arguments.as_tensor(indices), 0
+        if indices.ndim != 1 or indices.dtype in (torch.bool, torch.uint8) or indices.is_floating_point():
+            raise TypeError("indices must be a list of whole numbers, the images of a batch.")
+        if not len(indices) or indices.min() < 0 or indices.max() >= len(self):
+            raise IndexError(f"indices must be of one image or more, each from 0 to {len(self) - 1}.")
         size = self.sizes[int(torch.randint(len(self.sizes), ()))]
         views, labels = [], []
         for part, start, end in zip(self.sets, self.starts[:-1], self.starts[1:], strict=True):
@@ -107,6 +122,7 @@ class Views(Dataset):
 
     def loader(self, batch_size: int, seed: int = 0) -> DataLoader:
         """Return a loader for `training.fit`: shuffled batches, without a last one that is smaller."""
+        batch_size = arguments.whole("batch_size", batch_size)
         order = RandomSampler(self, generator=torch.Generator().manual_seed(seed))
         batches = BatchSampler(order, min(batch_size, len(self)), drop_last=True)
         return DataLoader(self, batch_size=None, sampler=batches)

@@ -8,6 +8,8 @@ import torch
 import torchvision
 from torch import nn
 
+from coursekit import arguments
+
 _LAYERS = (nn.Conv2d, nn.BatchNorm2d)
 
 
@@ -131,7 +133,4 @@ def _check_width(width: float) -> None:
 
 def _check_whole(**numbers: int) -> None:
     for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name} must be a whole number, not {value!r}.")
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}.")
+        arguments.whole(name, value)

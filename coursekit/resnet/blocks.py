@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
+
+from coursekit import arguments
 
 
 def same_padding(kernel_size: int, dilation: int = 1) -> tuple[int, int]:
@@ -82,6 +84,10 @@ class _Block(nn.Module):
     expansion = 1  # output channels per channel inside
     downsample: nn.Module | None  # the shortcut, where the branch changes the shape
 
+    def __init__(self, inputs: int, channels: int, stride: int = 1) -> None:
+        super().__init__()
+        check_whole(inputs=inputs, channels=channels, stride=stride)
+
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[N, inputs, H, W]`` to ``[N, channels * expansion, H / stride, W / stride]``, sizes rounded up."""
         shortcut = x if self.downsample is None else self.downsample(x)
@@ -92,7 +98,7 @@ class BasicBlock(_Block):
     """Two convolutions of 3 x 3 and a shortcut: the block of ResNet-18 and ResNet-34 (He et al., 2015)."""
 
     def __init__(self, inputs: int, channels: int, stride: int = 1) -> None:
-        super().__init__()
+        super().__init__(inputs, channels, stride)
         self.conv1, self.bn1 = conv(inputs, channels, 3, stride)
         self.conv2, self.bn2 = conv(channels, channels, 3)
         self.downsample = _downsample(inputs, channels, stride)
@@ -112,7 +118,7 @@ class Bottleneck(_Block):
     expansion = 4
 
     def __init__(self, inputs: int, channels: int, stride: int = 1) -> None:
-        super().__init__()
+        super().__init__(inputs, channels, stride)
         self.conv1, self.bn1 = conv(inputs, channels, 1)
         self.conv2, self.bn2 = conv(channels, channels, 3, stride)
         self.conv3, self.bn3 = conv(channels, 4 * channels, 1)
@@ -138,10 +144,7 @@ def _downsample(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
 def check_whole(**numbers: int) -> None:
     """Refuse what is not a whole number from 1, by its name."""
     for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            raise TypeError(f"{name} must be a whole number, not {value!r}.")
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}.")
+        arguments.whole(name, value)
 
 
 def check_drop(drop: float) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
+from coursekit import arguments
 from coursekit.resnet.blocks import BasicBlock, Bottleneck, ResidualBlock
 
 _BLOCKS = (BasicBlock, Bottleneck, ResidualBlock)
@@ -33,9 +34,7 @@ def without(model: nn.Module, *names: str) -> Iterator[nn.Module]:
     ValueError
         If there is no block of that name.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module with residual blocks, not {type(model).__name__}.")
-    found = {name: block for name, block in model.named_modules() if isinstance(block, _BLOCKS)}
+    found = {name: block for name, block in arguments.module(model).named_modules() if isinstance(block, _BLOCKS)}
     for name in names:
         if name not in found:
             known = ", ".join(found) or "none"

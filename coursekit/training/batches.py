@@ -17,6 +17,7 @@ from torch.utils.data import (
     TensorDataset,
 )
 
+from coursekit import arguments
 from coursekit.data.imagesets import ImageSet
 
 
@@ -45,8 +46,9 @@ def make_loader(
     ValueError
         If there is no batch in it, or ``batch_size`` is not a whole number from 1.
     """
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+    if not arguments.is_whole(batch_size, 1):
         raise ValueError(f"batch_size must be a whole number from 1, not {batch_size!r}.")
+    batch_size = int(batch_size)  # torch takes Python's numbers only
     generator = torch.Generator() if shuffle is None else shuffle
     if isinstance(data, DataLoader):
         loader = data

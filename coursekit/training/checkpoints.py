@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from coursekit import arguments
+
 try:
     import fcntl
 except ImportError:  # Windows, where a file that somebody writes cannot be deleted anyway
@@ -47,6 +49,7 @@ def save(path: str | Path, state: dict) -> None:
         If it cannot be written (no space, no permission). What was at ``path`` is still there.
     """
     path = Path(path)
+    arguments.of_type("state", state, dict, "a dict")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -80,7 +83,7 @@ def load(path: str | Path) -> dict:
     CheckpointError
         If the file is truncated, damaged, or holds anything but tensors and plain values.
     """
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:  # a number would be a file that is open already
         try:
             check_members(file)
             file.seek(0)

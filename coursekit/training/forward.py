@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from coursekit import runtime
+from coursekit import arguments, runtime
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Metrics = dict[str, Callable[[Tensor, Tensor], Tensor]]
@@ -51,8 +51,12 @@ class Forward:
         channels_last: bool = False,
         compile: bool = False,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}.")
+        arguments.module(model)
+        for name, metric in arguments.mapping(
+            "metrics", {} if metrics is None else metrics, '{"error": function}'
+        ).items():
+            if not isinstance(name, str) or not callable(metric):
+                raise TypeError(f"metrics must be names and functions; {name!r:.40} is {metric!r:.40}.")
         self.device = runtime.device() if device is None else torch.device(device)
         self.channels_last = channels_last
         model.to(self.device, memory_format=torch.channels_last if channels_last else torch.preserve_format)
@@ -82,12 +86,16 @@ class Forward:
         labels = labels.to(self.device, self.dtype if labels.is_floating_point() else torch.int64)
         try:
             with self.autocast:
-                return outputs, labels, self.loss(outputs, labels)
+                loss = self.loss(outputs, labels)
         except (RuntimeError, ValueError) as error:
             raise ValueError(
                 f"the loss cannot compare outputs of shape {tuple(outputs.shape)} with labels of {name} of shape "
                 f"{tuple(labels.shape)} and type {labels.dtype}: {error}"
             ) from error
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            found = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise TypeError(f"loss must return one number as a tensor, the mean over the batch, not {found}.")
+        return outputs, labels, loss
 
     def pair(self, batch: tuple[Tensor, Tensor], name: str) -> tuple[Tensor, Tensor]:
         """Return the batch, if it is a pair of tensors."""

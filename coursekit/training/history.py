@@ -55,7 +55,13 @@ class History:
         return max(range(len(keys)), key=lambda i: (keys[i] == keys[i], keys[i], -i))
 
     def __getitem__(self, key: str | int) -> list[float] | Row:
-        """Return a column by its name (NaN where a row has no such value) or a row by its number."""
+        """Return a column by its name (NaN where a row has no such value) or a row by its number.
+
+        Raises
+        ------
+        KeyError, IndexError
+            If there is no such column or row.
+        """
         if not isinstance(key, str):
             return self.rows[key]
         if key not in self.columns:

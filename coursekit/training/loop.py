@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer, lr_scheduler
 from torch.utils.data import DataLoader, Dataset
 
-from coursekit import runtime
+from coursekit import arguments, runtime
 from coursekit.training import checkpoints
 from coursekit.training.batches import Tally, count, make_loader
 from coursekit.training.forward import Forward, Loss, Metrics, eval_mode, train_mode
@@ -128,7 +128,7 @@ def fit(
     checkpoints.CheckpointError
         If the checkpoint is damaged, or was made by another model or with other settings.
     """
-    monitor = monitor or ("loss" if val is None else "val_loss")
+    monitor = ("loss" if val is None else "val_loss") if monitor is None else monitor
     whole = {"epochs": epochs, "early_stopping": early_stopping, "autosave_every": autosave_every}
     _check_settings(val, autosave, resume, clip, **whole)
     team = Team(fabric)
@@ -173,6 +173,8 @@ def fit(
             for batch in run.batches():
                 outputs, labels, batch_loss = forward(batch, "train", check=run.epoch == 0)
                 seen = team.whole(loader, run.tally.batches, len(labels), batch_loss, forward.measure(outputs, labels))
+                if not run.tally.batches:
+                    run.check_monitor(monitor, ["loss", *seen[2]])
                 if on_cpu or run.tally.batches % 50 == 0:  # on a GPU, asking each time would slow it down
                     run.check_loss(seen[1].item(), "loss", batch)
                 optimizer.zero_grad()
@@ -286,11 +288,11 @@ def _check_settings(
     val: object, autosave: str | Path | None, resume: bool, clip: float | None, **whole: int | None
 ) -> None:
     for name, value in whole.items():
-        if (value is not None or name == "epochs") and (type(value) is not int or value < 1):
+        if (value is not None or name == "epochs") and not arguments.is_whole(value, 1):
             raise ValueError(f"{name} must be a whole number from 1, not {value!r}.")
     if whole["early_stopping"] is not None and val is None:
         raise ValueError("early_stopping needs val: data to tell when the model no longer gets better.")
     if (resume or whole["autosave_every"] is not None) and autosave is None:
         raise ValueError("resume and autosave_every need autosave: the file to save to and to go on from.")
-    if clip is not None and not clip > 0:
+    if clip is not None and not arguments.real("clip", clip) > 0:
         raise ValueError(f"clip must be a positive number, the largest norm of the gradient, not {clip!r}.")

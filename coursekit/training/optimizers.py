@@ -22,6 +22,8 @@ def make_optimizer(optimizer: Optimizer | Callable[..., Optimizer], model: nn.Mo
 
     Raises
     ------
+    TypeError
+        If what it makes is no optimizer.
     ValueError
         If nothing can be trained, or the optimizer belongs to another model.
     """
@@ -32,6 +34,11 @@ def make_optimizer(optimizer: Optimizer | Callable[..., Optimizer], model: nn.Mo
         )
     if not isinstance(optimizer, Optimizer):
         optimizer = optimizer(trainable)
+        if not hasattr(optimizer, "param_groups"):
+            raise TypeError(
+                f"what should make an optimizer of parameters made a {type(optimizer).__name__}: "
+                "give torch.optim.Adam, or lambda p: torch.optim.SGD(p, lr=0.1)."
+            )
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     if held.isdisjoint(map(id, trainable)):
         raise ValueError(
@@ -58,6 +65,8 @@ def make_scheduler(
 
     Raises
     ------
+    TypeError
+        If what it makes is no scheduler.
     ValueError
         If it belongs to another optimizer, or ends before the training does.
     """
@@ -72,6 +81,11 @@ def make_scheduler(
                 "the scheduler asks for total_steps, but the loader does not know how many batches it has."
             )
         scheduler = scheduler(optimizer, total_steps=epochs * batches) if told else scheduler(optimizer)
+        if not hasattr(scheduler, "optimizer"):
+            raise TypeError(
+                f"what should make a scheduler of an optimizer made a {type(scheduler).__name__}: "
+                "give lambda opt: StepLR(opt, 10)."
+            )
     if scheduler.optimizer is not optimizer:
         raise ValueError(
             "the scheduler belongs to another optimizer than fit uses. Give fit both, made for each other; "

@@ -15,6 +15,10 @@ from coursekit.training.batches import Tally
 from coursekit.training.history import History
 from coursekit.training.processes import Team
 
+# What a checkpoint holds; all else in it are dicts.
+_KINDS = {"epoch": int, "lr": float, "rows": list, "batch_losses": list, "random": list}
+_KINDS |= dict.fromkeys(("settings", "model", "best", "tally"), dict)
+
 
 class Run:
     """A training run between two batches.
@@ -135,7 +139,9 @@ class Run:
             If the file is damaged, or belongs to another model or to a run with other settings.
         """
         saved = checkpoints.load(path)
-        if missing := {"settings", "model", "best", "epoch", "lr", "tally", "random", *self.parts} - saved.keys():
+        if missing := [
+            name for name in (*_KINDS, *self.parts) if not isinstance(saved.get(name), _KINDS.get(name, dict))
+        ]:
             raise checkpoints.CheckpointError(f"{path} was not written by fit: it has no {sorted(missing)}.")
         checkpoints.check_weights(self.model, saved["model"], path)
         for name, ours in self.settings.items():
@@ -152,6 +158,18 @@ class Run:
         self.lr = saved["lr"]
         self._start, now = saved["random"][self.team.rank]
         checkpoints.set_random_states(now, *self._random)
+
+    def check_monitor(self, monitor: str, measured: list[str]) -> None:
+        """Stop if no column of the history will be called so, before an epoch is lost.
+
+        Raises
+        ------
+        ValueError
+        """
+        validated = [f"val_{name}" for name in measured] if self._random[2] is not None else []
+        columns = ["epoch", *measured, *validated, "lr"]
+        if monitor not in columns:
+            raise ValueError(f"there is no column {monitor!r:.40} to monitor; there are {', '.join(columns)}.")
 
     def check_loss(self, value: float, name: str, batch: tuple[Tensor, Tensor] | None = None) -> None:
         """Stop if the loss called ``name`` is not finite, and say what to try.

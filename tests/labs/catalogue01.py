@@ -191,7 +191,7 @@ def scatter_figure():
     axis.set_ylabel("factor")
     pyplot.legend()
     pyplot.close(figure)
-    return axis
+    return figure
 
 
 def noise_factor(kernel):
@@ -220,7 +220,7 @@ RIGHT = {
         "slices": {"sharpen": sharpen_by_hand},
     },
     "q4": {
-        "mended": two_passes(),
+        "repaired": two_passes(),
         "convolve with turned kernels": two_passes(
             first=lambda a, b, mode: np.convolve(a, b[::-1], mode),
             second=lambda a, b, mode: np.convolve(a, b[::-1], mode),
@@ -277,6 +277,8 @@ WRONG = {
         "a float": wrong("whole number", **size_with(lambda n, k, s, p, d: (n - 1) * s / 1 + d * (k - 1) + 1 - 2 * p)),
         "hard-coded": wrong("of 24", **size_with(lambda n, k, s, p, d: 5)),
         "not a function": wrong("must be a function", smallest_image=5),
+        "the call is shown": wrong("the first in `smallest_image(3, 3, stride=1", smallest_image=lambda *_, **__: 77),
+        "a text": wrong("not a text", smallest_image=lambda *a, **k: str(smallest_image(*a, **k))),
     },
     "q3": {
         "wraps around": wrong("wrap around", **sharpen_with(finish=wrapped)),
@@ -297,7 +299,7 @@ WRONG = {
         "no return": wrong("", sharpen=lambda image, amount: [image]),
     },
     "q4": {
-        "not mended": wrong("both passes go along the rows", **two_passes(np.convolve, np.convolve, columns=False)),
+        "not repaired": wrong("both passes go along the rows", **two_passes(np.convolve, np.convolve, columns=False)),
         "correlates along the rows twice": wrong("both passes go along the rows", **two_passes(columns=False)),
         "both still turned": wrong("both passes convolve", **two_passes(np.convolve, np.convolve)),
         "first still turned": wrong("along the rows still", **two_passes(np.convolve)),

@@ -145,8 +145,8 @@ def asked(finish):
 # q4 ------------------------------------------------------------------------------------------------------------------
 
 
-def mended(dilations=(1, 2, 4), paddings=None, last=False, kernel=3, width=6):
-    class Mended(nn.Module):
+def repaired(dilations=(1, 2, 4), paddings=None, last=False, kernel=3, width=6):
+    class Repaired(nn.Module):
         def __init__(self):
             super().__init__()
             pads = paddings or [d * (kernel - 1) // 2 for d in dilations]
@@ -160,10 +160,10 @@ def mended(dilations=(1, 2, 4), paddings=None, last=False, kernel=3, width=6):
         def forward(self, x):
             return self.layers(x)
 
-    return {"Mended": Mended}
+    return {"Repaired": Repaired}
 
 
-class MendedByName(nn.Module):
+class RepairedByName(nn.Module):
     def __init__(self):
         super().__init__()
         self.a = nn.Conv2d(1, 4, 3, padding="same", dilation=4)
@@ -260,9 +260,9 @@ RIGHT = {
         "by the Jacobian": with_matrix(matrix_by_gradient),
     },
     "q4": {
-        "1, 2, 4": mended(),
-        "4, 1, 2": mended((4, 1, 2), width=9),
-        "padding same": {"Mended": MendedByName},
+        "1, 2, 4": repaired(),
+        "4, 1, 2": repaired((4, 1, 2), width=9),
+        "padding same": {"Repaired": RepairedByName},
     },
     "q5": {
         "pad": stable(),
@@ -316,6 +316,9 @@ WRONG = {
         "bias multiplied": wrong("a bias is added", **cost(products=lambda k, w, n: (w + k["o"]) * n)),
         "operations": wrong("products and sums", **cost(products=lambda k, w, n: 2 * w * n)),
         "square image": wrong("not square", **cost(places=lambda k: positions(k, k["h"]) ** 2)),
+        "the call is shown": wrong(
+            "of parameters for 12 layers are wrong, the first in `layer_cost(", **cost(biases=lambda k: 7)
+        ),
         "floats": wrong("*whole*", layer_cost=lambda *_, **__: (1.0, 2.0)),
         "one number": wrong("(parameters, products)", layer_cost=lambda *_, **__: 5),
         "hard-coded": wrong("12 values", layer_cost=lambda *_, **__: (614400, 1)),
@@ -340,15 +343,15 @@ WRONG = {
         ),
     },
     "q4": {
-        "as it came": wrong("keep its size", **mended((2, 2, 2), (1, 1, 1), last=True)),
-        "dilation forgotten in the padding": wrong("keep its size", **mended(paddings=(1, 1, 1))),
-        "ReLU at the end": wrong("never below zero", **mended(last=True)),
-        "holes": wrong("leaves holes", **mended((2, 2, 3))),
-        "no dilation": wrong("sees 7 x 7", **mended((1, 1, 1))),
-        "too far": wrong("sees 19 x 19", **mended((1, 3, 5))),
-        "larger kernels": wrong("sees 13 x 13", **mended((1, 1, 1), kernel=5)),
-        "seven layers": wrong("three convolutions", **mended((1,) * 7)),
-        "an object": wrong("must be a function", Mended=mended()["Mended"]()),
+        "as it came": wrong("keep its size", **repaired((2, 2, 2), (1, 1, 1), last=True)),
+        "dilation forgotten in the padding": wrong("keep its size", **repaired(paddings=(1, 1, 1))),
+        "ReLU at the end": wrong("never below zero", **repaired(last=True)),
+        "holes": wrong("leaves holes", **repaired((2, 2, 3))),
+        "no dilation": wrong("sees 7 x 7", **repaired((1, 1, 1))),
+        "too far": wrong("sees 19 x 19", **repaired((1, 3, 5))),
+        "larger kernels": wrong("sees 13 x 13", **repaired((1, 1, 1), kernel=5)),
+        "seven layers": wrong("three convolutions", **repaired((1,) * 7)),
+        "an object": wrong("a class or function", Repaired=repaired()["Repaired"]()),
     },
     "q5": {
         "zeros outside": wrong("padded with zeros", **stable("zeros")),

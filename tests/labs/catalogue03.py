@@ -41,6 +41,10 @@ def count_by_building(channels, size, widths, kernel, classes):
     return sum(p.numel() for p in body.parameters()) + (seen + 1) * classes
 
 
+def max_of(channels, size, widths, kernel, classes):
+    return max(channels, size, *widths, kernel, classes)
+
+
 def count_recursively(channels, size, widths, kernel, classes):
     if not widths:
         return np.int64(classes * (channels * size * size + 1))
@@ -58,7 +62,18 @@ def tiny(channels, classes):
 
 
 def loop(
-    zero=True, mode="train", softmax=False, drop=False, step=True, average="images", graph=False, early=True, net=tiny
+    zero=True,
+    mode="train",
+    softmax=False,
+    drop=False,
+    step=True,
+    average="images",
+    graph=False,
+    early=True,
+    net=tiny,
+    late=None,
+    shuffle=False,
+    end=list,
 ):
     def train(model, images, labels, epochs, rate, batch_size):
         optimizer = torch.optim.SGD(model.parameters(), lr=rate)
@@ -67,17 +82,26 @@ def loop(
             model.train(mode == "train")
         for _ in range(epochs):
             losses, sizes = [], []
+            if zero == "epoch":
+                optimizer.zero_grad()
+            order = torch.randperm(len(images)) if shuffle else torch.arange(len(images))
+            images, labels = images[order], labels[order]
             for first in range(0, len(images) - batch_size * drop, batch_size):
                 x, y = images[first : first + batch_size], labels[first : first + batch_size]
                 outputs = model(x).softmax(dim=1) if softmax else model(x)
                 loss = F.cross_entropy(outputs, y)
-                if zero and early:
+                if zero is True and early:
                     optimizer.zero_grad()
                 loss.backward()
                 if step:
                     optimizer.step()
                 if zero and not early:
                     optimizer.zero_grad()
+                if late:
+                    with torch.no_grad():
+                        model.train(late == "train")
+                        loss = F.cross_entropy(model(x), y)
+                        model.train()
                 losses.append(loss if graph else loss.item())
                 sizes.append(len(y))
             total = sum(a * b for a, b in zip(losses, sizes, strict=True))
@@ -90,9 +114,13 @@ def loop(
                 "list": losses,
             }[average]
             means += way if isinstance(way, list) else [way]
-        return means
+        return end(means)
 
     return {"tiny_net": net, "train": train}
+
+
+def tiny_without_padding(channels, classes):
+    return nn.Sequential(nn.Conv2d(channels, 6, 5), *tiny(channels, classes)[1:])
 
 
 def train_with_split(model, images, labels, epochs, rate, batch_size):
@@ -191,12 +219,28 @@ def plain(channels, classes):
     return nn.Sequential(*body, nn.Linear(20, classes))
 
 
+def normed(channels, classes):
+    return nn.Sequential(nn.Conv2d(channels, 5, 3), nn.BatchNorm2d(5), *plain(channels, classes)[1:])
+
+
 def flat(model):
     return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
 
 
-def parts_with(weigh=lambda n, total, parts: n / total, first=True, each=False, limit=None, drop=False, end=None):
+def parts_with(
+    weigh=lambda n, total, parts: n / total,
+    first=True,
+    each=False,
+    limit=None,
+    drop=False,
+    end=None,
+    mode=None,
+    send=None,
+):
     def gradient_in_parts(model, images, labels, part):
+        part = send(labels) if send else part
+        if mode is not None:
+            model.train(mode)
         if first:
             model.zero_grad()
         pieces = list(zip(images.split(part), labels.split(part), strict=True))
@@ -211,7 +255,20 @@ def parts_with(weigh=lambda n, total, parts: n / total, first=True, each=False, 
 
 
 def refuted(gradient=None, fails="batch norm"):
-    return {"plain_net": plain, "gradient_in_parts": gradient or parts_with(), "fails_with": fails}
+    return {
+        "plain_net": plain,
+        "norm_net": normed,
+        "gradient_in_parts": gradient or parts_with(),
+        "fails_with": fails,
+    }
+
+
+def weighed_by_part(model, images, labels, part):
+    return parts_with(lambda n, total, _: part / total)(model, images, labels, part)
+
+
+def divided_by_whole_parts(model, images, labels, part):
+    return parts_with(lambda n, total, _: 1 / (total // part))(model, images, labels, part)
 
 
 def parts_by_autograd(model, images, labels, part):
@@ -271,6 +328,23 @@ def scatter_figure():
     return figure
 
 
+def spread_figure(draw, scale=1):
+    figure = rate_figure(single=False, mean=draw != "errorbar", percent=scale)
+    axis, low, high = figure.axes[0], scale * RUNS.min(1), scale * RUNS.max(1)
+    means = scale * RUNS.mean(1)
+    if draw == "errorbar":
+        axis.errorbar(RATES, means, yerr=[means - low, high - means])
+    else:
+        getattr(axis, draw)(RATES, low, high)
+    return figure
+
+
+def bare_errorbar():
+    figure = rate_figure(single=False, mean=False)
+    figure.axes[0].errorbar(RATES, RUNS.mean(1))
+    return figure
+
+
 def swept(rates=RATES, runs=RUNS, figure=None, guess=0.1):
     return {"best_guess": guess, "rates": rates, "accuracies": runs, "figure": figure or rate_figure()}
 
@@ -282,7 +356,7 @@ RIGHT = {
         "recursive": {"count_parameters": count_recursively},
     },
     "q2": {
-        "mended": loop(),
+        "repaired": loop(),
         "zero_grad after the step": loop(early=False),
         "sums and split": {"tiny_net": tiny, "train": train_with_split},
         "without an optimizer": {"tiny_net": tiny, "train": train_by_hand},
@@ -301,6 +375,9 @@ RIGHT = {
         "lists": swept(runs=RUNS.tolist()),
         "band in percent": swept(figure=band_figure(), guess=3),
         "scattered, as arrays": swept(np.array(RATES), figure=scatter_figure()),
+        "filled band": swept(figure=spread_figure("fill_between")),
+        "bars of the lowest and highest": swept(figure=spread_figure("errorbar", 100)),
+        "vertical lines, as tensors": swept(torch.tensor(RATES), torch.tensor(RUNS), figure=spread_figure("vlines")),
     },
 }
 
@@ -318,15 +395,25 @@ WRONG = {
         "image's channels everywhere": wrong("the one before it", **count_with(chain=False)),
         "kernel not squared": wrong("height *and* a width", **count_with(power=1)),
         "a float": wrong("whole number", count_parameters=lambda *_: 320.0),
+        "a text": wrong("not a text", count_parameters=lambda *a: str(count_by_building(*a))),
         "hard-coded": wrong("values of the list", count_parameters=lambda *_: 55_744),
+        "the call is shown": wrong("the first in `count_parameters(1, 28, [32, 64], 3, 10)`", count_parameters=max_of),
     },
     "q2": {
         "no zero_grad": wrong("add up", **loop(zero=False)),
+        "zero_grad once per epoch": wrong("once in an epoch", **loop(zero="epoch")),
+        "zero_grad once per epoch, eval mode": wrong("once in an epoch", **loop(zero="epoch", mode="eval")),
+        "shuffled": wrong("shuffled", **loop(shuffle=True)),
+        "loss after the step": wrong("computed after it", **loop(late="train")),
+        "loss after the step, in eval mode": wrong("computed after it", **loop(late="eval")),
+        "a tensor": wrong("a list of numbers", **loop(end=torch.tensor)),
+        "one number": wrong("a list of numbers", **loop(end=sum)),
+        "another network": wrong("`0.weight` has the wrong shape", **loop(net=tiny_without_padding)),
         "no train": wrong("eval mode", **loop(mode=None)),
         "eval": wrong("eval mode", **loop(mode="eval")),
         "softmax twice": wrong("takes logits", **loop(softmax=True)),
         "last batch dropped": wrong("left out", **loop(drop=True)),
-        "nothing mended": wrong("add up", **loop(zero=False, mode=None, softmax=True, drop=True)),
+        "nothing repaired": wrong("add up", **loop(zero=False, mode=None, softmax=True, drop=True)),
         "two left": wrong("eval mode", **loop(mode=None, drop=True)),
         "no step": wrong("step of the optimizer", **loop(step=False)),
         "mean over batches": wrong("short last batch", **loop(average="batches")),
@@ -342,6 +429,8 @@ WRONG = {
         "balanced accuracy": wrong("balanced *accuracy*", **honest(lambda z, y: 1 - balanced_error(z, y))),
         "absent class wrong": wrong("counts as wrong", **honest(lambda z, y: per_class(z, y, 1.0))),
         "absent class right": wrong("counts as right", **honest(lambda z, y: per_class(z, y, 0.0))),
+        "a text": wrong("not a text", **honest(lambda z, y: str(balanced_error(z, y)))),
+        "images as a text": wrong("not a text", **honest(needed=lambda p, h: str(images_needed(p, h)))),
         "NaN": wrong("without any image", **honest(lambda z, y: per_class(z, y, None))),
         "precision": wrong("*true* class", **honest(by_prediction)),
         "argmin": wrong("smallest", **honest(lambda z, y: balanced_error(-z, y))),
@@ -351,7 +440,7 @@ WRONG = {
         "whole width": wrong("end to end", **honest(needed=lambda p, h: images_needed(p, h / 2))),
         "no factor": wrong("68 %", **honest(needed=lambda p, h: math.ceil(p * (1 - p) / h**2))),
         "no square": wrong("four times", **honest(needed=lambda p, h: math.ceil(1.96 * p * (1 - p) / h))),
-        "factor not squared": wrong("squared", **honest(needed=lambda p, h: math.ceil(1.96 * p * (1 - p) / h**2))),
+        "factor not squared": wrong("not rightly", **honest(needed=lambda p, h: math.ceil(1.96 * p * (1 - p) / h**2))),
         "worst case": wrong("worst case", **honest(needed=lambda p, h: images_needed(0.5, h))),
         "a float": wrong("whole number", **honest(needed=lambda p, h: 1.96**2 * p * (1 - p) / h**2)),
     },
@@ -359,7 +448,12 @@ WRONG = {
         "the claim": wrong("this is the claim", **refuted(parts_with(lambda *_: 1))),
         "mean over parts": wrong("short last part", **refuted(parts_with(lambda n, total, parts: 1 / parts))),
         "last part only": wrong("only the last part", **refuted(parts_with(lambda *_: 1, each=True))),
-        "last part, weighed": wrong("only the last part", **refuted(parts_with(each=True))),
+        "part for the short last part": wrong("its weight is smaller", **refuted(weighed_by_part)),
+        "parts without the last": wrong("count the parts", **refuted(divided_by_whole_parts)),
+        "the whole batch": wrong("all images go", **refuted(parts_with(send=len))),
+        "image by image": wrong("one at a time", **refuted(parts_with(send=lambda _: 1))),
+        "eval mode": wrong("mode in which it comes", **refuted(parts_with(mode=False))),
+        "last part, weighed": wrong("with its weight", **refuted(parts_with(each=True))),
         "first part only": wrong("first part", **refuted(parts_with(lambda *_: 1, limit=1))),
         "sum over images": wrong("divide by the number", **refuted(parts_with(lambda n, *_: n))),
         "divided twice": wrong("mean already", **refuted(parts_with(lambda n, total, _: 1 / total))),
@@ -392,5 +486,8 @@ WRONG = {
         "no mean": wrong("mean of the runs", **swept(figure=rate_figure(mean=False))),
         "means alone": wrong("means alone", **swept(figure=rate_figure(single=False))),
         "no figure": wrong("matplotlib Figure", **swept(figure=[1])),
+        "an axis": wrong("`axis.figure`", **swept(figure=rate_figure().axes[0])),
+        "bars without a length": wrong("means alone", **swept(figure=bare_errorbar())),
+        "rates as texts": wrong("numbers only", **swept([str(rate) for rate in RATES])),
     },
 }

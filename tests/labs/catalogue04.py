@@ -511,7 +511,7 @@ RIGHT = {
         "sums": {"head_parameters": count_by_sums},
     },
     "q2": {
-        "mended": prepared(),
+        "repaired": prepared(),
         "numpy": {"prepare": by_numpy},
         "torchvision": {"prepare": by_torchvision},
     },
@@ -551,6 +551,8 @@ WRONG = {
         "a batch norm at the end": wrong("no batch norm follows", **count_with(last_norm=2)),
         "not chained": wrong("the one before it", **count_with(chain=False)),
         "a float": wrong("whole number", head_parameters=lambda *_: 513.0),
+        "a text": wrong("not a text", head_parameters=lambda *_: "513"),
+        "the call is shown": wrong("the first in `head_parameters(512, 1, [], 1)`", head_parameters=lambda *_: 14),
         "hard-coded": wrong("values of the list", head_parameters=lambda *_: 513),
     },
     "q2": {

@@ -1,6 +1,7 @@
 """Right and wrong answers to lab 5."""
 
 import math
+from functools import partial
 from itertools import product
 
 import matplotlib
@@ -94,6 +95,20 @@ class Block(nn.Module):
         return F.relu(self.shortcut(x) + branch)
 
 
+class BiasedShortcut(Block):
+    def __init__(self, inputs, outputs, stride=1):
+        super().__init__(inputs, outputs, stride)
+        if self.projects(inputs, outputs, stride):
+            self.shortcut[0] = nn.Conv2d(inputs, outputs, 1, stride)
+
+
+class WideShortcut(Block):
+    def __init__(self, inputs, outputs, stride=1):
+        super().__init__(inputs, outputs, stride)
+        if self.projects(inputs, outputs, stride):
+            self.shortcut[0] = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+
+
 class FriendsBlock(Block):
     strides = (True, True)
     projects = staticmethod(lambda inputs, outputs, stride: inputs != outputs)
@@ -178,6 +193,8 @@ def cost_with(
     line=1,
     work=1,
     same=False,
+    thin=False,
+    wide=False,
 ):
     def block_cost(kind, inputs, channels, stride, size):
         before = math.prod(size)
@@ -190,7 +207,7 @@ def cost_with(
             layers = [(inputs, channels, 1, after if early else before), (channels, channels, 3, inside)]
             layers.append((channels, outputs, 1, after))
         if project(inputs, channels if project is narrow else outputs, stride):
-            layers.append((inputs, outputs, 1, after))
+            layers.append((inputs, channels if thin else outputs, 1, before if wide else after))
         parameters = sum(i * o * k ** (1 + line) + norm * o for i, o, k, _ in layers)
         return parameters, work * sum(i * o * k ** (1 + line) * positions for i, o, k, positions in layers)
 
@@ -242,6 +259,8 @@ class Residual(nn.Module):
     def forward(self, x):
         if self.slip == "order":
             return x + self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        if self.slip == "after":
+            return x + F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))
         if self.slip == "swapped":
             return x + self.conv2(self.bn2(F.relu(self.conv1(self.bn1(F.relu(x))))))
         first = F.relu(self.bn1(x))
@@ -268,12 +287,12 @@ class ResNet9(nn.Module):
 
     def forward(self, x):
         slip = self.slip
-        pool = F.avg_pool2d if slip == "mean pool" else F.max_pool2d
+        pool = partial(F.avg_pool2d if slip == "mean pool" else F.max_pool2d, ceil_mode=slip == "up")
         x = self.conv1(x)
         x = self.first(F.relu(x) if slip == "start" else x)
         x = pool(self.conv2(x), 2) if slip == "late" else self.conv2(x if slip == "no pool" else pool(x, 2))
         x = self.second(x)
-        x = self.third(x if slip == "one pool" else pool(x, 2))
+        x = pool(self.third(x), 2) if slip == "behind" else self.third(x if slip == "one pool" else pool(x, 2))
         x = x if slip == "unused norm" else self.norm(x)
         x = x if slip == "end" else F.relu(x)
         x = x.amax(dim=(2, 3)) if slip == "maximum" else x.mean(dim=(2, 3))
@@ -332,6 +351,12 @@ class BackToFront(ResNet9):
 class AlwaysEval(ResNet9):
     def forward(self, x):
         return ResNet9.forward(self.eval(), x)
+
+
+class NoHeadBias(ResNet9):
+    def __init__(self, classes, channels, width):
+        super().__init__(classes, channels, width)
+        self.head = nn.Linear(2 * width, classes, bias=False)
 
 
 class TooWide(ResNet9):
@@ -439,7 +464,7 @@ def scattered_figure():
     axis.set(xlabel="part", ylabel="norm of the gradient", yscale="log")
     axis.legend()
     pyplot.close(figure)
-    return axis
+    return figure
 
 
 def measured(norms=None, level=LEVEL, falling=FALLING, figure=None):
@@ -515,7 +540,7 @@ RIGHT = {
         "by trying, as an array": {"pads": pads_by_trying},
     },
     "q2": {
-        "mended": block_with(),
+        "repaired": block_with(),
         "in place, in its own": {"Block": InPlaceBlock},
         "slicing": {"Block": SlicingBlock},
     },
@@ -558,13 +583,18 @@ WRONG = {
             "stride divides the size", **pads_with(lambda n, k, s, d: axis_pads(s, k, s, d) if s else None)
         ),
         "rounded down": wrong("round up", **pads_with(lost_for(positions=math.floor))),
-        "floats": wrong("whole numbers", **pads_with(lost_for(sides=lambda lost: (lost / 2, lost / 2)))),
+        "floats": wrong("whole number", **pads_with(lost_for(sides=lambda lost: (lost / 2, lost / 2)))),
         "two numbers": wrong("4 numbers", **pads_with(axis_pads, (0, 1))),
+        "a tensor": wrong(
+            "in a list or tuple, not a tensor", pads=lambda *setting: torch.tensor(pads_by_remainder(*setting))
+        ),
+        "texts": wrong("not a text", pads=lambda *setting: [str(n) for n in pads_by_remainder(*setting)]),
         "hard-coded": wrong("values of the list", pads=lambda *_: [0, 1, 0, 1]),
+        "the call is shown": wrong("the first in `pads((9, 8), (2, 5), 1, 1)`", pads=lambda *_: [7, 7, 7, 7]),
         "a turned kernel": wrong("values of the list", **pads_with(axis_pads, turn=True)),
     },
     "q2": {
-        "nothing mended": wrong("changes the array", **block_with(base=FriendsBlock, projects=Block.projects)),
+        "nothing repaired": wrong("changes what", **block_with(base=FriendsBlock, projects=Block.projects)),
         "as given": wrong("changes the shape", Block=FriendsBlock),
         "ReLU before the sum": wrong("can only add: the last", **block_with(forward_with(inner=F.relu, outer=linear))),
         "two ReLUs": wrong("one ReLU too many", **block_with(forward_with(inner=F.relu))),
@@ -578,11 +608,14 @@ WRONG = {
         "stride in both": wrong("differ in size", **block_with(strides=(True, True))),
         "stride in the second": wrong("first convolution, not", **block_with(strides=(False, True))),
         "shortcut without stride": wrong("differ in size", **block_with(shortcut_stride=False)),
-        "projection for channels alone": wrong("changes the shape", **block_with(projects=FriendsBlock.projects)),
-        "projection always": wrong("keeps the shape", **block_with(projects=lambda *_: True)),
-        "in place": wrong("changes the array", **block_with(forward_in_place)),
+        "convolution for channels alone": wrong("changes the shape", **block_with(projects=FriendsBlock.projects)),
+        "convolution always": wrong("keeps the shape", **block_with(projects=lambda *_: True)),
+        "in place": wrong("changes what", **block_with(forward_in_place)),
         "biases": wrong("no use", **block_with(bias=True)),
-        "an object": wrong("must be a function", Block=Block(4, 4)),
+        "an object": wrong("a class or function", Block=Block(4, 4)),
+        "biased shortcut": wrong("No convolution has a bias", Block=BiasedShortcut),
+        "3 x 3 in the shortcut": wrong("`shortcut.0.weight` has the wrong shape", Block=WideShortcut),
+        "the call is shown": wrong("mode`", **block_with(forward_with(middle=torch.sigmoid))),
         "other names": wrong("leave the names", Block=lambda i, o, s: nn.Sequential(nn.Conv2d(i, o, 3, s))),
     },
     "q3": {
@@ -595,6 +628,9 @@ WRONG = {
         "shortcut for channels": wrong("even if its channels stay", **cost_with(project=lambda i, o, s: i != o)),
         "shortcut for strides": wrong("even without stride", **cost_with(project=lambda i, o, s: s > 1)),
         "channels for outputs": wrong("Look at its output", **cost_with(project=narrow)),
+        "shortcut to `channels`": wrong("leave a bottleneck", **cost_with(thin=True)),
+        "shortcut on the large map": wrong("of the shortcut has the stride", **cost_with(wide=True)),
+        "the call is shown": wrong("the first in `block_cost('basic', ", block_cost=lambda *_: (1, 2)),
         "stride first": wrong("before that", **cost_with(early=True)),
         "size of the input": wrong("as its *output* has", **cost_with(late=True)),
         "stride forgotten": wrong("must feel it", **cost_with(same=True)),
@@ -603,7 +639,7 @@ WRONG = {
         "not squared": wrong("height *and* a width", **cost_with(line=0)),
         "operations": wrong("*one* multiply-add", **cost_with(work=2)),
         "turned round": wrong("other way", block_cost=lambda *setting: cost_case_by_case(*setting)[::-1]),
-        "divided": wrong("whole numbers", block_cost=lambda *setting: cost_case_by_case(*setting) / 1.0),
+        "divided": wrong("whole number", block_cost=lambda *setting: cost_case_by_case(*setting) / 1.0),
         "one number": wrong("2 numbers", block_cost=lambda *setting: int(cost_case_by_case(*setting)[0])),
     },
     "q4": {
@@ -612,6 +648,13 @@ WRONG = {
         "normed shortcut": wrong("`x` itself", **nine_with("active")),
         "ReLU before norm": wrong("batch norm comes first", **nine_with("swapped")),
         "the usual order": wrong("*in front of*", **nine_with("order")),
+        "ReLU behind all": wrong("also in front of the first", **nine_with("after")),
+        "last pooling late": wrong("in front of the last residual", **nine_with("behind")),
+        "rounded up": wrong("odd sizes down", **nine_with("up")),
+        "three channels always": wrong(
+            "wrong shape", ResNet9=lambda classes, channels, width: ResNet9(classes, 3, width)
+        ),
+        "no bias in the linear layer": wrong("has no `head.bias`", ResNet9=NoHeadBias),
         "one ReLU": wrong("followed by a ReLU", **nine_with("one relu")),
         "ReLU at the start": wrong("no ReLU", **nine_with("start")),
         "no ReLU at the end": wrong("behind the last batch norm", **nine_with("end")),
@@ -628,12 +671,12 @@ WRONG = {
         "no padding": wrong("the logits are wrong", **nine_with("no padding")),
         "one image": wrong("[images, classes]", **nine_with("one image")),
         "always eval": wrong("switched it off", ResNet9=AlwaysEval),
-        "back to front": wrong("wrong shape", ResNet9=BackToFront),
+        "back to front": wrong("Are the layers made in the order", ResNet9=BackToFront),
         "hard-coded width": wrong(
             "wrong shape", ResNet9=lambda classes, channels, width: ResNet9(classes, channels, 16)
         ),
         "too wide": wrong("wrong shape", ResNet9=TooWide),
-        "an object": wrong("must be a function", ResNet9=ResNet9(10)),
+        "an object": wrong("a class or function", ResNet9=ResNet9(10)),
         "ready-made": wrong(
             "layers of kind", ResNet9=lambda *settings: __import__("coursekit.resnet").resnet.resnet9(*settings)
         ),
@@ -642,13 +685,23 @@ WRONG = {
         "parameters": wrong("*parameters* of each part", **measured(norms_of_weights(0))),
         "weights": wrong("*weights* of each part", **measured(norms_of_weights(1))),
         "outputs": wrong("*output* of each part", **measured(norms_with(lambda inputs, outputs: outputs))),
-        "turned round": wrong("turned round", **measured(norms_with(after=lambda norms: norms[::-1]))),
+        "turned round": wrong("reversed", **measured(norms_with(after=lambda norms: norms[::-1]))),
         "values": wrong("not of gradients", **measured(norms_of_values)),
         "squared": wrong("squared", **measured(norms_with(end=lambda g: g.square().sum().item()))),
         "sum over images": wrong(
             "not the sum", **measured(norms_with(loss=lambda z, y: F.cross_entropy(z, y, reduction="sum")))
         ),
         "logits": wrong("sum of the logits", **measured(norms_with(loss=lambda z, y: z.sum()))),
+        "norm per image": wrong(
+            "mean of one norm", **measured(norms_with(end=lambda g: g.flatten(1).norm(dim=1).mean().item()))
+        ),
+        "norms per image, added": wrong(
+            "sum of one norm", **measured(norms_with(end=lambda g: g.flatten(1).norm(dim=1).sum().item()))
+        ),
+        "root of the mean": wrong(
+            "not of their mean", **measured(norms_with(end=lambda g: g.square().mean().sqrt().item()))
+        ),
+        "one tensor": wrong("`.item()`", **measured(norms_with(after=torch.tensor))),
         "mean size": wrong("values of the result", **measured(norms_with(end=lambda g: g.abs().mean().item()))),
         "without the images": wrong("one number is missing", **measured(norms_with(lambda i, o: i[1:]))),
         "blocks alone": wrong("two numbers are missing", **measured(norms_with(lambda i, o: i[1:-1]))),
@@ -661,6 +714,8 @@ WRONG = {
         "twice the same": wrong("hardly differ", **measured(falling=LEVEL)),
         "zeros": wrong("fewer blocks", **measured(falling=FALLING * (FALLING > 1e-6))),
         "NaN": wrong("is no norm", **measured(falling=np.where(FALLING > 1e-6, FALLING, np.nan))),
+        "numbers as texts": wrong("numbers only", **measured(level=[str(v) for v in LEVEL], figure=norms_figure())),
+        "an axis": wrong("`axis.figure`", **measured(figure=norms_figure().axes[0])),
         "texts": wrong("must hold numbers", **measured(level=["a"], figure=norms_figure())),
         "linear axis": wrong("logarithmic", **measured(figure=norms_figure(log=False))),
         "no labels": wrong("without a label", **measured(figure=norms_figure(labels=False))),
@@ -681,6 +736,11 @@ WRONG = {
         "one short": wrong("may have from 0", **spread(lambda n: count_paths(n)[1:])),
         "cumulative": wrong("*at most*", **spread(lambda n: np.cumsum(count_paths(n)))),
         "one number": wrong("a list, not", **spread(lambda n: 2 ** len(n))),
+        "texts": wrong("numbers only", **spread(lambda n: [str(v) for v in count_paths(n)])),
+        "the call is shown": wrong("`count_paths([2, 3])`", **spread(lambda n: [7] * (sum(n) + 1))),
+        "chances as texts": wrong(
+            "numbers only", **spread(depth=lambda n, p: [str(v) for v in depth_in_training(n, p)])
+        ),
         "a dictionary": wrong("list of numbers", **spread(lambda n: dict(enumerate(count_paths(n))))),
         "kept for dropped": wrong(
             "left out; here", **spread(depth=lambda n, drop: depth_in_training(n, [1 - p for p in drop]))

@@ -194,7 +194,7 @@ def bilinear(channels, outputs):
     return nn.Sequential(*layers, nn.UpsamplingBilinear2d(scale_factor=4), nn.Tanh())
 
 
-def mended(count=hits, make=up):
+def repaired(count=hits, make=up):
     return {"hits": count, "decoder": make}
 
 
@@ -261,7 +261,7 @@ def to_images_one_by_one(light, ab):
     return torch.stack(result)
 
 
-def mended_conversions(forth=to_network, back=to_images):
+def repaired_conversions(forth=to_network, back=to_images):
     return {"to_network": forth, "to_images": back}
 
 
@@ -459,16 +459,16 @@ RIGHT = {
         "folded": around(matrix_by_folding, painted_by_torch),
     },
     "q3": {
-        "counted": mended(),
-        "measured, one enlargement by 4": mended(hits_measured, UpClass),
-        "lists, bilinear at the end": mended(hits_as_lists, bilinear),
-        "bicubic": mended(make=lambda c, o: up(c, o, "bicubic")),
-        "kernel 5": mended(make=lambda c, o: up(c, o, kernel=5)),
+        "counted": repaired(),
+        "measured, one enlargement by 4": repaired(hits_measured, UpClass),
+        "lists, bilinear at the end": repaired(hits_as_lists, bilinear),
+        "bicubic": repaired(make=lambda c, o: up(c, o, "bicubic")),
+        "kernel 5": repaired(make=lambda c, o: up(c, o, kernel=5)),
     },
     "q4": {
-        "torch": mended_conversions(),
-        "numpy, channel axis 1": mended_conversions(to_network_by_numpy, to_images_by_numpy),
-        "one by one": mended_conversions(to_network_one_by_one, to_images_one_by_one),
+        "torch": repaired_conversions(),
+        "numpy, channel axis 1": repaired_conversions(to_network_by_numpy, to_images_by_numpy),
+        "one by one": repaired_conversions(to_network_one_by_one, to_images_one_by_one),
     },
     "q5": {
         "tensors": measured(),
@@ -522,76 +522,76 @@ WRONG = {
         ),
     },
     "q3": {
-        "no dilation": wrong("land `dilation` pixels", **mended(lambda k, s, d: hits(k, s, 1))),
-        "exchanged": wrong("[rows, columns]", **mended(lambda *a: hits(*a).T)),
-        "added": wrong("they do not add", **mended(hits_with(join=np.add.outer))),
-        "a mean": wrong("mean of the pattern", **mended(lambda k, s, d: np.full(s, k[0] * k[1] / s[0] / s[1]))),
-        "shifted": wrong("wrong place", **mended(hits_with(lambda m, d, s: (m * d + 1) % s))),
-        "backwards": wrong("runs backwards", **mended(hits_with(lambda m, d, s: -m * d % s))),
-        "whether": wrong("how *often*", **mended(lambda *a: hits(*a) > 0)),
-        "one number": wrong("must return an array", **mended(lambda k, s, d: 4)),
-        "rows that differ": wrong("must return an array", **mended(lambda k, s, d: [[1], [1, 2]])),
-        "rows alone": wrong("must return an array", **mended(lambda *a: hits(*a)[0])),
-        "as given": wrong("2 n - 1", **mended(make=transposed(3, 1, last=True))),
-        "size alone mended": wrong("comes out with a pattern", **mended(make=transposed(3, 1, 1, last=True))),
-        "kernel 4": wrong("Even counts are not enough", **mended(make=transposed(4, 1))),
-        "kernel 2": wrong("Even counts are not enough", **mended(make=transposed(2, 0))),
+        "no dilation": wrong("land `dilation` pixels", **repaired(lambda k, s, d: hits(k, s, 1))),
+        "exchanged": wrong("[rows, columns]", **repaired(lambda *a: hits(*a).T)),
+        "added": wrong("they do not add", **repaired(hits_with(join=np.add.outer))),
+        "a mean": wrong("mean of the pattern", **repaired(lambda k, s, d: np.full(s, k[0] * k[1] / s[0] / s[1]))),
+        "shifted": wrong("wrong place", **repaired(hits_with(lambda m, d, s: (m * d + 1) % s))),
+        "backwards": wrong("runs backwards", **repaired(hits_with(lambda m, d, s: -m * d % s))),
+        "whether": wrong("how *often*", **repaired(lambda *a: hits(*a) > 0)),
+        "one number": wrong("must return an array", **repaired(lambda k, s, d: 4)),
+        "rows that differ": wrong("must return an array", **repaired(lambda k, s, d: [[1], [1, 2]])),
+        "rows alone": wrong("must return an array", **repaired(lambda *a: hits(*a)[0])),
+        "as given": wrong("2 n - 1", **repaired(make=transposed(3, 1, last=True))),
+        "size alone repaired": wrong("comes out with a pattern", **repaired(make=transposed(3, 1, 1, last=True))),
+        "kernel 4": wrong("Even counts are not enough", **repaired(make=transposed(4, 1))),
+        "kernel 2": wrong("Even counts are not enough", **repaired(make=transposed(2, 0))),
         "pixel shuffle": wrong(
             "comes out with a pattern",
-            **mended(
+            **repaired(
                 make=lambda c, o: nn.Sequential(nn.Conv2d(c, 16 * o, 3, padding=1), nn.ReLU(), nn.PixelShuffle(4))
             ),
         ),
-        "last ReLU": wrong("both signs", **mended(make=lambda c, o: nn.Sequential(up(c, o), nn.ReLU()))),
-        "sigmoid": wrong("both signs", **mended(make=lambda c, o: nn.Sequential(up(c, o), nn.Sigmoid()))),
-        "1 x 1": wrong("looks at its neighbours", **mended(make=lambda c, o: up(c, o, kernel=1))),
+        "last ReLU": wrong("both signs", **repaired(make=lambda c, o: nn.Sequential(up(c, o), nn.ReLU()))),
+        "sigmoid": wrong("both signs", **repaired(make=lambda c, o: nn.Sequential(up(c, o), nn.Sigmoid()))),
+        "1 x 1": wrong("looks at its neighbours", **repaired(make=lambda c, o: up(c, o, kernel=1))),
         "linear": wrong(
-            "linear now", **mended(make=lambda c, o: nn.Sequential(*[m for m in up(c, o) if str(m) != "ReLU()"]))
+            "linear now", **repaired(make=lambda c, o: nn.Sequential(*[m for m in up(c, o) if str(m) != "ReLU()"]))
         ),
-        "twice as large": wrong("four times", **mended(make=lambda c, o: up(c, o)[1:])),
-        "two results": wrong("it must have", **mended(make=TwoResults)),
-        "two channels always": wrong("channels", **mended(make=lambda c, o: up(c, 1))),
-        "a function": wrong("torch.nn.Module", **mended(make=lambda c, o: lambda x: x)),
+        "twice as large": wrong("four times", **repaired(make=lambda c, o: up(c, o)[1:])),
+        "two results": wrong("it must have", **repaired(make=TwoResults)),
+        "two channels always": wrong("channels", **repaired(make=lambda c, o: up(c, 1))),
+        "a function": wrong("torch.nn.Module", **repaired(make=lambda c, o: lambda x: x)),
     },
     "q4": {
-        "as given": wrong("`reshape` does not move", **mended_conversions(given_to_network)),
+        "as given": wrong("`reshape` does not move", **repaired_conversions(given_to_network)),
         "reshape left": wrong(
             "`reshape` does not move",
-            **mended_conversions(lambda images: to_network(images.reshape(2, 5, 7, 3).permute(0, 3, 1, 2))),
+            **repaired_conversions(lambda images: to_network(images.reshape(2, 5, 7, 3).permute(0, 3, 1, 2))),
         ),
-        "reshaped back": wrong("`reshape` does not move", **mended_conversions(reshaped_back)),
-        "floats to 255": wrong("floats from 0 to 1", **mended_conversions(forth_with(high=lambda x: x.float()))),
+        "reshaped back": wrong("`reshape` does not move", **repaired_conversions(reshaped_back)),
+        "floats to 255": wrong("floats from 0 to 1", **repaired_conversions(forth_with(high=lambda x: x.float()))),
         "floats to 255, L not centred": wrong(
-            "floats from 0 to 1", **mended_conversions(forth_with(high=lambda x: x.float(), light=lambda L: L / 100))
+            "floats from 0 to 1", **repaired_conversions(forth_with(high=lambda x: x.float(), light=lambda L: L / 100))
         ),
-        "divided twice": wrong("255 twice", **mended_conversions(forth_with(high=lambda x: x / 255 / 255))),
-        "blue first": wrong("red and blue", **mended_conversions(lambda images: to_network(images.flip(1)))),
-        "not centred": wrong("take 50 away", **mended_conversions(forth_with(light=lambda L: L / 100))),
-        "L as it is": wrong("take 50 away", **mended_conversions(forth_with(light=lambda L: L))),
-        "L by 50": wrong("take 50 away", **mended_conversions(forth_with(light=lambda L: (L - 50) / 50))),
-        "ab by 100": wrong("divided by 110", **mended_conversions(forth_with(factor=100))),
-        "ab by 128": wrong("divided by 110", **mended_conversions(forth_with(factor=128))),
-        "float64": wrong("must be float32", **mended_conversions(forth_with(end=lambda values: values))),
-        "arrays": wrong("torch tensor", **mended_conversions(forth_with(end=lambda values: values.float().numpy()))),
+        "divided twice": wrong("255 twice", **repaired_conversions(forth_with(high=lambda x: x / 255 / 255))),
+        "blue first": wrong("red and blue", **repaired_conversions(lambda images: to_network(images.flip(1)))),
+        "not centred": wrong("take 50 away", **repaired_conversions(forth_with(light=lambda L: L / 100))),
+        "L as it is": wrong("take 50 away", **repaired_conversions(forth_with(light=lambda L: L))),
+        "L by 50": wrong("take 50 away", **repaired_conversions(forth_with(light=lambda L: (L - 50) / 50))),
+        "ab by 100": wrong("divided by 110", **repaired_conversions(forth_with(factor=100))),
+        "ab by 128": wrong("divided by 110", **repaired_conversions(forth_with(factor=128))),
+        "float64": wrong("must be float32", **repaired_conversions(forth_with(end=lambda values: values))),
+        "arrays": wrong("torch tensor", **repaired_conversions(forth_with(end=lambda values: values.float().numpy()))),
         "channels last": wrong(
-            "must be axis 1", **mended_conversions(lambda x: [part.permute(0, 2, 3, 1) for part in to_network(x)])
+            "must be axis 1", **repaired_conversions(lambda x: [part.permute(0, 2, 3, 1) for part in to_network(x)])
         ),
         "no channel axis": wrong(
-            "single channel", **mended_conversions(lambda x: (to_network(x)[0][:, 0], to_network(x)[1]))
+            "single channel", **repaired_conversions(lambda x: (to_network(x)[0][:, 0], to_network(x)[1]))
         ),
         "rows and columns exchanged": wrong(
-            "rows and columns", **mended_conversions(lambda x: [part.mT for part in to_network(x)])
+            "rows and columns", **repaired_conversions(lambda x: [part.mT for part in to_network(x)])
         ),
-        "one tensor": wrong("two tensors", **mended_conversions(lambda x: torch.cat(to_network(x), dim=1))),
-        "cut off": wrong("nearest byte", **mended_conversions(back=back_with(end=lambda rgb: (255 * rgb).byte()))),
-        "L stays centred": wrong("must come back", **mended_conversions(back=back_with(centre=0))),
-        "back by 100": wrong("another number", **mended_conversions(back=back_with(factor=100))),
+        "one tensor": wrong("two tensors", **repaired_conversions(lambda x: torch.cat(to_network(x), dim=1))),
+        "cut off": wrong("nearest byte", **repaired_conversions(back=back_with(end=lambda rgb: (255 * rgb).byte()))),
+        "L stays centred": wrong("must come back", **repaired_conversions(back=back_with(centre=0))),
+        "back by 100": wrong("another number", **repaired_conversions(back=back_with(factor=100))),
         "back as given": wrong(
-            "must come back", **mended_conversions(back=back_with(0, 100, lambda rgb: (255 * rgb).byte()))
+            "must come back", **repaired_conversions(back=back_with(0, 100, lambda rgb: (255 * rgb).byte()))
         ),
-        "back in 0 to 1": wrong("must be uint8", **mended_conversions(back=back_with(end=lambda rgb: rgb))),
-        "back, channels last": wrong("axis 1 again", **mended_conversions(back=back_with(order=(0, 1, 2, 3)))),
-        "in place": wrong("work on a copy", **mended_conversions(back=back_in_place)),
+        "back in 0 to 1": wrong("must be uint8", **repaired_conversions(back=back_with(end=lambda rgb: rgb))),
+        "back, channels last": wrong("axis 1 again", **repaired_conversions(back=back_with(order=(0, 1, 2, 3)))),
+        "in place": wrong("work on a copy", **repaired_conversions(back=back_in_place)),
     },
     "q5": {
         "constant of the truth": wrong(
@@ -623,10 +623,13 @@ WRONG = {
         "percent": wrong("percent", **measured(share=lambda *a: 100 * visible(*a))),
         "counts": wrong("numbers of pixels", **measured(share=visible_with(end=lambda d, t: (d > t).sum((1, 2))))),
         "one for all": wrong("one for all", **measured(share=lambda *a: visible(*a).mean())),
-        "one for all, as float": wrong("must be a numpy array", **measured(share=lambda *a: float(visible(*a).mean()))),
+        "one for all, as float": wrong(
+            "must be a list of numbers", **measured(share=lambda *a: float(visible(*a).mean()))
+        ),
         "a map": wrong("map for each", **measured(share=visible_with(end=lambda d, t: d > t))),
     },
     "q6": {
+        "texts": wrong("numbers only", **explained(lambda *a: [[str(v) for v in c] for c in best_answers(*a)])),
         "unweighted mean": wrong("squared error: each colour counts", **explained(best_with(lambda c, p: c.mean(0)))),
         "commonest": wrong("least *squared* error", **explained(best_with(lambda c, p: c[p.argmax()]))),
         "exchanged": wrong("belongs to the absolute", **explained(best_with(median, lambda c, p: p @ c))),
