@@ -13,7 +13,7 @@ from coursekit import arguments
 OBJECTS = [None, 1, 1.5, "a", b"a", [1], (1, 2), {}, {"a": 1}, object(), int, len, np.ones(2), range(3)]
 
 
-@pytest.mark.parametrize("value", OBJECTS, ids=repr)
+@pytest.mark.parametrize("value", OBJECTS, ids=lambda value: type(value).__name__)
 def test_objects_that_are_neither_tensors_nor_modules(value):
     with pytest.raises(
         TypeError, match=r"x must be a tensor \[N, C\], not \w+\. From an array or list: torch\.as_tens"
