@@ -92,6 +92,10 @@ class Module(Function):
         """
         return self._method("layers")
 
+    def gradients(self, x: object) -> list[str]:
+        """Return the names of the parameters that a gradient of its output for ``x`` reaches."""
+        return self._method("gradients", x)
+
     def _method(self, method: str, *args: object) -> object:
         order = {"do": "module", "number": self.reference.number, "method": method, "args": args}
         reply = _request(self._ask, order)

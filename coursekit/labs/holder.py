@@ -108,12 +108,26 @@ def _layers(module) -> list[dict]:
     return found
 
 
+def _gradients(module, x) -> list[str]:
+    """Name the parameters that a gradient of ``module(x)`` reaches."""
+    import torch
+
+    asked = {name: value for name, value in module.named_parameters() if value.requires_grad}
+    with torch.enable_grad():
+        total = module(x).sum()
+    if not total.requires_grad or not asked:
+        return []
+    found = torch.autograd.grad(total, list(asked.values()), allow_unused=True)
+    return [name for name, value in zip(asked, found, strict=True) if value is not None]
+
+
 _METHODS: dict[str, Callable] = {
     "state": _state,
     "load": _load,
     "train": _train,
     "parameters": _parameters,
     "layers": _layers,
+    "gradients": _gradients,
 }
 
 
@@ -129,18 +143,25 @@ def _chart(value: object) -> dict | None:
 def _axis(axis) -> dict:
     lines = [(line.get_label(), *(part.astype(float) for part in line.get_data(orig=False))) for line in axis.lines]
     points = [(part.get_label(), *_points(part).T) for part in axis.collections]
-    legend = axis.get_legend()
+    legends = [one for one in (axis.get_legend(), *axis.figure.legends) if one]
     return {
         "title": axis.get_title(),
-        "xlabel": axis.get_xlabel(),
-        "ylabel": axis.get_ylabel(),
+        "xlabel": _label(axis, "x"),
+        "ylabel": _label(axis, "y"),
         "xscale": axis.get_xscale(),
         "yscale": axis.get_yscale(),
-        "legend": [text.get_text() for text in legend.get_texts()] if legend else [],
+        "legend": [text.get_text() for one in legends for text in one.get_texts()],
         "lines": [{"label": str(label), "x": x, "y": y} for label, x, y in [*lines, *points]],
         "bars": [float(patch.get_height()) for patch in axis.patches if hasattr(patch, "get_height")],
         "images": [np.ma.filled(image.get_array().astype(float), np.nan) for image in axis.images],
     }
+
+
+def _label(axis, which: str) -> str:
+    """Return the label of an axis, or of one that it shares (twins, `sharex`), or of the figure (`supxlabel`)."""
+    shared = getattr(axis, f"get_shared_{which}_axes")().get_siblings(axis)
+    labels = [getattr(one, f"get_{which}label")() for one in (axis, *shared)]
+    return next(filter(None, labels), getattr(axis.figure, f"get_sup{which}label")())
 
 
 def _points(collection) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
@@ -154,7 +155,7 @@ def q3(read_folder: object, split: object, rng: np.random.Generator) -> None:
         dtype=torch.uint8,
         shapes={tuple(np.stack(arrays).shape): "the channels of `images` must come second: [N, 3, size, size]."},
     )
-    for share in (0.2, 0.34, 0.5):
+    for share in (0.2, 0.34, 0.5, 0.1):
         _check_split(split, _series_names(rng), share, rng)
 
 
@@ -175,6 +176,8 @@ def _write_photos(folder: Path, rng: np.random.Generator) -> tuple[dict[str, np.
             picture.save(folder / name / file, format="png" if ending == "png" else "jpeg", quality=95)
             pictures[f"{name}/{file}"] = image
         (folder / name / ".thumbnail.jpg").write_bytes(b"of the system")
+    (folder / ".ipynb_checkpoints").mkdir()
+    (folder / ".ipynb_checkpoints" / "thing1_1.png").write_bytes(next((folder / classes[0]).glob("*.png")).read_bytes())
     bad = [f"{classes[0]}/thing8_1.jpg", f"{classes[2]}/thing9_1.jpg"]
     noise = Image.fromarray(rng.integers(0, 256, (60, 60, 3)).astype(np.uint8))
     noise.save(folder / bad[0])
@@ -190,6 +193,8 @@ def _check_texts(answer: object, name: str, right: list[str]) -> None:
         raise Hint(f"`{name}` must be a list of texts, not {compare.kind(answer)}.")
     if "readme.txt" in answer:
         raise Hint("only *folders* are classes: a file beside them is none.")
+    if any(text.startswith(".") for text in answer):
+        raise Hint("a hidden folder (its name begins with a dot) is no class: pass it over.")
     if sorted(answer) == right != list(answer):
         raise Hint(f"`{name}` must be sorted: without that, another computer gives other labels.")
     if list(answer) != right:
@@ -256,6 +261,8 @@ def _check_split(split: Function, names: list[str], share: float, rng: np.random
             if counts[folder] == len(members) - wanted != wanted:
                 raise Hint("`share` is the test part's, not the training part's.")
             if counts[folder] != wanted:
+                if all(counts.values()):
+                    _check_series(names, train, test)
                 raise Hint(
                     f"class {folder!r} has {len(members)} series, and {counts[folder]} are in the test part with "
                     f"share {share}: take the share of each class's *series*, rounded, and at least one."
@@ -264,6 +271,17 @@ def _check_split(split: Function, names: list[str], share: float, rng: np.random
         raise Hint("the same seed must give the same split.")
     if all(part == parts[0] for part in parts):
         raise Hint("another seed must give another split.")
+
+
+def _check_series(names: list[str], train: list[int], test: list[int]) -> None:
+    """Say so if other groups than the series were kept together."""
+    for cut, hint in (
+        (lambda name: name.rsplit("_", 1)[0].split("/")[1], "two classes may have a series of the same name: the class "
+         "belongs to it."),
+        (lambda name: name.split("_")[0], "the name of a series ends at the *last* underscore, not at the first."),
+    ):  # fmt: skip
+        if not {cut(names[k]) for k in train} & {cut(names[k]) for k in test}:
+            raise Hint(hint)
 
 
 def _parts(answer: object, count: int) -> tuple[list[int], list[int]]:
@@ -313,6 +331,10 @@ def q4(tiny_body: object, tiny_head: object, transfer_net: object, rng: np.rando
     body.train(bool(rng.integers(2)))
     net = compare.module(transfer_net(body, head), "transfer_net(...)")
     images = torch.from_numpy(rng.normal(size=(9, channels, 8, 10))).float()
+    before = net.state()
+    net(images)
+    first = net.layers()
+    net.load(before)
     net.train(False)
     with torch.no_grad():
         features = own_body(images)
@@ -320,6 +342,12 @@ def q4(tiny_body: object, tiny_head: object, transfer_net: object, rng: np.rando
     hints = {"these are the body's features: send them through the head.": features}
     compare.array(net(images), "what the network gives", right, hints, rtol=1e-4)
 
+    needed = Counter(tuple(value.shape) for part in (own_body, own_head) for value in part.state_dict().values())
+    if needed - Counter(tuple(value.shape) for value in before.values()):
+        raise Hint(
+            "`net.state_dict()` lacks some of the weights: they would not be saved, nor follow `net.to(device)`. Is a "
+            "part hidden in a list?"
+        )
     trainable = sorted(tuple(p["shape"]) for p in net.parameters().values() if p["trainable"])
     parts = [sorted(tuple(p.shape) for p in part.parameters()) for part in (own_body, own_head)]
     if trainable == sorted(parts[0] + parts[1]):
@@ -327,6 +355,8 @@ def q4(tiny_body: object, tiny_head: object, transfer_net: object, rng: np.rando
     if trainable != parts[1]:
         raise Hint("exactly the head's parameters may be trainable; here it is others, or some are missing.")
 
+    if not net.gradients(images):
+        raise Hint("no gradient reaches the head: keep `torch.no_grad()` away from it.")
     before = net.state()
     for mode in (True, False, True):
         net.train(mode)
@@ -337,16 +367,21 @@ def q4(tiny_body: object, tiny_head: object, transfer_net: object, rng: np.rando
         raise Hint("the body's running mean or variance moves in train mode, without any gradient.")
     if not any(before[key].shape == (24,) for key in moved):
         raise Hint("the head's own batch norm no longer learns its mean and variance.")
+    _check_body(first, "before any call of `net.train()` or `net.eval()`")
+
+
+def _check_body(layers: list[dict], when: str = "after `net.train()`") -> None:
+    on = {layer["kind"]: layer["settings"].get("training") for layer in layers}
+    if on.get("BatchNorm2d"):
+        again = " again" if when.startswith("after") else ""
+        raise Hint(f"{when} the body's batch norm is in train mode{again}, and goes by the batch's own mean.")
+    if on.get("Dropout2d"):
+        raise Hint(f"{when} the body's *dropout* is on: the same image gives other features each time.")
 
 
 def _check_modes(layers: list[dict]) -> None:
+    _check_body(layers)
     on = {layer["kind"]: layer["settings"].get("training") for layer in layers}
-    if on.get("BatchNorm2d"):
-        raise Hint(
-            "after `net.train()` the body's batch norm is in train mode again, and goes by the batch's own mean."
-        )
-    if on.get("Dropout2d"):
-        raise Hint("after `net.train()` the body's *dropout* is on: the same image gives other features each time.")
     if on.get("Dropout") is False or on.get("BatchNorm1d") is False:
         raise Hint("after `net.train()` the head must be in train mode; only the body holds still.")
 
@@ -477,6 +512,12 @@ def _check_probe(probe: Function, tiny_body: Function, rng: np.random.Generator)
     alone = _labels_of(probe(body, images[:54], labels[:54], images[54:60]), 6)
     if (alone != guess[:6]).any():
         raise Hint("what `probe` says to an image changes with the other test images, or from call to call.")
+    bright = torch.cat([images[54:], 1e7 * images[54:]])
+    if (_labels_of(probe(body, images[:54], labels[:54], bright), 48)[:24] != guess).any():
+        raise Hint(
+            "what `probe` says to an image changes if other test images are very bright: use the training "
+            "images alone for means and scales."
+        )
 
 
 def _apart(features: Tensor, labels: Tensor, train: int) -> bool:
@@ -501,19 +542,16 @@ def _labels_of(answer: object, count: int) -> np.ndarray:
 
 def _check_interval(balanced_interval: Function, rng: np.random.Generator) -> None:
     predicted, labels, series = _answers(rng)
-    answer = balanced_interval(predicted, labels, series, 4000, int(rng.integers(1000)))
-    answer = answer.tolist() if hasattr(answer, "tolist") else answer
-    if not isinstance(answer, list | tuple) or len(answer) != 2:
-        raise Hint(f"`balanced_interval` must return two numbers, low and high, not {compare.kind(answer)}.")
-    low, high = (float(value) for value in answer)
-    if not (np.isfinite([low, high]).all() and low <= high):
-        raise Hint("`balanced_interval` must return two numbers: the low end first, then the high one.")
-    if high > 1.01:
+    low, high = _ends_of(balanced_interval(predicted, labels, series, 4000, int(rng.integers(1000))))
+    if high > 1.3:
         raise Hint("the ends must be shares from 0 to 1.")
     right = (predicted == labels).numpy()
 
     def ends(how: Callable = _by_series, percent: tuple = (2.5, 97.5)) -> np.ndarray:
         return np.percentile(how(right, labels.numpy(), series.numpy(), np.random.default_rng(0)), percent)
+
+    def by_precision(right: np.ndarray, _: np.ndarray, *rest: object) -> np.ndarray:
+        return _by_series(right, predicted.numpy(), *rest)
 
     expected = ends()
     tolerance = 0.25 * np.ptp(expected) / 3.92
@@ -522,14 +560,20 @@ def _check_interval(balanced_interval: Function, rng: np.random.Generator) -> No
         return float(np.abs(np.array([low, high]) - other).max())
 
     if away(expected) < tolerance:
-        return
+        return _check_draws(balanced_interval, rng)
     if high - low < tolerance:
-        raise Hint("the interval has hardly any width: series must be drawn *with* replacement.")
+        raise Hint(
+            "the interval has hardly any width: are the series drawn *with* replacement? And the ends are percentiles "
+            "of the means, not their standard error."
+        )
     wrong = {
         "this interval draws single images, as if the photos of a series were independent.": ends(_by_image),
         "this is the plain accuracy: take the mean over classes.": ends(_plain),
         "this covers only about 68 % of the draws.": ends(percent=(16, 84)),
-        "within a class each *image* counts the same: this takes the mean of the series' shares.": ends(_by_share),
+        "within a class each *image* counts the same: take all photos of a drawn series, not one of them, nor the "
+        "mean of each series.": ends(_by_share),
+        "this groups the photos by what was *predicted*; the accuracy of a class is over the photos that belong to "
+        "it.": ends(by_precision),
         "this is about the balanced *error*.": 1 - expected[::-1],
     }
     nearest = min(wrong, key=lambda hint: away(wrong[hint]))
@@ -542,16 +586,53 @@ def _check_interval(balanced_interval: Function, rng: np.random.Generator) -> No
     raise Hint(f"the interval is {about}.")
 
 
+def _ends_of(answer: object) -> tuple[float, float]:
+    answer = answer.tolist() if hasattr(answer, "tolist") else answer
+    if not isinstance(answer, list | tuple) or len(answer) != 2:
+        raise Hint(f"`balanced_interval` must return two numbers, low and high, not {compare.kind(answer)}.")
+    low, high = (float(value) for value in answer)
+    if not np.isfinite([low, high]).all():
+        raise Hint("`balanced_interval` returns NaN: is there a class of which nothing was drawn?")
+    if low > high:
+        raise Hint("`balanced_interval` must return two numbers: the low end first, then the high one.")
+    return low, high
+
+
+def _check_draws(balanced_interval: Function, rng: np.random.Generator) -> None:
+    """Ask for few draws and other seeds, and for a lopsided case: a class of 8 series, one of them wrong."""
+    labels = torch.arange(20).repeat_interleave(3) // 8 * 3
+    series = torch.arange(20).repeat_interleave(3)
+    labels = labels.clamp(max=3)
+    predicted = torch.where(series == 0, 3, labels)
+    case, seed = (predicted, labels, series), int(rng.integers(1000))
+    low, high = _ends_of(balanced_interval(*case, 2000, seed))
+    if max(abs(low - (1 + 5 / 8) / 2), abs(high - 1)) > 0.01:  # 3 wrong ones of 8 in 6.7 % of the draws, 4 in 1.1 %
+        raise Hint("the means are spread lopsidedly here: take percentiles of them, not mean and standard deviation.")
+    low, high = _ends_of(balanced_interval(*case, 1, seed))
+    if high - low > 1e-9:
+        raise Hint("`draws` is not followed: of a single draw, both percentiles are its mean.")
+    case = _answers(rng)
+    seeds = [seed, seed, *range(seed + 1, seed + 5)]
+    first, again, *others = (_ends_of(balanced_interval(*case, 20, s)) for s in seeds)
+    if first != again:
+        raise Hint("the same seed must give the same interval.")
+    if all(other == first for other in others):
+        raise Hint("another seed must draw other series: `seed` is not used.")
+
+
 def _answers(rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw predictions that are right or wrong by whole series; long series are wrong more often."""
+    """Draw predictions that are right or wrong by whole series; long series are wrong more often.
+
+    The third class has one series, all right: who draws from all classes together often misses it.
+    """
     predicted, labels, series = [], [], []
-    for label, (count, good) in enumerate(((46, 0.9), (24, 0.7))):
+    for label, count, good, other in ((7, 46, 0.9, 9), (2, 24, 0.7, 9), (9, 1, 1, 7)):
         for number in range(count):
             shots = int(rng.integers(2, 12))
-            right = number % 10 < 10 * good - (shots > 6) * 3
+            right = number % 10 < 10 * good - (shots > 6) * 3 or good == 1
             series += [number + 100 * label] * shots
             labels += [label] * shots
-            predicted += [label if right else 1 - label] * shots
+            predicted += [label if right else other] * shots
     order = rng.permutation(len(labels))
     return tuple(torch.tensor(values)[order] for values in (predicted, labels, series))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import partial
 from itertools import product
 
@@ -69,6 +70,11 @@ def _numbers(answer: object) -> np.ndarray:
         return np.array(None)
 
 
+def _without_torch(answer: object) -> object:
+    """Return a tensor as an array, and anything else as it is."""
+    return answer.detach().numpy() if isinstance(answer, Tensor) else answer
+
+
 def _paddings(
     size, layers, *, turn=True, chain=True, dilate=True, sides=2, one=1, missing=False, plain=False, always=None
 ) -> list[int]:
@@ -104,6 +110,14 @@ def q2(panorama_matrix: object, paint_back: object, rng: np.random.Generator) ->
                 "pixels are counted row by row: pixel (i, j) is number i W + j.": matrix(kernel, by_columns=True),
                 "the kernel must begin in every column that the stride reaches: positions are missing at the "
                 "right.": matrix(kernel, inside=True),
+                "what reaches beyond the last column goes on in column 0 of the *same* row, not of the next.": matrix(
+                    kernel, spill=True
+                ),
+                "the numbers are cut to whole ones: a matrix of zeros made by `dtype=int` does that.": np.trunc(
+                    matrix(kernel)
+                ),
+                "the positions of the kernel are counted row by row, too: here they go column by "
+                "column.": _around_by_columns(kernel, shape, stride),
             },
         )
     for kernel, shape, stride in cases:
@@ -129,14 +143,20 @@ def q2(panorama_matrix: object, paint_back: object, rng: np.random.Generator) ->
         )
 
 
-def _around(kernel, shape, stride, *, wrap=True, inside=False, rows=False, by_columns=False) -> np.ndarray:
+def _around_by_columns(kernel, shape, stride) -> np.ndarray:
+    matrix, positions = _around(kernel, shape, stride), -(-shape[1] // stride)
+    return matrix.reshape(-1, positions, matrix.shape[1]).swapaxes(0, 1).reshape(matrix.shape)
+
+
+def _around(kernel, shape, stride, *, wrap=True, inside=False, rows=False, by_columns=False, spill=False) -> np.ndarray:
     starts = range(0, shape[0] if rows else shape[0] - len(kernel) + 1, stride)
     result = []
     for i, j in product(starts, range(0, shape[1] - (kernel.shape[1] - 1) * inside, stride)):
         image = np.zeros(shape)
         for m, n in np.ndindex(kernel.shape):
             if wrap or j + n < shape[1]:
-                image[(i + m) % shape[0], (j + n) % shape[1]] += kernel[m, n]
+                down = i + m + (j + n) // shape[1] * spill
+                image[down % shape[0], (j + n) % shape[1]] += kernel[m, n]
         result.append(image.ravel(order="F" if by_columns else "C"))
     return np.array(result)
 
@@ -165,7 +185,7 @@ def q3(hits: object, decoder: object, rng: np.random.Generator) -> None:
     answers = []
     for setting in settings:
         answer, stride = hits(*setting), setting[1]
-        values = _numbers(answer)
+        values = _numbers(_without_torch(answer))
         if values.dtype.kind not in "biuf" or values.shape != stride:
             raise Hint(
                 f"`hits` must return an array of {_by(stride)} numbers for the stride {stride}: [rows, columns]."
@@ -259,6 +279,9 @@ def _check_context(net: Module, x: Tensor, y: Tensor) -> None:
     changed[8:12, 12:16] = False  # the pixel's own place
     if not changed.any():
         raise Hint("each pixel is enlarged by itself: no convolution looks at its neighbours.")
+    kernels = [p["shape"] for p in net.parameters().values() if len(p["shape"]) == 4]
+    if sum(max(shape[2:]) > 1 for shape in kernels) < 2:
+        raise Hint("only one convolution looks at neighbouring pixels: a kernel of 1 x 1 does not. There must be two.")
     zero = net(torch.zeros_like(x))
     if torch.allclose(net(2 * x) - zero, 2 * (y - zero), atol=1e-4):
         raise Hint("the decoder is linear now: what stood between its layers is gone.")
@@ -407,7 +430,7 @@ def _check_visible(visible: Function, rng: np.random.Generator) -> None:
     share, plain_share = (difference > threshold).mean((1, 2)), (plain > threshold).mean((1, 2))
     bytes_apart = np.sqrt(np.square(true - predicted.astype(float)).sum(-1))
     compare.array(
-        visible(predicted, true, threshold),
+        _without_torch(visible(predicted, true, threshold)),
         "the share of visibly wrong pixels of 3 images",
         share,
         {
@@ -429,6 +452,9 @@ def _check_visible(visible: Function, rng: np.random.Generator) -> None:
         shapes={(): "one number for each image, please: this is one for all.", true.shape[:3]: "this is a map for each "
         "image: say which share of its pixels is above the threshold."},
     )  # fmt: skip
+    predicted[:, ::2] = true[:, ::2]
+    if np.min(compare.as_floats(visible(predicted, true, 0.0), "what `visible` returns")) > 0.9:
+        raise Hint("a difference *above* the threshold is larger than it; an equal one is not visible yet.")
 
 
 SHARES = (0.7, 0.3)  # of the two colours in the chart
@@ -458,7 +484,7 @@ def q6(guess: object, best_answers: object, figure: object, rng: np.random.Gener
             )
         answers.append(answer)
     _check_best(cases, answers)
-    _check_chart([line for axis in compare.chart(figure, "figure").axes for line in axis["lines"]])
+    _check_chart(compare.chart(figure, "figure").axes)
 
 
 def _check_best(cases: list, answers: list) -> None:
@@ -520,13 +546,10 @@ def _medoid(colours: np.ndarray, shares: np.ndarray, _: float) -> np.ndarray:
     return colours[errors.argmin()]
 
 
-def _check_chart(lines: list[dict]) -> None:
-    drawn = []
-    for line in lines:
-        order = np.argsort(line["x"])
-        x, y = line["x"][order], line["y"][order]
-        if len(x) >= 11 and np.allclose([x[0], x[-1]], [0, 1]) and np.isfinite(y).all() and y[-1] > 0:
-            drawn.append((x, y / y[-1]))
+def _check_chart(axes: list[dict]) -> None:
+    drawn, curves = [], [curve for axis in axes for curve in _curves(axis)]
+    for _, _, x, y in curves:
+        drawn.append((x, y / y[-1]))
     if not drawn:
         raise Hint("no curve of `figure` has at least 11 points, from t = 0 to t = 1 on the horizontal axis.")
 
@@ -545,6 +568,36 @@ def _check_chart(lines: list[dict]) -> None:
     for power, name in ((2, "squared"), (1, "absolute")):
         if not shown(expected(power)):
             raise Hint(f"no curve of `figure` shows the mean {name} error of the guesses.")
+    _check_legend(axes, curves, expected)
+
+
+def _curves(axis: dict) -> list[tuple]:
+    """Return the axis, the name, x and y of each curve that goes from t = 0 to t = 1."""
+    lines = [line for line in axis["lines"] if len(line["x"]) >= 11]
+    nameless = all(line["label"].startswith("_") for line in lines)  # then `legend([...])` has named them in order
+    names = axis["legend"] if nameless and len(axis["legend"]) == len(lines) else [line["label"] for line in lines]
+    found = []
+    for name, line in zip(names, lines, strict=True):
+        order = np.argsort(line["x"])
+        x, y = line["x"][order], line["y"][order]
+        if np.allclose([x[0], x[-1]], [0, 1]) and np.isfinite(y).all() and y[-1] > 0:
+            found.append((axis, name.lower(), x, y))
+    return found
+
+
+def _check_legend(axes: list[dict], curves: list[tuple], expected: Callable) -> None:
+    """Ask for curves that one can tell apart and see: a legend, names that fit, like heights in one axis."""
+    if any(len(_curves(axis)) > 1 and not axis["legend"] for axis in axes):
+        raise Hint("`figure` has two curves in one axis and no legend: which is which?")
+    squared, absolute = (
+        [c for c in curves if np.allclose(c[3] / c[3][-1], expected(power)(c[2]) / expected(power)(1.0), atol=0.01)]
+        for power in (2, 1)
+    )
+    if any("abs" in c[1] and "squ" not in c[1] for c in squared) and any("squ" in c[1] for c in absolute):
+        raise Hint("the labels of the two curves are exchanged.")
+    for one, two in product(squared, absolute):
+        if one[0] is two[0] and one[0]["yscale"] == "linear" and not 0.1 < one[3][-1] / two[3][-1] < 10:
+            raise Hint("one curve lies flat at the bottom: draw two axes, or divide each curve by its value at t = 1.")
 
 
 lab.written("q7", "Explain: what may one claim?", points=3)

@@ -81,6 +81,7 @@ def reader(
     load=True,
     told=True,
     hidden=False,
+    hidden_folders=False,
     only_folders=True,
     order=sorted,
     file_order=None,
@@ -95,6 +96,7 @@ def reader(
 ):
     def read_folder(folder, size):
         entries = [path for path in Path(folder).iterdir() if path.is_dir() or not only_folders]
+        entries = [path for path in entries if path.name[0] != "." or hidden_folders]
         classes = order([str(path) if paths else path.name for path in entries])
         images, found, names, bad = [], [], [], []
         for label, name in enumerate(classes):
@@ -134,7 +136,7 @@ def read_with_os(folder, size):
     from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
     rows, bad = [], []
-    classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
     for label, name in enumerate(classes):
         for file in sorted(os.listdir(os.path.join(folder, name))):
             if file[0] == ".":
@@ -283,6 +285,30 @@ class EvalInForward(nn.Module):
 
     def forward(self, x):
         return self.head(self.body.eval()(x))
+
+
+class TrainAlone(Whole):
+    def __init__(self, body, head):
+        nn.Module.__init__(self)
+        self.body, self.head = body.train().requires_grad_(False), head
+
+
+class HiddenInList(Whole):
+    def __init__(self, body, head):
+        nn.Module.__init__(self)
+        self.head, self.parts = head, [body.requires_grad_(False).eval()]
+
+    def train(self, mode=True):
+        return nn.Module.train(self, mode)
+
+    def forward(self, x):
+        return self.head(self.parts[0](x))
+
+
+class NoGradient(Whole):
+    def forward(self, x):
+        with torch.no_grad():
+            return super().forward(x)
 
 
 class NoTrain(nn.Sequential):
@@ -466,6 +492,48 @@ def bootstrap(
     return balanced_interval
 
 
+def bootstrap_together(predicted, labels, series, draws, seed):
+    rng, right = np.random.default_rng(seed), (predicted == labels).numpy()
+    labels, series, values = labels.numpy(), series.numpy(), []
+    groups = [np.flatnonzero(series == s) for s in np.unique(series)]
+    for _ in range(draws):
+        drawn = np.concatenate([groups[k] for k in rng.integers(0, len(groups), len(groups))])
+        values.append(np.mean([right[drawn][labels[drawn] == c].mean() for c in np.unique(labels[drawn])]))
+    return np.percentile(values, [2.5, 97.5])
+
+
+def classes_from_zero(predicted, labels, series, draws, seed):
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, len(series[labels == c].unique()), draws).mean() for c in range(2)]
+
+
+def bell(predicted, labels, series, draws, seed):
+    values = []
+    bootstrap(end=lambda v: values.append(v) or (0, 0))(predicted, labels, series, draws, seed)
+    return values[0].mean() - 1.96 * values[0].std(), values[0].mean() + 1.96 * values[0].std()
+
+
+def precision(predicted, labels, series, draws, seed):
+    rng, right, means = np.random.default_rng(seed), (predicted == labels).numpy(), []
+    for c in labels.unique():
+        own = series[predicted == c].unique()
+        hits, sizes = (np.array([f[(series == s).numpy()].sum() for s in own]) for f in (right, np.ones(len(right))))
+        drawn = rng.integers(0, len(own), (draws, len(own)))
+        means.append(hits[drawn].sum(1) / sizes[drawn].sum(1))
+    return np.percentile(np.mean(means, 0), [2.5, 97.5])
+
+
+def probe_standardized_together(body, train_images, train_labels, test_images):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    body.eval()
+    with torch.no_grad():
+        features = StandardScaler().fit_transform(body(torch.cat([train_images, test_images])).numpy())
+    train, test = features[: len(train_images)], features[len(train_images) :]
+    return LogisticRegression(max_iter=2000).fit(train, train_labels).predict(test)
+
+
 def bootstrap_by_counts(predicted, labels, series, draws, seed):
     draw = torch.Generator().manual_seed(seed)
     classes = []
@@ -583,6 +651,10 @@ WRONG = {
         "bad ones not named": wrong("each must be named", **photos(told=False)),
         "bad ones as black pictures": wrong("cannot be read to its end", **photos(keep_bad=True)),
         "hidden files": wrong("hidden file", **photos(hidden=True)),
+        "a hidden folder": wrong("hidden folder", **photos(hidden_folders=True)),
+        "none of a small class": wrong(
+            "at least one", **photos(split=splitter(count=lambda share, n: round(share * n)))
+        ),
         "a file as class": wrong("only *folders*", **photos(only_folders=False)),
         "unsorted": wrong("sorted", **photos(order=lambda things: sorted(things, reverse=True))),
         "files unsorted": wrong("sorted by name", **photos(file_order=lambda files: sorted(files, reverse=True))),
@@ -599,9 +671,11 @@ WRONG = {
         "labels as a list": wrong("torch tensor", **photos(labels=list)),
         "a key is missing": wrong("with the keys", **photos(drop="bad")),
         "split by image": wrong("a leak", **photos(split=split_by_image)),
-        "series by the first word": wrong("*series*", **photos(split=splitter(of=lambda name: name.split("_")[0]))),
+        "series by the first word": wrong(
+            "*last* underscore", **photos(split=splitter(of=lambda name: name.split("_")[0]))
+        ),
         "series without class": wrong(
-            "*series*", **photos(split=splitter(of=lambda name: series_of(name).split("/")[1]))
+            "the same name", **photos(split=splitter(of=lambda name: series_of(name).split("/")[1]))
         ),
         "all classes together": wrong("*series*", **photos(split=splitter(stratify=False))),
         "rounded up": wrong("*series*", **photos(split=splitter(count=lambda share, n: math.ceil(share * n)))),
@@ -623,6 +697,9 @@ WRONG = {
         "all frozen": wrong("exactly the head's", **held(lambda b, h: nn.Sequential(Held(b), still(h)))),
         "the head frozen, the body not": wrong("exactly", **held(lambda b, h: nn.Sequential(b, still(h)))),
         "no head": wrong("through the head", **held(lambda body, head: Held(body))),
+        "train mode at first": wrong("before any call", **held(TrainAlone)),
+        "hidden in a list": wrong("`net.state_dict()` lacks", **held(HiddenInList)),
+        "no gradient": wrong("no gradient reaches the head", **held(NoGradient)),
         "not a network": wrong("torch.nn.Module", **held(lambda body, head: 3)),
     },
     "q5": {
@@ -672,6 +749,16 @@ WRONG = {
         "in percent": wrong("shares from 0 to 1", **probed(interval=bootstrap(factor=100))),
         "high end first": wrong("low end first", **probed(interval=bootstrap(backwards=True))),
         "middle and width": wrong("two numbers", **probed(interval=bootstrap(end=lambda v: v.mean()))),
+        "standardized together": wrong("other test images", **probed(probe_standardized_together)),
+        "centred apart": wrong("other test images", **probed(probe_with(center=True))),
+        "drawn from all classes": wrong("the interval is", **probed(interval=bootstrap_together)),
+        "a bell": wrong("lopsided", **probed(interval=bell)),
+        "precision": wrong("what was *predicted*", **probed(interval=precision)),
+        "a standard error": wrong("hardly any width", **probed(interval=bootstrap(end=lambda v: (v.mean(), v.mean())))),
+        "no seed": wrong("same seed", **probed(interval=lambda *a: bootstrap()(*a[:4], None))),
+        "one seed": wrong("another seed", **probed(interval=lambda *a: bootstrap()(*a[:4], 0))),
+        "1000 draws": wrong("`draws`", **probed(interval=lambda p, y, s, d, seed: bootstrap()(p, y, s, 1000, seed))),
+        "classes 0 and 1": wrong("stops with", **probed(interval=classes_from_zero)),
         "lowest and highest": wrong("too wide", **probed(interval=bootstrap(percent=(0, 100)))),
     },
 }

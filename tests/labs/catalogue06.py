@@ -125,6 +125,22 @@ def by_columns(kernel, shape, stride):
     return rows.transpose(0, 2, 1).reshape(len(rows), -1)
 
 
+def into_the_next_row(kernel, shape, stride):
+    rows = []
+    for top in range(0, shape[0] - kernel.shape[0] + 1, stride):
+        for left in range(0, shape[1], stride):
+            row = np.zeros(shape[0] * shape[1])
+            for (m, n), weight in np.ndenumerate(kernel):
+                row[((top + m) * shape[1] + left + n) % len(row)] = weight
+            rows.append(row)
+    return np.array(rows)
+
+
+def positions_by_columns(kernel, shape, stride):
+    matrix = panorama_matrix(kernel, shape, stride)
+    return matrix.reshape(-1, -(-shape[1] // stride), matrix.shape[1]).swapaxes(0, 1).reshape(matrix.shape)
+
+
 def paint_over(y, kernel, shape, stride):
     image = np.zeros(shape)
     for (i, j), value in np.ndenumerate(y):
@@ -401,12 +417,16 @@ def errors(t, power, share=0.7, root=1):
     return (share * t**power + (1 - share) * (1 - t) ** power) ** root
 
 
-def error_figure(points=21, share=0.7, powers=(2, 1), root=1, scale=(4050.0, 95.0), labels=True, last=1):
+def error_figure(
+    points=21, share=0.7, powers=(2, 1), root=1, scale=(1.1, 0.9), labels=True, last=1, legend=True, names=None
+):
     figure = Figure()
     axis = figure.subplots()
     t = np.linspace(0, last, points)
     for power, factor in zip(powers, scale, strict=False):
-        axis.plot(t, factor * errors(t, power, share, root), label=f"power {power}")
+        axis.plot(t, factor * errors(t, power, share, root), label=(names or {}).get(power, f"power {power}"))
+    if legend:
+        axis.legend()
     if labels:
         axis.set(xlabel="t", ylabel="error")
     return figure
@@ -426,7 +446,17 @@ def twin_axes():
     axis = figure.axes[0].twinx()
     t = np.linspace(1, 0, 101)
     axis.plot(t, errors(t, 1))
-    axis.set(xlabel="t", ylabel="absolute error")
+    axis.set_ylabel("absolute error")
+    return figure
+
+
+def shared_axes(say=lambda figure, axes: axes[1].set_xlabel("t")):
+    figure = Figure()
+    axes = figure.subplots(2, 1, sharex=True)
+    for axis, power in zip(axes, (1, 2), strict=True):
+        axis.plot(np.linspace(0, 1, 11), errors(np.linspace(0, 1, 11), power))
+        axis.set_ylabel(f"error to the power of {power}")
+    say(figure, axes)
     return figure
 
 
@@ -463,6 +493,7 @@ RIGHT = {
         "measured, one enlargement by 4": repaired(hits_measured, UpClass),
         "lists, bilinear at the end": repaired(hits_as_lists, bilinear),
         "bicubic": repaired(make=lambda c, o: up(c, o, "bicubic")),
+        "a tensor": repaired(lambda *a: torch.tensor(hits(*a))),
         "kernel 5": repaired(make=lambda c, o: up(c, o, kernel=5)),
     },
     "q4": {
@@ -473,10 +504,13 @@ RIGHT = {
     "q5": {
         "tensors": measured(),
         "flat": measured(skill_by_numpy, visible_flat),
+        "a tensor of shares": measured(share=lambda *a: torch.tensor(visible(*a))),
         "one by one": measured(skill_by_torch, visible_one_by_one),
     },
     "q6": {
         "cumulated": explained(),
+        "shared axis": explained(figure=shared_axes()),
+        "label of the figure": explained(figure=shared_axes(lambda figure, _: figure.supxlabel("t"))),
         "tried": explained(best_by_trying, two_axes(), [0.5, 0.5]),
         "repeated pixels": explained(best_by_repeating, twin_axes(), np.array([0.7, 1])),
     },
@@ -506,6 +540,9 @@ WRONG = {
         "rows go round too": wrong("only the columns", **around(with_padding("rows too"))),
         "columns first": wrong("row by row", **around(by_columns)),
         "nothing goes round": wrong("every column", **around(with_padding("none"))),
+        "into the next row": wrong("*same* row", **around(into_the_next_row)),
+        "whole numbers": wrong("dtype=int", **around(lambda *a: panorama_matrix(*a).astype(int))),
+        "positions by columns": wrong("column by column", **around(positions_by_columns)),
         "sparse": wrong("numpy array", **around(lambda *a: sparse.csr_array(panorama_matrix(*a)))),
         "no stride": wrong("expected is", **around(lambda k, shape, stride: panorama_matrix(k, shape, 1))),
         "not flattened": wrong("expected is", **around(lambda *a: panorama_matrix(*a).reshape(-1, *a[1]))),
@@ -545,6 +582,10 @@ WRONG = {
         "last ReLU": wrong("both signs", **repaired(make=lambda c, o: nn.Sequential(up(c, o), nn.ReLU()))),
         "sigmoid": wrong("both signs", **repaired(make=lambda c, o: nn.Sequential(up(c, o), nn.Sigmoid()))),
         "1 x 1": wrong("looks at its neighbours", **repaired(make=lambda c, o: up(c, o, kernel=1))),
+        "3 x 3 and 1 x 1": wrong(
+            "only one convolution",
+            **repaired(make=lambda c, o: nn.Sequential(*up(c, 2 * o)[:4], nn.Conv2d(c // 2, o, 1))),
+        ),
         "linear": wrong(
             "linear now", **repaired(make=lambda c, o: nn.Sequential(*[m for m in up(c, o) if str(m) != "ReLU()"]))
         ),
@@ -626,6 +667,7 @@ WRONG = {
         "one for all, as float": wrong(
             "must be a list of numbers", **measured(share=lambda *a: float(visible(*a).mean()))
         ),
+        "the threshold, too": wrong("*above*", **measured(share=visible_with(end=lambda d, t: (d >= t).mean((1, 2))))),
         "a map": wrong("map for each", **measured(share=visible_with(end=lambda d, t: d > t))),
     },
     "q6": {
@@ -664,6 +706,12 @@ WRONG = {
         "root": wrong("root", **explained(figure=error_figure(root=0.5))),
         "squared alone": wrong("mean absolute error", **explained(figure=error_figure(powers=(2,)))),
         "absolute alone": wrong("mean squared error", **explained(figure=error_figure(powers=(1,)))),
+        "no label on a shared axis": wrong("without a label", **explained(figure=shared_axes(lambda *_: None))),
+        "no legend": wrong("no legend", **explained(figure=error_figure(legend=False))),
+        "labels exchanged": wrong(
+            "exchanged", **explained(figure=error_figure(names={1: "squared error", 2: "absolute error"}))
+        ),
+        "not scaled in one axis": wrong("flat at the bottom", **explained(figure=error_figure(scale=(5740, 70)))),
         "no labels": wrong("without a label", **explained(figure=error_figure(labels=False))),
     },
 }
