@@ -292,6 +292,7 @@ def test_gradescope_archive_grades_a_submission(tmp_path, monkeypatch):
     archives.gradescope(tmp_path / "a.zip", "lab01", master, root)
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert {"setup.sh", "run_autograder", "pyproject.toml", "coursekit/labs/lab01.py"} <= set(archive.namelist())
+        assert {"coursekit/labs/lab04/__init__.py", "coursekit/labs/lab04/probe.py"} <= set(archive.namelist())
         assert archive.getinfo("run_autograder").external_attr >> 16 & 0o111
         archive.extractall(tmp_path / "source")
     (tmp_path / "submission").mkdir()

@@ -31,11 +31,22 @@ INSIDE = {
     "critters": ["species", "heads", "scene", "drawing", "files"],
     "data": ["imagefiles", "foldertree", "imagesets", "folders", "downloads", "archives", "datasets", "sources"],
     "labs": ["plain", "holder", "answers", "lab", "compare", "lab01", "lab02", "lab03", "lab04", "lab05", "lab06"],
+    "labs/lab03": ["shared", "counting", "loop", "parts", "measuring"],
+    "labs/lab04": [
+        *("shared", "counting", "preparing", "splitting", "photos", "freezing", "folding", "interval", "probe"),
+    ],
+    "labs/lab05": ["shared", "counting", "block", "resnet9", "gradients", "paths"],
+    "labs/lab06": ["shared", "sizes", "panorama", "checkerboards", "conversions", "measures", "mixture"],
     "pretrained": ["widths", "folding", "store", "loading", "views", "recipe", "__main__"],
     "resnet": ["blocks", "networks", "dropping"],
     "training": [
         *("history", "batches", "checkpoints", "forward", "optimizers", "processes", "runs", "loop", "rangetest"),
     ],
+}
+FOLDERS = {  # those of the authors' tools, which stand on top of all, aside
+    path.parent.relative_to(ROOT / "coursekit").as_posix(): path.parent
+    for path in sorted((ROOT / "coursekit").glob("*/**/__init__.py"))
+    if "authoring" not in path.parts
 }
 # In conda-forge these go by another name.
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
@@ -44,7 +55,7 @@ CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
 def imports_of(module, package="coursekit"):
     """The modules of a package that a module imports, also inside functions; a folder counts as one module."""
     found = set()
-    for path in [module] if module.is_file() else sorted(module.glob("*.py")):
+    for path in [module] if module.is_file() else sorted(module.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             if isinstance(node, ast.ImportFrom):
@@ -53,6 +64,12 @@ def imports_of(module, package="coursekit"):
                 name.removeprefix(package + ".").split(".")[0] for name in names if name.startswith(package + ".")
             }
     return found - {module.stem}
+
+
+def parts_of(folder):
+    """The modules and folders of modules that stand in a folder."""
+    files = [path for path in folder.glob("*.py") if path.stem != "__init__"]
+    return sorted(files + [path.parent for path in folder.glob("*/__init__.py")])
 
 
 def below(floors, name):
@@ -68,11 +85,8 @@ def below(floors, name):
 def test_every_module_has_a_floor():
     ours = {path.stem for path in MODULES} - {"authoring"}
     assert sorted(name for floor in FLOORS for name in floor) == sorted(ours)
-    folders = {name: sorted(order) for name, order in INSIDE.items()}
-    assert folders == {
-        path.stem: sorted(p.stem for p in path.glob("*.py") if p.stem != "__init__")
-        for path in MODULES
-        if path.is_dir() and path.stem != "authoring"
+    assert {name: sorted(order) for name, order in INSIDE.items()} == {
+        name: sorted(part.stem for part in parts_of(folder)) for name, folder in FOLDERS.items()
     }
 
 
@@ -81,9 +95,13 @@ def test_arrows_point_down(path):
     if path.stem == "authoring":  # on top of all
         return
     assert imports_of(path) <= below(FLOORS, path.stem)
-    for inner in INSIDE.get(path.stem, []):
-        found = imports_of(path / f"{inner}.py", f"coursekit.{path.stem}")
-        assert found <= below([INSIDE[path.stem]], inner), inner
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_arrows_point_down_inside_a_folder(name):
+    for part in parts_of(FOLDERS[name]):
+        found = imports_of(part, "coursekit." + name.replace("/", "."))
+        assert found <= below([INSIDE[name]], part.stem), part.stem
 
 
 def test_nothing_imports_the_tools_of_authors():

@@ -1,16 +1,15 @@
 """Every check against a catalogue of right and wrong answers."""
 
 import importlib
-from pathlib import Path
 
 import pytest
 
+from coursekit.authoring.grading.classroom import lab_names
 from coursekit.labs.holder import Holder
 from coursekit.labs.lab import HIDDEN, PUBLIC, Lab
 from tests.labs.catalogue import Wrong
 
-ROOT = Path(__file__).parent.parent
-LABS = sorted(path.stem for path in (ROOT / "coursekit" / "labs").glob("lab[0-9][0-9].py"))
+LABS = lab_names()
 
 
 def lab_of(name) -> Lab:

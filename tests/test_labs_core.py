@@ -201,6 +201,61 @@ def test_networks_are_reached_through_a_few_methods():
             network.load(other)
 
 
+class Halves(nn.Module):
+    """Two layers, of which one is cut off from the gradient."""
+
+    def __init__(self):
+        super().__init__()
+        self.still, self.head, self.unused = nn.Linear(2, 3), nn.Linear(3, 1), nn.Linear(3, 1)
+
+    def forward(self, x):
+        with torch.no_grad():
+            x = self.still(x)
+        return self.head(x)
+
+
+def test_gradients_name_the_parameters_that_they_reach():
+    x, network = torch.ones(4, 2), Halves()
+    assert answer(network).gradients(x) == ["head.weight", "head.bias"]
+    network.head.bias.requires_grad_(False)
+    with torch.no_grad():  # as a check may be called
+        assert answer(network).gradients(x) == ["head.weight"]
+    assert network.head.weight.grad is None
+    assert answer(nn.Sequential(network.still)).gradients(x) == ["0.weight", "0.bias"]
+    assert answer(network.requires_grad_(False)).gradients(x) == []
+    assert answer(nn.ReLU()).gradients(x) == []
+    network.head.requires_grad_(True)
+    network.forward = lambda x: x.detach()
+    assert answer(network).gradients(x) == []
+    hidden, hiding = [nn.Linear(2, 3)], nn.ReLU()
+    hiding.forward = lambda x: hidden[0](x)
+    assert answer(hiding).gradients(x) == []
+    with pytest.raises(Hint, match=r"\(gradients\) stops with RuntimeError"):
+        answer(Halves()).gradients(torch.ones(4, 3))
+
+
+def test_labels_are_those_of_the_axis_of_one_that_it_shares_or_of_the_figure():
+    def labels(figure):
+        return [(axis["xlabel"], axis["ylabel"]) for axis in answer(figure).axes]
+
+    shared = Figure()
+    upper, lower = shared.subplots(2, 1, sharex=True)
+    lower.set(xlabel="t", ylabel="below")
+    assert labels(shared) == [("t", ""), ("t", "below")]
+    upper.set(xlabel="own", ylabel="above")
+    assert labels(shared) == [("own", "above"), ("t", "below")]
+    twins = Figure()
+    twins.subplots().set(xlabel="t", ylabel="left")
+    twins.axes[0].twinx()
+    assert labels(twins) == [("t", "left"), ("t", "")]
+    whole = Figure()
+    whole.subplots(1, 2)[0].set_ylabel("own")
+    assert labels(whole) == [("", "own"), ("", "")]
+    whole.supxlabel("t")
+    whole.supylabel("error")
+    assert labels(whole) == [("t", "own"), ("t", "error")]
+
+
 def test_figures_arrive_as_numbers_and_texts():
     figure = Figure()
     axis, other = figure.subplots(1, 2)
@@ -228,6 +283,22 @@ def test_figures_arrive_as_numbers_and_texts():
         compare.chart(answer(bare), "figure")
     with pytest.raises(Hint, match="empty"):
         compare.chart(answer(Figure()), "figure")
+
+
+@pytest.mark.parametrize("draw", ["plot", "bar"])
+def test_both_axes_need_a_label_where_something_is_drawn(draw):
+    def drawn(**labels):
+        figure = Figure()
+        axis, picture = figure.subplots(1, 2)
+        getattr(axis, draw)([1, 2], [3, 4])
+        axis.set(**labels)
+        picture.imshow(np.eye(2))  # a picture needs none
+        return compare.chart(answer(figure), "figure")
+
+    assert len(drawn(xlabel="x", ylabel="y").axes) == 2
+    for labels in ({}, {"xlabel": "x"}, {"ylabel": "y"}):
+        with pytest.raises(Hint, match="without a label"):
+            drawn(**labels)
 
 
 def test_bands_and_bars_arrive_with_their_corners():
@@ -267,13 +338,24 @@ EYE = np.eye(3)
         (lambda: compare.array(np.diag([1.0, 1, 2]), "x", EYE), r"1 of 9 values of x are wrong, the first at \[2, 2\]"),
         (lambda: compare.array(EYE.astype("f4"), "x", EYE, dtype=np.float64), "float32, but they must be float64"),
         (lambda: compare.array(-EYE, "x", EYE, {"the sign": lambda: -EYE}), "the sign"),
+        (lambda: compare.array(-1j * EYE, "x", 1j * EYE), "3 of 9 values of x"),
+        (lambda: compare.array(2 * EYE, "x", EYE, {"the sign": -EYE, "one row": EYE[:1]}), "3 of 9 values of x"),
+        (lambda: compare.array(EYE[:1], "x", EYE, {"the sign": -EYE, "one row": EYE[:1]}), "one row"),
+        (lambda: compare.array(1e6 * EYE + 2, "x", 1e6 * EYE), "all 9 values"),
         (lambda: compare.array([[1, 2], [3]], "x", EYE, lists=True), "differ in length"),
         (lambda: compare.array([["a"]], "x", EYE, lists=True), "numbers only"),
         (lambda: compare.array(np.array(["1", "2"]), "x", np.array([1.0, 2])), "numbers only"),
         (lambda: compare.array(torch.eye(3), "x", EYE, lists=True), r"a list of numbers \(or a numpy array\), not a t"),
         (lambda: compare.array(EYE[::-1], "x", EYE, calls=["f(1)", "f(2)", "f(3)"]), r"the first in `f\(1\)`"),
         (lambda: compare.array(EYE * [1, 1, 2], "x", EYE, calls=["f(1)", "f(2)", "f(3)"]), r"first in `f\(3\)`"),
+        (lambda: compare.array(EYE + np.eye(3, k=-1), "x", EYE, calls=["f(1)", "f(2)", "f(3)"]), r"first in `f\(2\)`"),
         (lambda: compare.as_whole("3", "n"), "whole number .* not a text"),
+        (lambda: compare.as_whole(np.float32(3), "n"), r"not a number of type float32\."),
+        (lambda: compare.as_whole(np.array([3]), "n"), r"not an array of type int64 and shape \[1\]"),
+        (lambda: compare.as_whole(torch.tensor([3]), "n"), r"not a tensor of type int64 and shape \[1\]"),
+        (lambda: compare.as_whole(Function(None, Reference("function", 1, "f"), "f"), "n"), "not a function"),
+        (lambda: compare.as_whole(answer(nn.ReLU()), "n"), "not a network"),
+        (lambda: compare.as_whole(answer(Figure()), "n"), "not a figure"),
         (lambda: compare.as_floats(["3"], "x"), "numbers only"),
         (lambda: compare.as_floats([[1], [2, 3]], "x"), "differ in length"),
         (lambda: compare.as_floats([None], "x"), "numbers only"),
@@ -286,6 +368,8 @@ EYE = np.eye(3)
         (lambda: compare.number("3", "n", 3.0), "one number, not a text"),
         (lambda: compare.number(math.nan, "n", 3.0), "divide by zero"),
         (lambda: compare.number(2.9, "n", 3.0), "too small"),
+        (lambda: compare.number(2.9, "n", 3.0, {"a tenth": 2.9}), "a tenth"),
+        (lambda: compare.number(1.00001e-3, "n", 1e-3), "too large"),
         (lambda: compare.choice("c", "it", "a", ["a", "b"], {"b": "no"}), "one of 'a', 'b', not 'c'"),
         (lambda: compare.choice("b", "it", "a", ["a", "b"], {"b": "think again"}), "think again"),
         (lambda: compare.function(3, "f"), "must be a function, not int"),
@@ -311,6 +395,9 @@ def test_comparisons_are_silent_where_all_is_right():
     compare.array(EYE, "x", EYE, calls=["f(1)", "f(2)", "f(3)"])
     compare.number(np.float32(0.1), "n", 0.1, rtol=1e-5)
     compare.number(3, "n", 3.0)
+    compare.array(1j * EYE, "x", 1j * EYE)
+    compare.number(1e6 + 0.5, "n", 1e6)
+    compare.array(1e6 * EYE + 0.5, "x", 1e6 * EYE)
     compare.choice(" A ", "it", "a", ["a", "b"], {})
 
 
@@ -408,6 +495,23 @@ def test_otters_form_raises_the_hint(lab):
     lab.test("q1", {"double": learned_by_heart})
     with pytest.raises(Hint, match="values"):
         lab.test("q1", {"double": learned_by_heart}, hidden=True)
+
+
+@pytest.mark.parametrize("name", ["q9", "", None, ["q1"], 1])
+def test_a_question_that_does_not_exist_is_refused_with_those_that_do(lab, name):
+    for ask in (
+        lambda: lab.judge(name, Holder({}).serve),
+        lambda: lab.test(name, {}),
+        lambda: lab.test(name, {}, hidden=True),
+    ):
+        with pytest.raises(ValueError, match=r"lab99: there is no question .*\. These are checked: q1, q2, q3\."):
+            ask()
+
+
+def test_a_question_that_a_person_marks_has_no_verdict(lab):
+    for ask in (lambda: lab.judge("q4", Holder({}).serve), lambda: lab.test("q4", {})):
+        with pytest.raises(ValueError, match=r"a person marks 'q4'\. These are checked: q1"):
+            ask()
 
 
 def test_two_questions_of_one_name_are_refused(lab):

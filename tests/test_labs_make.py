@@ -189,6 +189,23 @@ def test_a_class_is_graded_and_grading_goes_on_where_it_stopped(course, capsys, 
     ]
 
 
+def test_a_change_in_a_labs_checks_has_it_graded_anew(tmp_path, monkeypatch):
+    names, folder = classroom.lab_names(), tmp_path / "labs"
+    shutil.copytree(Path(classroom.labs.__file__).parent, folder)
+    (folder / "lab77" / "__pycache__").mkdir(parents=True)  # what git leaves of a lab that is gone
+    monkeypatch.setattr(classroom.labs, "__file__", str(folder / "__init__.py"))
+    assert classroom.lab_names() == names == [path.stem.split("_")[0] for path in MASTERS]
+    lab = classroom.load_lab("lab04")
+    before = classroom._version(lab, Limits(), 1)
+    for name in ("lab01.py", "lab05/paths.py", "lab05/__init__.py"):
+        (folder / name).write_text("", encoding="utf-8")
+        assert classroom._version(lab, Limits(), 1) == before, name
+    for name in ("compare.py", "lab04/__init__.py", "lab04/probe.py"):
+        (folder / name).write_text("", encoding="utf-8")
+        assert classroom._version(lab, Limits(), 1) != before, name
+        before = classroom._version(lab, Limits(), 1)
+
+
 def test_what_cannot_be_graded_is_said(course, tmp_path):
     with pytest.raises(SystemExit, match="unknown lab 'lab77'"):
         classroom.grade(tmp_path, "lab77", course)

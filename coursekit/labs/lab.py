@@ -114,9 +114,18 @@ class Lab:
             Carries requests to a `coursekit.labs.holder.Holder`.
         seed : int or tuple of int
             For the inputs that the check makes up.
+
+        Raises
+        ------
+        ValueError
+            If there is no question of that name, or if a person marks it.
         """
-        question = self.questions[name]
-        rng = np.random.default_rng([*np.atleast_1d(seed), zlib.crc32(name.encode())])
+        question = self.questions.get(str(name))
+        if question is None or question.check is None:
+            checked = ", ".join(known.name for known in self.questions.values() if known.check)
+            why = f"there is no question {name!r}" if question is None else f"a person marks {name!r}"
+            raise ValueError(f"{self.name}: {why}. These are checked: {checked}.")
+        rng = np.random.default_rng([*np.atleast_1d(seed), zlib.crc32(question.name.encode())])
         try:
             answers = {variable: fetch(ask, variable) for variable in question.variables}
             question.check(**answers, **({"rng": rng} if question.draws else {}))
@@ -184,6 +193,8 @@ class Lab:
         ------
         Hint
             If the answer is wrong or missing.
+        ValueError
+            If there is no question of that name, or if a person marks it.
         """
         for seed in HIDDEN if hidden else (PUBLIC,):
             with _undisturbed():

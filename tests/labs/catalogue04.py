@@ -2,6 +2,7 @@
 
 import copy
 import math
+import os
 import random
 from collections import defaultdict
 from pathlib import Path
@@ -16,23 +17,23 @@ from tests.labs.catalogue import wrong
 # q1 ------------------------------------------------------------------------------------------------------------------
 
 
-def count_with(norm=2, bias=1, inner=1, power=2, last=1, last_norm=0, chain=True):
+def count_with(norm=2, bias=1, inner=1, power=2, last=1, last_bias=1, last_norm=0, chain=True):
     def head_parameters(channels, pooled, hidden, outputs):
         total, inputs = 0, channels * pooled**power
         for units in hidden:
             total += units * (inputs + bias * inner) + norm * units
             inputs = units if chain else inputs
-        return total + last * outputs * (inputs + bias + last_norm)
+        return total + last * outputs * (inputs + bias * last_bias + last_norm)
 
     return {"head_parameters": head_parameters}
 
 
-def count_by_building(channels, pooled, hidden, outputs):
+def count_by_building(channels, pooled, hidden, outputs, values=lambda layer: layer.parameters()):
     with torch.device("meta"):
         sizes = [channels * pooled * pooled, *hidden]
         layers = [nn.Linear(*pair) for pair in zip(sizes, [*hidden, outputs], strict=True)]
         layers += [nn.BatchNorm1d(units) for units in hidden]
-        return sum(p.numel() for layer in layers for p in layer.parameters())
+        return sum(value.numel() for layer in layers for value in values(layer))
 
 
 def count_by_sums(channels, pooled, hidden, outputs):
@@ -79,6 +80,7 @@ def reader(
     endings=None,
     convert=True,
     load=True,
+    errors=(OSError,),
     told=True,
     hidden=False,
     hidden_folders=False,
@@ -109,7 +111,7 @@ def reader(
                         if load:
                             image.load()
                             image = image.copy()
-                except OSError:
+                except errors:
                     bad += [key(file)] * told
                     if not keep_bad:
                         continue
@@ -131,8 +133,6 @@ def reader(
 
 
 def read_with_os(folder, size):
-    import os
-
     from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
     rows, bad = [], []
@@ -149,6 +149,33 @@ def read_with_os(folder, size):
     images, labels, names = zip(*rows, strict=True)
     made = {"images": torch.stack(images), "labels": torch.LongTensor(labels)}
     return {**made, "classes": classes, "names": names, "bad": bad}
+
+
+def read_tensors(folder, size, three=False):
+    """Read every photo as it is; if they must have three channels, call the others bad."""
+    from torchvision.transforms.v2.functional import pil_to_tensor, resize
+
+    images, labels, names, bad = [], [], [], []
+    classes = sorted(path.name for path in Path(folder).glob("[!.]*") if path.is_dir())
+    for label, name in enumerate(classes):
+        for file in sorted(Path(folder, name).glob("[!.]*")):
+            try:
+                with Image.open(file) as image:
+                    pixels = resize(pil_to_tensor(image), [size, size])
+                if three and len(pixels) != 3:
+                    raise ValueError("not in colour")
+            except (OSError, ValueError):
+                bad.append(f"{name}/{file.name}")
+                continue
+            images.append(pixels)
+            labels.append(label)
+            names.append(f"{name}/{file.name}")
+    found = {"images": torch.stack(images), "labels": torch.tensor(labels)}
+    return {**found, "classes": classes, "names": names, "bad": bad}
+
+
+def read_all_names(folder, size):
+    return {name: os.listdir(os.path.join(folder, name)) for name in os.listdir(folder)}
 
 
 def read_with_the_package(folder, size):
@@ -400,6 +427,31 @@ def fold_in_loops(conv, scale, shift):
     return new
 
 
+def fold_square(conv, scale, shift):
+    new = nn.Conv2d(1, conv.out_channels, conv.kernel_size[0], conv.stride, conv.padding, conv.dilation)
+    new.load_state_dict({"weight": torch.zeros_like(new.weight), "bias": conv.weight.sum(dim=(2, 3)) @ shift})
+    return new
+
+
+def fold_exchanged(conv, scale, shift):
+    return nn.Conv2d(1, conv.out_channels, conv.kernel_size, conv.dilation, conv.padding, conv.stride)
+
+
+@torch.no_grad()
+def fold_with_bias_like_the_layer(conv, scale, shift):
+    options = {name: getattr(conv, name) for name in ("stride", "padding", "dilation")}
+    new = nn.Conv2d(1, conv.out_channels, conv.kernel_size, bias=conv.bias is not None, **options)
+    new.weight.copy_((conv.weight * scale[:, None, None]).sum(dim=1, keepdim=True))
+    new.bias.copy_(conv.weight.sum(dim=(2, 3)) @ shift + conv.bias)
+    return new
+
+
+def fold_without_bias(conv, scale, shift):
+    new = folder_with()["fold_gray"](conv, scale, shift)
+    new.bias = None
+    return new
+
+
 def fold_in_place(conv, scale, shift):
     with torch.no_grad():
         conv.weight.mul_(scale[:, None, None])
@@ -417,6 +469,11 @@ class Adapted(nn.Module):
 
 
 # q6 ------------------------------------------------------------------------------------------------------------------
+
+
+def small_body():
+    layers = [nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()]
+    return nn.Sequential(*layers)
 
 
 def probe_sklearn(body, train_images, train_labels, test_images):
@@ -534,6 +591,23 @@ def probe_standardized_together(body, train_images, train_labels, test_images):
     return LogisticRegression(max_iter=2000).fit(train, train_labels).predict(test)
 
 
+def probe_standardized(body, train_images, train_labels, test_images, classifier=None, least=0.0):
+    body.eval()
+    with torch.no_grad():
+        train, test = body(train_images), body(test_images)
+    mean, std = train.mean(0), train.std(0).clamp(min=least)
+    train, test = (train - mean) / std, (test - mean) / std
+    if classifier:
+        return classifier.fit(train.numpy(), train_labels.numpy()).predict(test.numpy())
+    return train_labels[torch.cdist(test, train).argmin(1)]
+
+
+def probe_standardized_sklearn(*given):
+    from sklearn.linear_model import LogisticRegression
+
+    return probe_standardized(*given, classifier=LogisticRegression(max_iter=2000))
+
+
 def bootstrap_by_counts(predicted, labels, series, draws, seed):
     draw = torch.Generator().manual_seed(seed)
     classes = []
@@ -566,7 +640,7 @@ def bootstrap_by_lists(predicted, labels, series, draws, seed):
 def probed(probe=None, interval=None, guess=0.9):
     return {
         "prediction": guess,
-        "tiny_body": tiny_body,
+        "small_body": small_body,
         "probe": probe or probe_with(),
         "balanced_interval": interval or bootstrap(),
     }
@@ -603,6 +677,7 @@ RIGHT = {
         "sklearn": probed(probe_sklearn),
         "nearest mean, counts": probed(interval=bootstrap_by_counts, guess=1),
         "nearest neighbour, lists": probed(probe_copy, bootstrap_by_lists),
+        "standardized by hand": probed(lambda *a: probe_standardized(*a, least=1e-6)),
     },
 }
 
@@ -610,6 +685,11 @@ WRONG = {
     "q1": {
         "no batch norm": wrong("scale and a shift", **count_with(norm=0)),
         "running statistics": wrong("running mean", **count_with(norm=4)),
+        "all of the state": wrong(
+            "state_dict",
+            head_parameters=lambda *a: count_by_building(*a, values=lambda layer: layer.state_dict().values()),
+        ),
+        "no bias in the last layer": wrong("biases of the last", **count_with(last_bias=0)),
         "batch norm's shift only": wrong("one of the three", **count_with(norm=1)),
         "no biases": wrong("biases of the linear", **count_with(bias=0)),
         "no bias before a batch norm": wrong("one of the three", **count_with(inner=0)),
@@ -636,6 +716,11 @@ WRONG = {
         "no std": wrong("std is missing", **prepared(way=lambda x, m, s: x / 255 - m)),
         "256": wrong("white is 255", **prepared(way=lambda x, m, s: (x / 256 - m) / s)),
         "times std": wrong("divide by", **prepared(way=lambda x, m, s: (x / 255 - m) * s)),
+        "divided twice, at both ends": wrong("255 twice", **prepared(way=lambda x, m, s: (x / 255 - m) / s / 255)),
+        "divided twice, before": wrong("255 twice", **prepared(way=lambda x, m, s: (x / 255 / 255 - m) / s)),
+        "divided twice, colours left": wrong(
+            "255 twice", **prepared(way=lambda x, m, s: (x.flip(1) / 255 - m) / s / 255)
+        ),
         "own statistics": wrong(
             "batch's own",
             **prepared(way=lambda x, m, s: (x - x.mean((0, 2, 3), True)) / x.std((0, 2, 3), keepdim=True)),
@@ -646,8 +731,15 @@ WRONG = {
     "q3": {
         "one ending": wrong("ending", **photos(endings=[".jpg", ".JPG", ".jpeg"])),
         "small letters only": wrong("ending", **photos(endings=[".jpg", ".png", ".jpeg"])),
-        "gray crashes": wrong("stops with", **photos(convert=False)),
-        "opened, not loaded": wrong("stops with", **photos(load=False)),
+        "gray crashes": wrong("stops at a gray photo", **photos(convert=False)),
+        "gray crashes at the end": wrong("stops at a gray photo", **photos(read_tensors)),
+        "gray is bad": wrong("gray photos are in `bad`", **photos(lambda *a: read_tensors(*a, three=True))),
+        "opened, not loaded": wrong("breaks off in the middle", **photos(load=False)),
+        "opened, not loaded, nor converted": wrong("breaks off", **photos(load=False, convert=False)),
+        "nothing caught": wrong("no image at all", **photos(errors=())),
+        "nothing caught, hidden files": wrong("at a hidden file", **photos(errors=(), hidden=True)),
+        "stops at another file": wrong("beside the class folders", **photos(read_all_names)),
+        "stops at all": wrong("stops with ZeroDivisionError", **photos(lambda *_: 1 // 0)),
         "bad ones not named": wrong("each must be named", **photos(told=False)),
         "bad ones as black pictures": wrong("cannot be read to its end", **photos(keep_bad=True)),
         "hidden files": wrong("hidden file", **photos(hidden=True)),
@@ -722,9 +814,16 @@ WRONG = {
         "subtracted": wrong("not subtracted", **folder_with(bias=lambda b, w, s, t: b - w.sum((2, 3)) @ t)),
         "no new bias": wrong("still needs one", **folder_with(when_none=False)),
         "one channel": wrong("only one", **folder_with(lambda w, s: s[0] * w[:, :1])),
-        "stride lost": wrong("another shape", **folder_with(keep=("padding", "dilation"))),
-        "padding lost": wrong("another shape", **folder_with(keep=("stride", "dilation"))),
-        "dilation lost": wrong("another shape", **folder_with(keep=("stride", "padding"))),
+        "stride lost": wrong("not the layer's `stride`.", **folder_with(keep=("padding", "dilation"))),
+        "padding lost": wrong("not the layer's `padding`.", **folder_with(keep=("stride", "dilation"))),
+        "dilation lost": wrong("not the layer's `dilation`.", **folder_with(keep=("stride", "padding"))),
+        "square kernel": wrong("not the layer's `kernel_size`.", **folded(fold_square)),
+        "stride and dilation exchanged": wrong("`stride` and `dilation`", **folded(fold_exchanged)),
+        "bias like the layer": wrong("`conv.bias` is None there", **folded(fold_with_bias_like_the_layer)),
+        "no bias ever": wrong("what of the shifts", **folded(fold_without_bias)),
+        "scale and shift exchanged": wrong(
+            "exchanged", **folded(lambda conv, scale, shift: folder_with()["fold_gray"](conv, shift, scale))
+        ),
         "not folded": wrong("single `nn.Conv2d`", **folded(Adapted)),
         "three channels": wrong("*one* channel", **folded(lambda conv, *_: copy.deepcopy(conv))),
         "the layer itself": wrong("changes the layer", **folded(fold_in_place)),
@@ -749,6 +848,9 @@ WRONG = {
         "in percent": wrong("shares from 0 to 1", **probed(interval=bootstrap(factor=100))),
         "high end first": wrong("low end first", **probed(interval=bootstrap(backwards=True))),
         "middle and width": wrong("two numbers", **probed(interval=bootstrap(end=lambda v: v.mean()))),
+        "divided by a std of 0": wrong("what is divided by it becomes NaN", **probed(probe_standardized)),
+        "divided by a std of 0, sklearn": wrong("X contains NaN", **probed(probe_standardized_sklearn)),
+        "another body": wrong("as the notebook gives it", **{**probed(), "small_body": lambda: tiny_head(3)}),
         "standardized together": wrong("other test images", **probed(probe_standardized_together)),
         "centred apart": wrong("other test images", **probed(probe_with(center=True))),
         "drawn from all classes": wrong("the interval is", **probed(interval=bootstrap_together)),

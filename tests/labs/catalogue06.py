@@ -57,6 +57,66 @@ def paddings_with(left=lambda free, s, n: free % s, reach=lambda k, d: d * (k - 
     return {"output_paddings": output_paddings}
 
 
+def enlarged(n, kernel, stride, padding, dilation):
+    return (n - 1) * stride - 2 * padding + dilation * (kernel - 1) + 1
+
+
+def by_sizes(
+    back=enlarged,
+    there=lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) // s + 1,
+    pairs=lambda sizes: (sizes[-2::-1], sizes[:0:-1]),
+    turn=-1,
+):
+    def output_paddings(size, layers):
+        sizes = [size]
+        for layer in layers:
+            sizes.append(there(sizes[-1], *layer))
+        steps = zip(layers[::turn], *pairs(sizes), strict=True)
+        return [before - back(after, *layer) for layer, before, after in steps]
+
+    return {"output_paddings": output_paddings}
+
+
+def decoder_from_size(size, layers):
+    return output_paddings(size, layers[::-1])[::-1]
+
+
+def without_extra_on_the_way(size, layers, all_at_the_end=False):
+    goals, extra = sizes_before(size, layers), []
+    pixels = sizes_before(size, [*layers, (1, 1, 0, 1)])[0]
+    for layer, goal in zip(layers[::-1], goals, strict=True):
+        pixels = enlarged(pixels, *layer)
+        extra.append(goal - pixels)
+    return [0] * (len(layers) - 1) + [size - pixels] if all_at_the_end else extra
+
+
+def sizes_before(size, layers):
+    sizes = [size]
+    for kernel, stride, padding, dilation in layers[:-1]:
+        sizes.append((sizes[-1] + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1)
+    return sizes[::-1]
+
+
+def more_in_chains(size, layers):
+    steps = zip(output_paddings(size, layers), layers[::-1], strict=True)
+    return [(extra + len(layers) - 1) % stride for extra, (_, stride, _, _) in steps]
+
+
+def halved(size, layers):
+    left = []
+    for _, stride, _, _ in layers:
+        left.append(size % stride)
+        size //= stride
+    return left[::-1]
+
+
+def from_goals(value):
+    def output_paddings(size, layers):
+        return [value(n, *layer) for n, layer in zip(sizes_before(size, layers), layers[::-1], strict=True)]
+
+    return {"output_paddings": output_paddings}
+
+
 # q2 ------------------------------------------------------------------------------------------------------------------
 
 
@@ -203,6 +263,11 @@ class TwoResults(UpClass):
     def forward(self, x):
         y = super().forward(x)
         return y[:, :1], y[:, 1:]
+
+
+def bicubic(channels, outputs):
+    layers = [nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(), nn.Conv2d(channels, outputs, 5, padding=2)]
+    return nn.Sequential(*layers, nn.Upsample(scale_factor=4, mode="bicubic"))
 
 
 def bilinear(channels, outputs):
@@ -495,6 +560,7 @@ RIGHT = {
         "bicubic": repaired(make=lambda c, o: up(c, o, "bicubic")),
         "a tensor": repaired(lambda *a: torch.tensor(hits(*a))),
         "kernel 5": repaired(make=lambda c, o: up(c, o, kernel=5)),
+        "3 x 3, 5 x 5, bicubic at the end": repaired(make=bicubic),
     },
     "q4": {
         "torch": repaired_conversions(),
@@ -528,6 +594,60 @@ WRONG = {
         "always the largest": wrong("largest output padding", **paddings_with(lambda free, s, n: s - 1)),
         "always zero": wrong("without any output padding", **paddings_with(lambda free, s, n: 0)),
         "always one": wrong("list of output paddings", **paddings_with(lambda free, s, n: 1)),
+        "way back without dilation": wrong(
+            "back: with dilation", **by_sizes(lambda n, k, s, p, d: (n - 1) * s - 2 * p + k)
+        ),
+        "way back, a gap too many": wrong(
+            "back: a dilated kernel", **by_sizes(lambda n, k, s, p, d: (n - 1) * s - 2 * p + d * k)
+        ),
+        "way back, off by one": wrong("off by one", **by_sizes(lambda *a: enlarged(*a) - 1)),
+        "way back, padding once": wrong("back: padding is added", **by_sizes(lambda *a: enlarged(*a) + a[3])),
+        "way back, padding added": wrong("*off*", **by_sizes(lambda *a: enlarged(*a) + 4 * a[3])),
+        "way back, padding kept": wrong("its padding off.", **by_sizes(lambda *a: enlarged(*a) + 2 * a[3])),
+        "way back, n steps": wrong("n - 1 steps apart", **by_sizes(lambda *a: enlarged(*a) + a[2])),
+        "way there without dilation": wrong(
+            "there: with dilation", **by_sizes(there=lambda n, k, s, p, d: (n + 2 * p - k) // s + 1)
+        ),
+        "way there without dilation, remainders": wrong(
+            "back: with dilation", **from_goals(lambda n, k, s, p, d: (n + 2 * p - k) % s)
+        ),
+        "a gap too many": wrong("behind the last", **paddings_with(reach=lambda k, d: d * k, one=0)),
+        "rounded up": wrong(
+            "positions down", **by_sizes(there=lambda n, k, s, p, d: -((d * (k - 1) + 1 - n - 2 * p) // s) + 1)
+        ),
+        "rounded": wrong(
+            "positions down", **by_sizes(there=lambda n, k, s, p, d: round((n + 2 * p - d * (k - 1) - 1) / s + 1))
+        ),
+        "a position too few": wrong(
+            "count the positions", **by_sizes(there=lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) // s)
+        ),
+        "divided by the stride": wrong("not only size", **by_sizes(there=lambda n, k, s, p, d: n // s)),
+        "divided by the stride, up": wrong("not only size", **by_sizes(there=lambda n, k, s, p, d: -(-n // s))),
+        "what division leaves": wrong("not only size", output_paddings=halved),
+        "sizes of the encoder": wrong("turn both round", **by_sizes(pairs=lambda sizes: (sizes[:-1], sizes[1:]))),
+        "layers of the encoder": wrong("begins where the encoder ends", **by_sizes(turn=1)),
+        "encoder's order, largest": wrong(
+            "begins where the encoder ends", output_paddings=lambda size, layers: [layer[1] - 1 for layer in layers]
+        ),
+        "all to size": wrong(
+            "not all of them", **by_sizes(pairs=lambda sizes: (sizes[:1] * (len(sizes) - 1), sizes[:0:-1]))
+        ),
+        "decoder from size": wrong("the few pixels", output_paddings=decoder_from_size),
+        "none on the way": wrong("*with* its output padding", output_paddings=without_extra_on_the_way),
+        "all at the end": wrong("added at the end", output_paddings=lambda *a: without_extra_on_the_way(*a, True)),
+        "at most one": wrong("more than one pixel", output_paddings=lambda *a: np.minimum(output_paddings(*a), 1)),
+        "even sizes": wrong("even or odd", **from_goals(lambda n, *_: 1 - n % 2)),
+        "odd sizes": wrong("even or odd", **from_goals(lambda n, *_: n % 2)),
+        "stride times": wrong("stride times as many", **from_goals(lambda n, k, s, p, d: 2 * p + s - d * (k - 1) - 1)),
+        "stride times, no dilation": wrong("stride times as many", **from_goals(lambda n, k, s, p, d: 2 * p + s - k)),
+        "the sizes themselves": wrong("these are the sizes", **from_goals(lambda n, *_: n)),
+        "below zero": wrong("below zero", **from_goals(lambda n, k, s, p, d: -1)),
+        "a whole stride": wrong("smaller than the stride", **from_goals(lambda n, k, s, p, d: s)),
+        "right alone": wrong(
+            "right for a single layer",
+            output_paddings=more_in_chains,
+        ),
+        "the call is shown": wrong("(256, [(3, 2, 1, 1), (4, 3, 0, 1)", **from_goals(lambda n, k, s, p, d: k % s)),
         "one number": wrong("one for each layer", output_paddings=lambda size, layers: 1),
         "rows that differ": wrong("one for each layer", output_paddings=lambda size, layers: [[1], [1, 0]]),
         "floats": wrong("whole numbers", **paddings_with(lambda free, s, n: free % s / 1)),

@@ -7,7 +7,9 @@ import hashlib
 import importlib
 import json
 import os
+import pkgutil
 import queue
+import re
 import secrets
 import sys
 import threading
@@ -28,7 +30,8 @@ from coursekit.runtime import progress_bar
 
 def lab_names() -> list[str]:
     """Return the names of the labs that the package has checks for."""
-    return sorted(path.stem for path in Path(labs.__file__).parent.glob("lab[0-9][0-9].py"))
+    found = (module.name for module in pkgutil.iter_modules([str(Path(labs.__file__).parent)]))
+    return sorted(name for name in found if re.fullmatch(r"lab\d\d", name))
 
 
 def load_lab(name: str) -> Lab:
@@ -173,8 +176,12 @@ def _seed_of(output: Path) -> int:
 
 def _version(lab: Lab, limits: Limits, seed: int) -> str:
     """Return a fingerprint of what a result depends on besides the submission."""
-    folder = Path(labs.__file__).parent
-    sources = [path for path in sorted(folder.glob("*.py")) if path.stem == lab.name or path.stem not in lab_names()]
+    folder, others = Path(labs.__file__).parent, {*lab_names()} - {lab.name}
+    sources = [  # a lab is a module or a folder of them
+        path
+        for path in sorted(folder.rglob("*.py"))
+        if path.relative_to(folder).parts[0].removesuffix(".py") not in others
+    ]
     parts = [*(path.read_bytes() for path in sources), repr((limits, seed)).encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
