@@ -24,8 +24,9 @@ def test_objects_that_are_neither_tensors_nor_modules(value):
 
 
 def test_what_is_right_comes_back():
-    x, layer, table = torch.ones(2), nn.Linear(1, 1), OrderedDict(a=1)
+    x, counts, layer, table = torch.ones(2), torch.tensor([1, 2]), nn.Linear(1, 1), OrderedDict(a=1)
     assert arguments.tensor("x", x, "[N]") is x
+    assert arguments.tensor("x", counts, "[N]") is counts
     assert arguments.tensor("x", x, "[N]", floats=True) is x
     assert arguments.module(layer) is layer
     assert arguments.mapping("ys", table, "{}") is table
@@ -70,6 +71,12 @@ def test_whole_numbers(value):
     assert type(arguments.whole("n", value, 3)) is int
     with pytest.raises(ValueError, match=f"n must be at least {value + 1}, not {value}"):
         arguments.whole("n", value, value + 1)
+
+
+def test_whole_numbers_are_counts_if_nothing_else_is_said():
+    assert arguments.whole("n", 1) == 1
+    with pytest.raises(ValueError, match=r"n must be at least 1, not 0\."):
+        arguments.whole("n", 0)
 
 
 def test_whole_numbers_up_to():

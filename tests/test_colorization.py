@@ -129,6 +129,8 @@ def test_pairs_are_lightness_and_colour():
     assert ab.shape == (5, 2, 9, 7)
     assert light.dtype == ab.dtype == torch.float32
     assert 0 <= light.min() <= light.max() <= 1.0001
+    lab = colorization.rgb_to_lab(images.permute(0, 2, 3, 1)) / 100
+    np.testing.assert_allclose(torch.cat([light, ab], dim=1).permute(0, 2, 3, 1), lab, atol=1e-6)
     np.testing.assert_array_equal(colorization.pairs_to_rgb(light, ab), images.permute(0, 2, 3, 1))
     image, target = colorization.lab_pairs(data.photo_crops(3, 2, 16).train)[1]
     assert image.shape == (1, 16, 16)
@@ -165,6 +167,7 @@ def test_the_lectures_numbers():
     first = nn.Sequential(*list(resnet.children())[:6]).eval()
     assert count(first) == 683_072
     encoder = colorization.gray_encoder(resnet).eval()
+    assert encoder[0].in_channels == 1
     assert count(encoder) == 683_072 - 2 * 64 * 49
     decoder = colorization.upsampling_decoder().eval()
     assert count(decoder) == 277_922
@@ -194,20 +197,32 @@ def test_equal_response_to_gray_rgb_and_the_network_is_left_alone():
     assert all(parameter.grad is None for parameter in resnet.parameters())
 
 
-@pytest.mark.parametrize("stranger", [nn.Sequential(nn.Conv2d(3, 4, 3)), torchvision.models.alexnet(), nn.Identity()])
-def test_encoders_of_other_layout_are_refused(stranger):
-    with pytest.raises(ValueError, match="layout of torchvision's ResNet"):
-        colorization.gray_encoder(stranger)
+def test_encoders_of_other_layout_are_refused():
+    other_start, other_layers = pretrained.resnet18(0.125), pretrained.resnet18(0.125)
+    other_start.conv1 = nn.Identity()
+    del other_layers.layer2
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3))
+    for stranger in (plain, pretrained.vgg16(0.125), nn.Identity(), other_start, other_layers):
+        with pytest.raises(ValueError, match="layout of torchvision's ResNet"):
+            colorization.gray_encoder(stranger)
 
 
 @pytest.mark.parametrize("decoder", [colorization.upsampling_decoder, colorization.transposed_decoder])
-@pytest.mark.parametrize("outputs", [2, 7])
+@pytest.mark.parametrize("outputs", [1, 2, 7])
 def test_decoders_enlarge_eightfold(decoder, outputs):
     with torch.no_grad():
         assert decoder(0.25, outputs)(torch.rand(2, 32, 3, 5)).shape == (2, outputs, 24, 40)
-    for wrong, message in (((0, 2), "width"), ((True, 2), "width"), ((1.0, 0), "outputs"), ((1.0, 2.0), "outputs")):
+    bad_outputs, bad_widths = [(1.0, 0), (1.0, 2.0)], [(0, 2), (True, 2), (4.5, 2)]
+    for wrong, message in [(pair, "outputs") for pair in bad_outputs] + [(pair, "width") for pair in bad_widths]:
         with pytest.raises(ValueError, match=message):
             decoder(*wrong)
+
+
+def test_the_channels_of_the_transposed_decoder():
+    layers = [m for m in colorization.transposed_decoder() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    assert [layer.in_channels for layer in layers] == [128, 128, 64, 32]
+    assert [layer.out_channels for layer in layers] == [128, 64, 32, 2]
+    assert [layer.kernel_size[0] for layer in layers] == [4, 4, 3, 4]
 
 
 def test_transposed_decoders_of_other_kernels():
@@ -257,7 +272,9 @@ def test_bins_are_a_grid_around_gray():
     found = {tuple(round(100 * value) for value in centre): share for centre, share in rows}
     assert found == {(0, 0): 0.5, (30, 0): 0.25, (30, -20): 0.25}
     assert (bins.centres[bins.encode(ab)].movedim(-1, 1) - ab).abs().max() <= 0.05 + 1e-6
+    assert len(Bins.of(ab, step=10, least=0.25)) == 3  # a share of just `least` is kept
     assert len(Bins.of(ab, step=10, least=0.3)) == 1
+    torch.testing.assert_close(Bins.of(ab).centres, Bins.of(ab, step=15).centres)
     assert "3 colours" in repr(bins)
     assert "50%" in repr(bins)
 
@@ -273,6 +290,12 @@ def test_encode_takes_the_nearest_and_decode_brings_it_back():
     sure = F.one_hot(labels, len(bins)).movedim(-1, 1) * 1000.0
     for temperature in (1.0, 0.38, 0.0):
         assert (bins.decode(sure, temperature) - ab).abs().max() <= 0.075 + 1e-6
+
+
+def test_encode_takes_many_pixels_in_pieces():
+    ab = torch.zeros(1, 2, 600, 500)  # more than 2**18
+    ab[..., 450:, :] = 0.5
+    assert torch.equal(TWO.encode(ab), (ab[:, 0] > 0).long())
 
 
 def test_temperature_goes_from_the_mean_to_the_likeliest():
@@ -314,6 +337,8 @@ def test_mean_squared_error_finds_the_mean_and_cross_entropy_both():
         (lambda: Bins.of(torch.full((1, 2, 2, 2), math.nan)), "NaN"),
         (lambda: Bins.of(torch.zeros(1, 2, 2, 2), step=0), "step must be a positive number"),
         (lambda: Bins.of(torch.zeros(1, 2, 2, 2), step=math.inf), "step must be a positive number"),
+        (lambda: Bins.of(torch.zeros(1, 2, 2, 2), least=1), "least 0 or more, below 1"),
+        (lambda: Bins.of(torch.zeros(1, 2, 2, 2), least=-0.1), "least 0 or more, below 1"),
         (lambda: Bins.of(torch.rand(1, 2, 9, 9), step=1, least=0.5), "no bin holds a share of 0.5"),
         (lambda: TWO.encode(torch.zeros(2, 4, 4)), r"ab must be \[N, 2, H, W\]"),
         (lambda: TWO.encode(torch.full((1, 2, 2, 2), math.inf)), "infinite"),
@@ -352,15 +377,24 @@ class Painter(nn.Module):
         return self.values.view(1, -1, 1, 1).expand(len(light), -1, *light.shape[2:])
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (300, 1), (5, 7), (64, 64), (101, 33), (2, 900)])
-def test_photos_of_any_size(shape):
+@pytest.mark.parametrize(
+    ("shape", "small"),
+    [
+        ((1, 1), (16, 16)),
+        ((1, 40), (16, 64)),
+        ((300, 1), (64, 16)),
+        ((5, 7), (16, 22)),
+        ((64, 64), (16, 16)),
+        ((101, 33), (49, 16)),
+        ((2, 900), (16, 64)),
+    ],
+)
+def test_photos_of_any_size(shape, small):
     photo = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     painter = Painter(0.0, 0.0)
     result = colorization.colorize(painter, photo, size=16)
     np.testing.assert_array_equal(result, np.repeat(photo[..., None], 3, axis=2))
-    height, width = painter.seen.shape[2:]
-    assert min(height, width) >= 1
-    assert max(height, width) <= 64
+    assert painter.seen.shape == (1, 1, *small)
     assert colorization.colorize(small_model(), photo, size=16).shape == (*shape, 3)
 
 
@@ -394,6 +428,16 @@ def test_bins_and_their_options_reach_the_photo():
         colorization.colorize(model, photo, Bins(torch.zeros(3, 2), torch.ones(3)))
 
 
+def test_what_colorize_does_without_options():
+    photo, model = np.full((10, 12), 120, np.uint8), Painter(1.0, 0.9)
+    bins = Bins(torch.tensor([[0.0, 0.0], [0.5, 0.5]]), torch.tensor([0.9, 0.1]))
+    plain = colorization.colorize(model, photo, bins)
+    assert model.seen.shape == (1, 1, 64, 77)
+    np.testing.assert_array_equal(plain, colorization.colorize(model, photo, bins, temperature=0.38, boost=0.0))
+    for others in ({"temperature": 1.0}, {"boost": 1.0}):
+        assert (colorization.colorize(model, photo, bins, **others) != plain).any()
+
+
 def test_the_model_is_left_in_its_mode():
     model = small_model().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -409,6 +453,7 @@ def test_the_model_is_left_in_its_mode():
         (np.full((2, 3, 1), 7, np.uint8), 7),
         (np.full((2, 3, 4), 7, np.uint8), 7),
         (np.full((2, 3), 7 * 257, np.uint16), 7),
+        (np.array([[0, 128, 129], [257, 65406, 65535]], np.uint16), [[[0], [0], [1]], [[1], [254], [255]]]),
         (np.full((2, 3, 3), 7 / 255), 7),
         (np.full((2, 3), 7 / 255, np.float32), 7),
         (np.ones((2, 3), bool), 255),
@@ -457,7 +502,13 @@ def test_what_is_no_photo(image, message):
         colorization.colorize(Painter(0.0, 0.0), image)
 
 
-@pytest.mark.parametrize("size", [0, -3, 2.5, True, None])
+def test_a_size_of_one_pixel():
+    painter = Painter(0.0, 0.0)
+    assert colorization.colorize(painter, colours(4, 6), size=1).shape == (4, 6, 3)
+    assert painter.seen.shape == (1, 1, 1, 2)
+
+
+@pytest.mark.parametrize("size", [0, -3, 2.5, True, None, 2**14 + 1])
 def test_sizes_that_are_none(size):
     with pytest.raises(ValueError, match="size must be a whole number"):
         colorization.colorize(Painter(0.0, 0.0), colours(4, 4), size=size)
@@ -563,6 +614,9 @@ def test_measures_refuse(measure):
         (colours(4, 5), "one shape"),
         (good[..., 0], r"images \[\.\.\., H, W, 3\]"),
         (good.astype(float), "floats 0..1"),
+        (np.full((4, 4, 3), 1.5), "floats 0..1"),
+        (np.full((4, 4, 3), -0.5), "floats 0..1"),
+        (good[:0], r"images \[\.\.\., H, W, 3\]"),
         (good.astype(int), "got int64"),
         (np.full((4, 4, 3), np.nan), "without NaN"),
     ):
@@ -600,6 +654,36 @@ def test_training_learns_writes_and_loads_again(tmp_path, monkeypatch, capsys):
     torch.testing.assert_close(bins_again.centres, bins.centres, atol=1e-3, rtol=0)
     with torch.no_grad():
         torch.testing.assert_close(bins_again.decode(again(light)), guess, atol=0.05, rtol=0)
+
+
+def test_training_with_one_seed_gives_one_network():
+    pixels = torch.from_numpy(colours(64, 8, 8)).permute(0, 3, 1, 2)
+    images = data.ImageSet(pixels, torch.zeros(64, dtype=torch.long), ("noise",))
+    torch.manual_seed(7)
+    one = stored.train(images, width=0.125)[0]
+    torch.manual_seed(8)
+    again, other = (stored.train(images, 4, 0.125, seed)[0] for seed in (0, 1))
+    for name, value in one.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value)
+    assert not torch.equal(one.encoder[0].weight, other.encoder[0].weight)
+
+
+def test_training_mirrors_and_enlarges_pictures_and_labels_alike():
+    light = torch.arange(130 * 16.0).view(130, 1, 4, 4)  # the corners keep their values in either size
+    batches = stored._Batches(light, light[:, 0].to(torch.int16), seed=0)
+    assert len(batches) == 2
+    seen = set()
+    for _ in range(10):
+        pictures = []
+        for index in range(2):
+            lightness, labels = batches[index]
+            assert lightness.shape == (64, 1, *labels.shape[1:])
+            for row, column in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+                torch.testing.assert_close(lightness[:, 0, row, column], labels[:, row, column].float())
+            pictures += (labels[:, 0, 0] // 16).tolist()
+            seen.add((labels.shape[1], bool(labels[0, 0, 0] > labels[0, 0, -1])))
+        assert len(set(pictures)) == 128  # each at most once in an epoch
+    assert seen == {(4, False), (4, True), (6, False), (6, True)}
 
 
 @pytest.mark.parametrize("wrong", [None, 1, "a", [[0.0, 0.0]], np.zeros((1, 2, 4, 4))])

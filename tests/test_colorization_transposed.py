@@ -113,6 +113,13 @@ def test_what_does_not_fit_is_refused(way, shapes, options, message):
         way(x, weight, **options)
 
 
+def test_a_plain_transposed_convolution_is_larger_by_the_kernel_less_one():
+    assert colorization.transposed_size(5, 3) == 7
+    assert colorization.coverage(5, 3).shape == (7, 7)
+    for way in WAYS:
+        assert way(torch.ones(1, 1, 5, 4), torch.ones(1, 1, 3, 2)).shape == (1, 1, 7, 5)
+
+
 @pytest.mark.parametrize(("name", "value"), [("size", 0), ("kernel", True), ("kernel", 2.0)])
 def test_sizes_are_whole_numbers(name, value):
     with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1"):
@@ -134,6 +141,8 @@ def test_checkerboards_are_measured():
     rows, columns = np.mgrid[:32, :32]
     board = torch.tensor((rows + columns) % 2, dtype=torch.float)
     assert colorization.checkerboard(2 * board - 1) == pytest.approx(1)
+    assert colorization.checkerboard(1e-3 * (2 * board - 1)) == pytest.approx(1)  # a share: the size does not count
+    assert colorization.checkerboard(2 * board - 1, margin=0) == pytest.approx(1)
     stripes = torch.tensor(rows % 2 * 2.0 - 1)
     assert colorization.checkerboard(stripes) == pytest.approx(1)
     smooth = torch.tensor(np.cos(columns / 5) + rows / 7)

@@ -296,6 +296,15 @@ def test_resnet9_has_nine_layers_and_three_blocks():
     assert sum(isinstance(layer, resnet.ResidualBlock) for layer in model) == 3
 
 
+def test_sizes_without_arguments():
+    assert resnet.ResNet(resnet.BasicBlock, (1,)).fc.out_features == 1000
+    assert resnet.tower(1, 2)[-1][-1].in_features == 16
+    for block in (resnet.BasicBlock, resnet.Bottleneck):
+        alone = block(8, 8 // block.expansion)
+        assert alone.downsample is None
+        assert alone.branch(torch.rand(2, 8, 5, 6)).shape == (2, 8, 5, 6)  # stride 1
+
+
 @pytest.mark.parametrize("make", [resnet.tower, resnet.resnet9])
 def test_networks_refuse(make):
     first = {"blocks": 2} if make is resnet.tower else {}
@@ -311,6 +320,9 @@ def test_tower_refuses_a_drop_that_cannot_be():
         resnet.tower(2, 3, drop=1.0)
     with pytest.raises(ValueError, match="drop needs residual=True"):
         resnet.tower(2, 3, residual=False, drop=0.1)
+    for drop in ("0.1", None, True):
+        with pytest.raises(TypeError, match="drop must be a number"):
+            resnet.tower(2, 3, drop=drop)
 
 
 # Taking blocks out

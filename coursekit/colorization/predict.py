@@ -111,7 +111,7 @@ def colorize(
     lab = rgb_to_lab(as_photo(image))
     height, width = lab.shape[:2]
     scale = size / min(height, width)
-    small = [max(1, min(round(scale * length), _LONGEST * size)) for length in (height, width)]
+    small = [min(round(scale * length), _LONGEST * size) for length in (height, width)]
     light = torch.from_numpy(_resize(lab[..., 0], *small) / SCALE)[None, None]
     parameter = next(model.parameters(), light)
     with eval_mode(model), torch.no_grad():

@@ -96,8 +96,6 @@ class _Batches(Dataset):
         return len(self.light) // _BATCH
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        if index >= len(self):
-            raise IndexError(index)
         if index == 0:
             self.order = torch.randperm(len(self.light), generator=self.generator)
         rows = self.order[index * _BATCH : (index + 1) * _BATCH]

@@ -84,7 +84,7 @@ class _Block(nn.Module):
     expansion = 1  # output channels per channel inside
     downsample: nn.Module | None  # the shortcut, where the branch changes the shape
 
-    def __init__(self, inputs: int, channels: int, stride: int = 1) -> None:
+    def __init__(self, inputs: int, channels: int, stride: int) -> None:
         super().__init__()
         check_whole(inputs=inputs, channels=channels, stride=stride)
 
