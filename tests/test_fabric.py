@@ -13,7 +13,15 @@ import nbformat
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 from coursekit import training
 from coursekit.training.batches import make_loader
@@ -168,6 +176,11 @@ def test_what_cannot_be_shared_is_refused():
     data = TensorDataset(torch.arange(6.0), torch.arange(6))
     with pytest.raises(ValueError, match="each process would shuffle train differently"):
         team(2).share(DataLoader(data, 2, shuffle=True), "train")
+    for sampler in (WeightedRandomSampler([1.0] * 6, 6), SubsetRandomSampler(range(6))):
+        with pytest.raises(ValueError, match=f"give fit the data set itself, or its {type(sampler).__name__} a gen"):
+            team(2).share(DataLoader(data, 2, sampler=sampler), "train")
+        sampler.generator = torch.Generator()
+        assert len(team(2).share(DataLoader(data, 2, sampler=sampler), "train")) == 3
     with pytest.raises(ValueError, match="val cannot be shared among processes: a stream"):
         team(2).share(DataLoader(Stream(), 2), "val")
 
@@ -192,6 +205,16 @@ def test_wrong_fabrics():
         training.fit(model, data, epochs=1, device="cpu", fabric=fake(world_size=1))
 
 
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
+def test_a_fabric_with_a_precision_of_its_own_is_refused(precision):
+    from lightning.fabric import Fabric
+
+    data, model = TensorDataset(torch.rand(4, 2), torch.arange(4) % 2), nn.Linear(2, 2)
+    fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
+    with pytest.raises(ValueError, match=rf"cannot use Fabric\(precision='{precision}'\): leave precision out"):
+        training.fit(model, data, epochs=1, fabric=fabric)
+
+
 # What notebook 03 says about Lightning
 
 
@@ -200,13 +223,14 @@ def test_the_listing_of_notebook_03_runs(tmp_path, monkeypatch):
     notebook = nbformat.read(ROOT / "notebooks" / "03_cnn_from_scratch.ipynb", as_version=4)
     listings = [part.split("```")[0] for cell in notebook.cells for part in cell.source.split("```python\n")[1:]]
     first = next(number for number, listing in enumerate(listings) if "import lightning as L" in listing)
-    listing = "\n".join(listings[first : first + 3])  # data module, module, trainer
+    listing = "\n".join(listings[first : first + 3]).replace("max_epochs=12", "max_epochs=1")
+    assert "max_epochs=1," in listing
     monkeypatch.chdir(tmp_path)
     images, labels = torch.rand(32, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.arange(32) % 10
     data = TensorDataset(images, labels)
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 26 * 26, 10))
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    names = {"model": model, "train": data, "val": data, "torch": torch, "EPOCHS": 1}
+    names = {"model": model, "train": data, "val": data, "torch": torch}
     exec(listing, names)
     assert not torch.equal(model[0].weight, before["0.weight"])
     best = Path(names["best"].best_model_path)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset, RandomSampler, Sampler
+from torch.utils.data import DataLoader, IterableDataset, Sampler
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -38,7 +38,7 @@ class Team:
     TypeError
         If ``fabric`` is no Fabric.
     ValueError
-        If it has not been launched, or its strategy splits the model itself.
+        If it has not been launched, its strategy splits the model itself, or it scales losses or casts weights.
     """
 
     def __init__(self, fabric: Fabric | None = None) -> None:
@@ -55,6 +55,12 @@ class Team:
                 f"fit cannot use {type(fabric.strategy).__name__}: every process must hold the whole model. "
                 'Choose Fabric(strategy="ddp").'
             )
+        precision = getattr(getattr(fabric, "strategy", None), "precision", None)
+        if fabric and getattr(precision, "precision", "32-true") != "32-true":  # it would scale each loss once more
+            raise ValueError(
+                f"fit has a mixed precision of its own, and cannot use Fabric(precision={precision.precision!r}): "
+                "leave precision out, and say fit(..., amp=True)."
+            )
         if self.processes > 1 and not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             raise ValueError("the processes have not been started: call fabric.launch() before fit.")
 
@@ -67,13 +73,13 @@ class Team:
         """Return a loader of this process's share of each batch: every p-th sample, for p processes.
 
         The batches are those of a single process, so that each sample is seen exactly once in an epoch, and the same
-        step is taken.
+        step is taken. A sampler of your own must give the same order in each process.
 
         Raises
         ------
         ValueError
-            If the loader of the data called ``name`` cannot be shared: it does not know its samples, or would draw
-            another order in each process.
+            If the loader of the data called ``name`` cannot be shared: it does not know its samples, or its sampler
+            draws at random without a generator, and so another order in each process.
         """
         if self.processes == 1:
             return loader
@@ -81,10 +87,10 @@ class Team:
         order = getattr(batches, "sampler", None)
         if isinstance(loader.dataset, IterableDataset) or batches is None:
             raise ValueError(f"{name} cannot be shared among processes: a stream has no numbered samples.")
-        if isinstance(order, RandomSampler) and order.generator is None:
+        if getattr(order, "generator", order) is None:  # torch's random samplers have one; that in order has no such
             raise ValueError(
-                f"each process would shuffle {name} differently: give fit the data set itself, or "
-                "DataLoader(..., generator=torch.Generator())."
+                f"each process would shuffle {name} differently: give fit the data set itself, or its "
+                f"{type(order).__name__} a generator=torch.Generator()."
             )
         shares = Shares(batches, self.rank, self.processes)
         how = {key: getattr(loader, key) for key in ("num_workers", "pin_memory", "timeout", "worker_init_fn")}
