@@ -63,6 +63,10 @@ def test_readme_has_the_same_link(path):
     assert launch.colab(launch.fork(ROOT), path.relative_to(ROOT)) in row
 
 
+def test_readme_clones_the_same_address():
+    assert f"git clone {launch.fork(ROOT).address} " in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_the_students_copies_are_those_of_the_masters():
     assert [path.name for path in STUDENTS] == [path.name for path in MASTERS]
     for master, student in zip(MASTERS, STUDENTS, strict=True):
@@ -85,7 +89,7 @@ def course(tmp_path, monkeypatch):
         '[project.urls]\nRepository = "https://github.com/ana/her-course.git/"\n[tool.coursekit]\nbranch = "y/27"\n'
     )
     (tmp_path / "pyproject.toml").write_text(settings, encoding="utf-8")
-    (tmp_path / "README.md").write_text("| [1](notebooks/01_a b.ipynb) | text | 5 |\n", encoding="utf-8")
+    (tmp_path / "README.md").write_text("git clone old x\n| [1](notebooks/01_a b.ipynb) | text | 5 |\n")
     cells = [nbformat.v4.new_markdown_cell("# 1 · A"), nbformat.v4.new_code_cell("old")]
     (tmp_path / "notebooks").mkdir()
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "notebooks" / "01_a b.ipynb")
@@ -102,9 +106,9 @@ def test_one_command_points_a_fork_to_itself(course, capsys):
     source = nbformat.read(path, as_version=4).cells[1].source
     assert "/github/ana/her-course/blob/y/27/notebooks/01_a%20b.ipynb" in source
     assert "/gh/ana/her-course/y%2F27?" in source
-    assert "/github/ana/her-course/blob/y/27/notebooks/01_a%20b.ipynb" in (course / "README.md").read_text(
-        encoding="utf-8"
-    )
+    readme = (course / "README.md").read_text()
+    assert "/github/ana/her-course/blob/y/27/notebooks/01_a%20b.ipynb" in readme
+    assert readme.startswith("git clone https://github.com/ana/her-course x\n")
     before = path.read_bytes(), (course / "README.md").read_bytes()
     capsys.readouterr()
     assert main(["links"]) == 0

@@ -104,7 +104,7 @@ def _renew_links(root: Path, paths: list[Path]) -> int:
         print(f"{path.name}: {'changed' if changed else 'unchanged'}")
     readme = root / "README.md"
     if readme.exists():
-        readme.write_text(launch.update_table(readme.read_text(encoding="utf-8"), place), encoding="utf-8")
+        readme.write_text(launch.update_readme(readme.read_text(encoding="utf-8"), place), encoding="utf-8")
     for path in launch.write_student_labs(root):
         print(f"{path.relative_to(root)}: written")
     return 0

@@ -91,13 +91,14 @@ def set_links(notebook: nbformat.NotebookNode, text: str) -> bool:
     return changed
 
 
-def update_table(text: str, place: Fork) -> str:
-    """Put a link to Colab, with the right address, behind the link to a notebook in each row of the README's tables."""
+def update_readme(text: str, place: Fork) -> str:
+    """Put the right address behind the link to a notebook in each row of the README's tables, and into `git clone`."""
 
     def renew(row: re.Match) -> str:
         link = f"[Colab]({colab(place, Path(row['path']))})"
         return f"{row['start']} ({link}){row['rest']}"
 
+    text = re.sub(r"^git clone \S+", lambda _: f"git clone {place.address}", text, flags=re.MULTILINE)
     link = r"\[[^\]]+\]\((?P<path>(?:notebooks|labs)/[^)]+\.ipynb)\)"
     return re.sub(
         rf"^(?P<start>\| *{link})(?: \(\[Colab\]\([^)]*\)\))?(?P<rest> *\|.*)$", renew, text, flags=re.MULTILINE
