@@ -35,8 +35,8 @@ notebooks: $(READY) ## (authors) run the notebooks in place; a second run change
 	$(BIN)/python -m coursekit.authoring notebooks
 
 bench: $(READY) ## run the benchmarks that need no other data
-	@for name in correlation critters folders fit features growth course grading; do echo "== $$name"; $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
-	$(BIN)/python tests/benchmarks/transfer.py --critters --network resnet18 --seeds 5 --sizes 200 --check
+	@for name in correlation critters folders fit features growth course grading; do echo "== $$name"; OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/transfer.py --critters --network resnet18 --seeds 5 --sizes 200 --check
 
 hard-times: $(READY) ## kill, damage, starve and attack the course, and count what it survives
 	@for name in kill badimages downloads hostile surroundings fuzz together; do echo "== $$name"; $(BIN)/python tests/hardtimes/$$name.py || exit 1; done

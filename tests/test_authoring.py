@@ -197,4 +197,20 @@ def test_measuring_runs_a_script_and_keeps_its_last_line(tmp_path, capsys):
     script.write_text("raise SystemExit(3)")
     assert measured.measure(tmp_path, {}, ["correlation"]) == 1
     assert "FAILED with exit code 3" in capsys.readouterr().out
-    assert (tmp_path / measured.PAGE).read_text(encoding="utf-8") == text
+    page = (tmp_path / measured.PAGE).read_text(encoding="utf-8")
+    assert page.startswith(text)
+    assert page.removeprefix(text).startswith("\n**`python tests/benchmarks/correlation.py` failed on 20")
+
+
+def test_the_page_says_how_many_threads_were_allowed_and_each_circumstance_once():
+    rows = {"rows": [["what", 1, "ok"]], "wrong": []}
+    here = {"machine": "M", "versions": "V", "result": rows}
+    page = measured.page(
+        {
+            "hardtimes_kill": here | {"date": "2026-01-01", "threads": "1"},
+            "hardtimes_fuzz": here | {"date": "2026-01-02"},
+            "hardtimes_hostile": here | {"date": "2026-01-02"},
+        }
+    )
+    assert "OMP_NUM_THREADS=1 python tests/hardtimes/kill.py\npython tests/hardtimes/hostile.py\n" in page
+    assert page.endswith("\n2026-01-01; M; V.\n\n2026-01-02; M; V.\n")

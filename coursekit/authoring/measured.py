@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from coursekit.authoring.measurements import SECTIONS
+from coursekit.authoring.measurements import SECTIONS, Measurement
 
 RESULTS = Path("docs") / "measured.json"
 PAGE = Path("docs") / "measured.md"
@@ -41,15 +41,17 @@ def measure(root: Path, folders: Mapping[str, str], only: list[str]) -> int:
         print(f"{item.key} ... ", end="", flush=True)
         command = [sys.executable, *item.command(folders)[1:]]
         done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, check=False)
-        if done.returncode:
-            print(f"FAILED with exit code {done.returncode}")
-            failed = 1
-            continue
         results = _known(path)  # read again: another measurement may have ended meanwhile
-        results[item.key] = {"result": json.loads(done.stdout.splitlines()[-1]), **_circumstances()}
+        if done.returncode:
+            print(f"FAILED with exit code {done.returncode}", end="")
+            failed = 1
+            if item.key in results:
+                results[item.key]["failed"] = _today()
+        else:
+            results[item.key] = {"result": json.loads(done.stdout.splitlines()[-1]), **_circumstances()}
         in_order = dict(sorted(results.items()))  # the order inside is that of the rows
         path.write_text(json.dumps(in_order, indent=1) + "\n", encoding="utf-8")
-        print("ok")
+        print("" if done.returncode else "ok")
     (root / PAGE).write_text(page(_known(path)), encoding="utf-8")
     return failed
 
@@ -71,11 +73,22 @@ def page(results: dict) -> str:
             lines = [section.columns, tuple("---" for _ in section.columns)]
             lines += [row for item in measured for row in item.rows(results[item.key]["result"])]
             parts.append("\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n")
-            commands = "\n".join(" ".join(item.command()) for item in measured)
+            commands = "\n".join(_command(item, results[item.key]) for item in measured)
             parts.append(f"```sh\n{commands}\n```\n")
-            last = results[measured[-1].key]
-            parts.append(f"{last['date']}; {last['machine']}; {last['versions']}.\n")
+            taken = [results[item.key] for item in measured]
+            parts += dict.fromkeys(f"{one['date']}; {one['machine']}; {one['versions']}.\n" for one in taken)
+            parts += [
+                f"**`{' '.join(item.command())}` failed on {when}**: its rows are of the last run that did not.\n"
+                for item in measured
+                if (when := results[item.key].get("failed"))
+            ]
     return "\n".join(parts)
+
+
+def _command(item: Measurement, measured: dict) -> str:
+    """Write down how a measurement was started."""
+    threads = measured.get("threads")
+    return f"OMP_NUM_THREADS={threads} " * bool(threads) + " ".join(item.command())
 
 
 def _circumstances() -> dict[str, str]:
@@ -85,13 +98,18 @@ def _circumstances() -> dict[str, str]:
             versions.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             continue
-    cores, threads = os.cpu_count(), os.environ.get("OMP_NUM_THREADS")
-    used = f"{cores} cores" + (f" ({threads} used)" if threads else "")
+    place = f"{_processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    threads = os.environ.get("OMP_NUM_THREADS")
     return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": f"{_processor()}, {used}, {platform.system()}, Python {platform.python_version()}",
+        "date": _today(),
+        "machine": place,
         "versions": ", ".join(versions),
+        **({"threads": threads} if threads else {}),
     }
+
+
+def _today() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d")
 
 
 def _processor() -> str:

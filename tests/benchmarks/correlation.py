@@ -3,9 +3,9 @@
     python tests/benchmarks/correlation.py [--size 512] [--repeats 5]
 
 By hand is two loops over the pixels with a sum of products inside, as notebook 01 writes it. The machine's own limit is
-a product of two square matrices with as many multiply-adds, in float64 and float32: nothing that multiplies and adds
-so often is quicker here. Methods take turns; a table shows median seconds, how many times those of scipy's direct
-method, and how many times the limit of the method's own precision. Last line: one JSON object.
+what as many multiply-adds take within a large product of two matrices, in float64 and float32: nothing that multiplies
+and adds so often is quicker here. Methods take turns; a table shows median seconds, how many times those of scipy's
+direct method, and how many times the limit of the method's own precision. Last line: one JSON object.
 """
 
 import argparse
@@ -30,7 +30,6 @@ def by_hand(image, kernel):
 
 
 def with_torch(image, kernel):
-    image, kernel = (torch.tensor(array, dtype=torch.float32)[None, None] for array in (image, kernel))
     return torch.nn.functional.conv2d(image, kernel)[0, 0].numpy()
 
 
@@ -43,12 +42,14 @@ METHODS = {
 }
 
 
-def limits(size, kernel, rng):
-    """Return a function for each precision that does as many multiply-adds as the correlation, as a matrix product."""
-    side = round(((size - kernel + 1) ** 2 * kernel**2) ** (1 / 3))
-    matrices = rng.random((2, side, side))
+SIDE = 1024  # of the matrices: larger ones are not quicker per multiply-add
+
+
+def products(rng):
+    """Return a function for each precision that multiplies two matrices."""
+    matrices = rng.random((2, SIDE, SIDE))
     single = matrices.astype(np.float32)
-    return {"limit, float64": lambda: matrices[0] @ matrices[1], "limit, float32": lambda: single[0] @ single[1]}
+    return {"float64": lambda: matrices[0] @ matrices[1], "float32": lambda: single[0] @ single[1]}
 
 
 def seconds(function, *arguments):
@@ -64,30 +65,32 @@ def main():
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     image = rng.random((options.size, options.size))
-    of_direct, of_limit = {}, {}
+    of_direct, of_limit, best = {}, {}, products(rng)
     for size in (3, 7, 15, 31):
         kernel = rng.random((size, size))
-        best = limits(options.size, size, rng)
+        single = [torch.tensor(array, dtype=torch.float32)[None, None] for array in (image, kernel)]
+        right = METHODS["scipy direct"](image, kernel)
         times = {name: [] for name in [*METHODS, *best]}
         for turn in range(options.repeats):  # in turns, so that a busy machine slows all of them
             for name, method in METHODS.items():
                 if turn and name == "by hand":
                     continue  # seconds long: once is enough
-                took, result = seconds(method, image, kernel)
+                took, result = seconds(method, *(single if "float32" in name else (image, kernel)))
                 times[name].append(took)
-                np.testing.assert_allclose(result, METHODS["scipy direct"](image, kernel), rtol=1e-4)
+                np.testing.assert_allclose(result, right, rtol=1e-4)
             for name, product in best.items():
                 times[name].append(seconds(product)[0])
         medians = {name: statistics.median(values) for name, values in times.items()}
-        of_direct[str(size)] = {name: round(value / medians["scipy direct"], 3) for name, value in medians.items()}
+        share = right.size * kernel.size / SIDE**3  # of the multiply-adds of a product
+        of_direct[str(size)] = {name: round(medians[name] / medians["scipy direct"], 3) for name in METHODS}
         of_limit[str(size)] = {
-            name: round(medians[name] / medians["limit, float32" if "float32" in name else "limit, float64"], 1)
+            name: round(medians[name] / (share * medians["float32" if "float32" in name else "float64"]), 1)
             for name in METHODS
         }
         print(f"K = {size}")
-        for name, value in medians.items():
-            limit = f"{of_limit[str(size)][name]:9.1f}x limit" if name in METHODS else ""
-            print(f"  {name:16s}{1e3 * value:10.2f} ms{of_direct[str(size)][name]:9.2f}x scipy direct{limit}")
+        for name, direct in of_direct[str(size)].items():
+            limit = of_limit[str(size)][name]
+            print(f"  {name:16s}{1e3 * medians[name]:10.2f} ms{direct:9.2f}x scipy direct{limit:9.1f}x limit")
     print(json.dumps({"times_of_scipy_direct": of_direct, "times_of_limit": of_limit}))
 
 

@@ -1,26 +1,33 @@
-"""The course itself: import time and memory of each module and, if asked for, the commands of the Makefile.
+"""The course itself: time and memory of each module's import and, if asked for, of notebooks and commands.
 
-    python tests/benchmarks/course.py [--repeats 5] [--commands run test site]
+    python tests/benchmarks/course.py [--repeats 5] [--notebooks] [--commands run test site]
 
-Every import is a fresh interpreter, in turns with one that imports only torch, which most modules need anyhow. Commands
-run once each, as a user would type them. Memory is the largest of one process. Last line: one JSON object.
+Every import is a fresh interpreter, in turns with one that imports only torch, which most modules need anyway. Each
+notebook runs alone, with one thread. Commands run once each, as a user would type them. Memory is the peak: for an
+import that of the interpreter, for a notebook that of its kernel and the kernel's children, for a command that of its
+largest process. Last line: one JSON object.
 """
 
 import argparse
 import json
+import os
 import pkgutil
-import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+import nbformat
+
 import coursekit
+from coursekit.authoring import execute
 
 ROOT = Path(__file__).parent.parent.parent
 NOTHING, TORCH = "nothing (the interpreter alone)", "torch"
-MEMORY = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+# Not `ru_maxrss`, which a child inherits from its parent on Linux.
+MEMORY = "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
 
 
 def modules() -> list[str]:
@@ -52,26 +59,47 @@ def imports(repeats: int) -> dict:
     return result
 
 
+def one_notebook(path: Path) -> dict:
+    """Run a notebook from its first cell to its last, in an empty folder."""
+    notebook = nbformat.read(path, as_version=4)
+    with tempfile.TemporaryDirectory() as folder:
+        result = execute.execute(notebook, name=path.stem, folder=Path(folder), threads=1)
+    if result.error:
+        raise SystemExit(f"{path.name}: {result.error}")
+    print(f"{path.stem:34s}{result.seconds:8.0f} s{result.megabytes:8.0f} MB", flush=True)
+    return {"seconds": round(result.seconds), "megabytes": round(result.megabytes)}
+
+
 def command(name: str) -> dict:
     """Run ``make name`` in the course's folder."""
-    start = time.perf_counter()
-    done = subprocess.run(["make", name], cwd=ROOT, capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - start
-    if done.returncode:
-        raise SystemExit(f"make {name} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # of all so far
-    print(f"make {name:29s}{seconds:8.0f} s{largest:8.0f} MB", flush=True)
-    return {"seconds": round(seconds), "megabytes": round(largest)}
+    with tempfile.TemporaryFile() as output:
+        start = time.perf_counter()
+        process = subprocess.Popen(["make", name], cwd=ROOT, stdout=output, stderr=output)
+        _, status, usage = os.wait4(process.pid, 0)  # with the memory of this command and what it started, no other's
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            output.seek(0)
+            raise SystemExit(f"make {name} failed:\n{output.read().decode(errors='replace')[-4000:]}")
+    print(f"make {name:29s}{seconds:8.0f} s{usage.ru_maxrss / 1024:8.0f} MB", flush=True)
+    return {"seconds": round(seconds), "megabytes": round(usage.ru_maxrss / 1024)}
 
 
 def main() -> None:
+    if not Path("/proc/self/status").exists():
+        raise SystemExit("this benchmark reads the memory of processes in /proc: it needs Linux.")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--notebooks", action="store_true", help="run each notebook alone, too")
     parser.add_argument("--commands", nargs="*", default=[], help="targets of the Makefile to run and time")
     options = parser.parse_args()
-    # Commands first: the memory of an earlier child would hide that of a later, smaller one.
-    commands = {name: command(name) for name in options.commands}
-    print(json.dumps({"imports": imports(options.repeats), "commands": commands}))
+    paths = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")) if options.notebooks else []
+    result = {
+        "imports": imports(options.repeats),
+        "notebooks": {path.stem: one_notebook(path) for path in paths},
+        "commands": {name: command(name) for name in options.commands},
+    }
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

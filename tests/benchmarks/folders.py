@@ -10,6 +10,7 @@ that nobody has to wait for the disk. The last line is one JSON object.
 import argparse
 import json
 import os
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -72,6 +73,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=3, help="later epochs")
     parser.add_argument("--images", type=int, default=1000, help="how many to generate")
+    parser.add_argument("--rounds", type=int, default=3, help="in turns; medians count")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
@@ -83,13 +85,12 @@ def main() -> None:
             "ImageFolder, 0 workers": lambda: theirs(root, options.size, options.epochs, 0),
             "ImageFolder, 2 workers": lambda: theirs(root, options.size, options.epochs, 2),
         }
-        # Two rounds, the better one counts: on a shared machine the other is somebody else's load.
-        rounds = [{name: case() for name, case in cases.items()} for _ in range(2)]
+        rounds = [{name: case() for name, case in cases.items()} for _ in range(options.rounds)]
     speed = {}
     print(f"\n{'images per second':<24}{'first epoch':>14}{'later epochs':>14}")
     for name in cases:
-        first = len(dataset) / min(times[name][0] for times in rounds)
-        later = len(dataset) / min(np.mean(times[name][1:]) for times in rounds)
+        first = len(dataset) / statistics.median(times[name][0] for times in rounds)
+        later = len(dataset) / statistics.median(second for times in rounds for second in times[name][1:])
         speed[name] = {"first": round(first), "later": round(later)}
         print(f"{name:<24}{first:>14,.0f}{later:>14,.0f}")
     mine, *others = speed

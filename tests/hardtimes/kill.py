@@ -3,7 +3,7 @@
 Every second kill waits until a checkpoint is being written. The killed process is a fork of this one, so that it need
 not import torch each time; it is killed by SIGKILL, which no program can catch.
 
-    python tests/hardtimes/kill.py [--kills 20] [--seed 0]
+    python tests/hardtimes/kill.py [--kills 40] [--seed 0]
 """
 
 import argparse
@@ -28,7 +28,7 @@ from coursekit import training
 from coursekit.data import ImageSet
 from tests.hardtimes import common
 
-EPOCHS, BATCHES, EVERY = 6, 12, 3
+EPOCHS, BATCHES, EVERY = 6, 12, 10
 
 
 def network() -> nn.Module:
@@ -82,14 +82,15 @@ def ended(pid: int) -> bool:
     return bool(done)
 
 
-def parts(folder: Path) -> list[str]:
-    return [name for name in os.listdir(folder) if name.endswith(".part")]
+def is_writing(pid: int, folder: Path) -> bool:
+    """Tell whether this process has a half-written checkpoint; those of processes killed before do not count."""
+    return any(name.endswith(f".{pid}.part") for name in os.listdir(folder))
 
 
 def wait(pid: int, folder: Path, seconds: float, writing: bool) -> bool:
     """Wait so long, or until a checkpoint is half-written; return False if the training ended before that."""
     until = time.perf_counter() + seconds
-    while time.perf_counter() < until or (writing and not parts(folder)):
+    while time.perf_counter() < until or (writing and not is_writing(pid, folder)):
         if ended(pid):
             return False
         time.sleep(0.001)
@@ -106,7 +107,7 @@ def same(one: Path, other: Path) -> bool:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--kills", type=int, default=20)
+    options.add_argument("--kills", type=int, default=40)
     options.add_argument("--seed", type=int, default=0)
     args = options.parse_args()
     random.seed(args.seed)
@@ -125,7 +126,7 @@ def main() -> None:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
                 kills += 1
-                half_written += bool(parts(folder))
+                half_written += is_writing(pid, folder)
                 continue
             while kills >= args.kills and not ended(pid):
                 time.sleep(0.01)
