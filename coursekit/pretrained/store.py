@@ -141,7 +141,7 @@ def read_torch(path: Path) -> dict[str, Tensor]:
         if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
             raise pickle.UnpicklingError("it holds something else than tensors by name")
     except Exception as error:  # a damaged file fails in as many ways as there are places to damage
-        cause = f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]:.120}"
+        cause = checkpoints.why_not(error)
         raise WeightsError(f"{path} holds no weights to be trusted ({cause}). Delete it and run this again.") from None
     return weights
 

@@ -5,9 +5,9 @@ A checkpoint holds the random states too, so that a run that was stopped goes on
 
 from __future__ import annotations
 
-import glob
 import os
 import random
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -54,8 +54,7 @@ def save(path: str | Path, state: dict) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         _remove_leftovers(path)
-        with open(temporary, "wb") as file:
-            _lock(file)
+        with _open_locked(temporary) as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
@@ -89,14 +88,23 @@ def load(path: str | Path) -> dict:
             file.seek(0)
             state = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged file fails in as many ways as there are places to damage
-            first_line = str(error).partition("\n")[0]
             raise CheckpointError(
-                f"{path} is not a whole checkpoint of this package ({type(error).__name__}: {first_line}). "
-                "Delete it or name another file."
-            ) from error
+                f"{path} is not a whole checkpoint of this package ({why_not(error)}). Delete it or name another file."
+            ) from None
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} holds a {type(state).__name__}, not a checkpoint of this package.")
     return state
+
+
+def why_not(error: Exception) -> str:
+    """Say in one line why a file could not be read, where torch begins with the advice to trust it and try again."""
+    text = str(error)
+    if asked := re.search(r"GLOBAL (\S+)", text):
+        return f"it asks for {asked[1]}, and may hold tensors and plain values only"
+    if strange := re.search(r"Unsupported operand \d+", text):
+        return f"it is a pickle that torch did not write: {strange[0]}"
+    first, _, _ = text.strip().partition("\n")
+    return f"{type(error).__name__}: {first.partition(' In PyTorch 2.6')[0][:120] or 'no reason given'}"
 
 
 def check_members(file: BinaryIO) -> None:
@@ -205,13 +213,25 @@ def _lock(file) -> bool:
     return True
 
 
+def _open_locked(path: Path) -> BinaryIO:
+    """Make a file and lock it; another process that took it for a leftover in between makes that necessary again."""
+    while True:
+        file = open(path, "wb")  # noqa: SIM115 -- the caller closes it
+        if _lock(file) and path.exists():
+            return file
+        file.close()
+
+
 def _remove_leftovers(path: Path) -> None:
-    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
+    name = re.compile(re.escape(path.name) + r"\.\d+\.part")  # not that of a run called model.pt.2 beside model.pt
+    for leftover in [other for other in path.parent.iterdir() if name.fullmatch(other.name)]:
         with suppress(OSError):
-            with open(leftover, "rb") as file:
-                dead = _lock(file)
-            if dead:
+            if fcntl is None:  # Windows deletes no file that somebody has opened
                 leftover.unlink()
+                continue
+            with open(leftover, "rb") as file:
+                if _lock(file):
+                    leftover.unlink()  # while it is locked: nobody can begin to write it now
 
 
 def _sync_folder(folder: Path) -> None:

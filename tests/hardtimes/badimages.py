@@ -10,6 +10,7 @@ import contextlib
 import io
 import itertools
 import os
+import re
 import sys
 import tempfile
 import warnings
@@ -26,22 +27,37 @@ from tests.hardtimes import common
 from tests.odd_folders import CONVERTED, IGNORED, LAYOUTS, PLACES, REFUSED, fill, lay
 
 OUTCOMES = {
-    "read": "read as it is",
-    "converted": "read after a conversion that the report names",
-    "refused": "refused, with name and reason",
-    "ignored": "listed as no concern of the data set, with name and reason",
-    "stopped": "an error before anything is read, with what is wrong and what to do",
+    # what became of it: (what it was, what happened)
+    "read": ("odd images", "read as it is"),
+    "converted": ("odd images", "read after a conversion, which the report names"),
+    "refused": ("bad images", "refused, with name and reason"),
+    "ignored": ("no images", "listed as no concern of the data set, with name and reason"),
+    "stopped": ("bad folders", "an error before anything is read, with what is wrong and what to do"),
+    "not here": ("bad images", "cannot be imitated on this system, which has no setpriv"),
+    "WRONG": ("bad images", "WRONG"),
 }
+NO_CONCERN = ("hidden or system file", "not an image", "empty: 0 bytes")
 
 
-def fates(dataset: FolderSet) -> dict[str, list[str]]:
-    """Return what became of each name; a name in two lists or none is for `lost` to find."""
+def fates(dataset: FolderSet) -> dict[str, list[tuple[str, str]]]:
+    """Return what became of each name, and why; a name in two lists or none is for `lost` to find."""
     report = dataset.report
-    found = {name: ["converted" if name in report.converted else "read"] for name in dataset.names}
+    found = {name: [("read", "")] for name in dataset.names}
+    found |= {name: [("converted", note)] for name, note in report.converted.items()}
     for what in ("refused", "ignored"):
-        for name in getattr(report, what):
-            found.setdefault(name, []).append(what)
+        for name, reason in getattr(report, what).items():
+            found.setdefault(name, []).append((what, reason))
     return found
+
+
+def expected() -> dict[str, tuple[bytes, str, tuple[str, ...]]]:
+    """Return the contents of each file, what must become of it, and what the report must say of that, one of these."""
+    files = {}
+    for name, (content, note, *_) in CONVERTED.items():
+        files[f"cats/{name}"] = (content, "converted", (note,)) if note else (content, "read", ("",))
+    for name, (content, why) in REFUSED.items():  # of two files each version of Pillow thinks otherwise
+        files[f"dogs/{name}"] = content, "refused", (why,) if why else ("damaged", "truncated")
+    return files | {name: (content, "ignored", NO_CONCERN) for name, content in IGNORED.items()}
 
 
 def lost(root: Path, found: dict[str, list[str]]) -> list[str]:
@@ -68,23 +84,20 @@ def one_epoch(dataset: FolderSet) -> None:
 def everything_in_one_folder(scratch: Path) -> tuple[dict[str, str], list[str]]:
     """Put every kind of file into one folder, and read it."""
     root = fill(scratch / "pets", number=30)
-    tables = [("cats", CONVERTED, {"read", "converted"}), ("dogs", REFUSED, {"refused"}), (".", IGNORED, {"ignored"})]
-    for folder, table, _ in tables:
-        for name, content in table.items():
-            path = root / folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content if isinstance(content, bytes) else content[0])
+    for name, (content, *_) in expected().items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
     dataset = read(root, 16)
     one_epoch(dataset)
     found = fates(dataset)
     results, wrong = {}, lost(root, found)
-    for folder, table, allowed in tables:
-        for name in table:
-            hidden = name.split("/")[0] if name.startswith(("__MACOSX", ".git")) else name
-            key = hidden if folder == "." else f"{folder}/{name}"
-            results[f"file {folder}/{name}"] = fate = found.get(key, ["lost"])[0]
-            if fate not in allowed:
-                wrong.append(f"{key} was {fate}, expected {' or '.join(sorted(allowed))}")
+    for name, (_, fate, reasons) in expected().items():
+        key = name.split("/")[0] if name.startswith(("__MACOSX", ".git")) else name
+        became, why = found.get(key, [("lost", "")])[0]
+        right = became == fate and (any(reason in why for reason in reasons) if why else reasons == ("",))
+        results[f"file {name}"] = fate if right else "WRONG"
+        if not right:
+            wrong.append(f"{name} was {became} ({why or 'no reason'}), expected {fate} ({' or '.join(reasons)})")
     return results, wrong
 
 
@@ -96,8 +109,9 @@ def wrong_places(scratch: Path) -> tuple[dict[str, str], list[str]]:
         change(root)
         dataset = read(root, 8)
         one_epoch(dataset)
-        results[f"place: {kind}"] = "refused"
-        if reason not in dataset.report.refused.get(name, ""):
+        right = reason in dataset.report.refused.get(name, "")
+        results[f"place: {kind}"] = "refused" if right else "WRONG"
+        if not right:
             wrong.append(f"{kind}: {name} was not refused because of {reason!r}")
         wrong += [f"{kind}: {line}" for line in lost(root, fates(dataset))]
     return results, wrong
@@ -108,38 +122,44 @@ def wrong_folders(scratch: Path) -> tuple[dict[str, str], list[str]]:
     fill(scratch / "right")
     (scratch / "right.zip").write_bytes(b"PK")
     (scratch / "note.txt").write_bytes(b"a text")
-    cases = {kind: (lay(scratch / f"layout {kind}", names), FolderError) for kind, (names, _) in LAYOUTS.items()}
+    cases = {}
+    for kind, (names, said) in LAYOUTS.items():
+        (scratch / kind).mkdir()
+        cases[kind] = lay(scratch / kind / "set", names), FolderError, said
     cases |= {
-        "misspelt": (scratch / "rihgt", FileNotFoundError),
-        "an archive": (scratch / "right.zip", NotADirectoryError),
-        "a file": (scratch / "note.txt", NotADirectoryError),
-        "no path": ("", TypeError),
+        "misspelt": (scratch / "rihgt", FileNotFoundError, "there is no folder .*rihgt.*Did you mean right"),
+        "an archive": (scratch / "right.zip", NotADirectoryError, "is an archive: unpack it first"),
+        "a file": (scratch / "note.txt", NotADirectoryError, "is a file, not a folder.*give the folder"),
+        "no path": ("", TypeError, "must be the path of a folder, got ''"),
     }
     results, wrong = {}, []
-    for kind, (path, expected) in cases.items():
+    for kind, (path, error_type, said) in cases.items():
         try:
-            read(path, 8)
-            wrong.append(f"folder: {kind} was read")
-        except expected as error:
-            results[f"folder: {kind}"] = "stopped"
-            if len(str(error)) < 30:
-                wrong.append(f"folder: {kind}: {error} says too little")
+            became = f"read: {read(path, 8)}"
+        except error_type as error:
+            became = str(error)
+            if re.search(said, became, re.DOTALL):
+                results[f"folder: {kind}"] = "stopped"
+                continue
+        results[f"folder: {kind}"] = "WRONG"
+        wrong.append(f"folder: {kind}: not {said!r}, but {became}")
     return results, wrong
 
 
 def without_permission(scratch: Path) -> tuple[dict[str, str], list[str]]:
     """Take the permission away for one file and for one class; a superuser first gives up the right to read on."""
+    cases = {"place: file without permission": "refused", "folder: class without permission": "stopped"}
     prefix = common.obedient()
     if prefix is None:
-        return {}, []
+        return dict.fromkeys(cases, "not here"), []
     for kind in ("file", "class"):
         root = fill(scratch / f"closed {kind}", ("cats", "dogs", "fish"))
         (root / "cats/good2.png" if kind == "file" else root / "fish").chmod(0)
     done = common.child(__file__, "--closed", scratch, prefix=prefix)
     (scratch / "closed class" / "fish").chmod(0o755)
-    if done.stdout.split() != ["refused", "stopped"]:
-        return {}, [f"without permission: {done.stdout}{done.stderr}"]
-    return {"place: file without permission": "refused", "folder: class without permission": "stopped"}, []
+    if done.stdout.split() != list(cases.values()):
+        return dict.fromkeys(cases, "WRONG"), [f"without permission: {done.stdout}{done.stderr}"]
+    return cases, []
 
 
 def as_child(scratch: Path) -> None:
@@ -165,18 +185,20 @@ def main() -> None:
             wrong += troubles
     for kind, fate in results.items():
         print(f"{kind!a:45} {fate}")
-    counts = Counter(results.values())
-    sorts = {
-        fate: Counter(kind.split(":")[0].split()[0] for kind in results if results[kind] == fate) for fate in counts
-    }
-    rows = [
-        (f"bad images: {', '.join(f'{n} kinds of {sort}' for sort, n in sorts[fate].items())}", counts[fate], text)
-        for fate, text in OUTCOMES.items()
-    ]
-    rows.append(
-        ("bad images: dropped in silence", sum("is listed 0 times" in line for line in wrong), "should be none")
-    )
+    rows = [row(results, fate) for fate in OUTCOMES if fate in results.values()]
+    dropped = sum("is listed 0 times" in line for line in wrong)
+    rows.append(("odd and bad images and folders: dropped in silence", dropped, "WRONG" if dropped else "none"))
     common.finish(rows, wrong)
+
+
+def row(results: dict[str, str], fate: str) -> tuple[str, int, str]:
+    """Count the kinds of file, place and folder of which the same became."""
+    kinds = [kind for kind, became in results.items() if became == fate]
+    sorts = Counter(re.match(r"\w+", kind)[0] for kind in kinds)
+    what, outcome = OUTCOMES[fate]
+    if fate == "not here":
+        return f"{what}: {', '.join(kinds)}", 0, outcome
+    return f"{what}: {', '.join(f'{n} kinds of {sort}' for sort, n in sorts.items())}", len(kinds), outcome
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ def reset_in_the_middle(handler):
     servers.reset(handler)
 
 
+AGAIN = ", then well again"
 RIGHT = ""  # what is expected of a case that ends with the right file
 SERVERS = {
     # what the server does: (its answers, what the error says, or RIGHT)
@@ -108,7 +109,7 @@ def from_servers(folder: Path, local: servers.LocalServer) -> dict[str, str]:
         results[kind] = attempt(local.serve("/file.bin", *answers), path, expected)
         if expected and not results[kind].startswith("WRONG"):  # once the server is well again, the file is had
             again = attempt(local.serve("/file.bin", content(DATA)), path, RIGHT)
-            results[f"{kind}, then well again"] = again
+            results[f"{kind}{AGAIN}"] = again
     results["nobody listens"] = attempt(servers.dead_address(), folder / "dead" / "file.bin", "no connection")
     return results
 
@@ -142,13 +143,14 @@ def two_at_once(folder: Path, local: servers.LocalServer) -> dict[str, str]:
     url = local.serve("/file.bin", content(DATA))
     path = folder / "threads" / "file.bin"
     with ThreadPoolExecutor(8) as pool:
-        threads = set(pool.map(lambda _: attempt(url, path, RIGHT), range(8)))
+        threads = ", ".join(set(pool.map(lambda _: attempt(url, path, RIGHT), range(8))))
     path = folder / "processes" / "file.bin"
     command = [sys.executable, __file__, "--child", str(path), url]
-    running = [subprocess.Popen(command, env=common.environment(), stdout=subprocess.DEVNULL) for _ in range(2)]
-    codes = [process.wait() for process in running]
-    processes = outcome(path, None, RIGHT) if codes == [0, 0] else f"WRONG: exit codes {codes}"
-    return {"eight threads at once": ", ".join(threads), "two processes at once": processes}
+    running = [subprocess.Popen(command, env=common.environment(), stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate()[0] for process in running]
+    fine = all(text.splitlines()[-1:] == [f"ok {path}"] for text in said) and not any(p.returncode for p in running)
+    processes = outcome(path, None, RIGHT) if fine else f"WRONG: {said}"
+    return {"eight threads at once": threads, "two processes at once": processes}
 
 
 def full_disk(folder: Path, local: servers.LocalServer) -> dict[str, str]:
@@ -157,12 +159,13 @@ def full_disk(folder: Path, local: servers.LocalServer) -> dict[str, str]:
     where.mkdir()
     prefix = common.mounted(SMALL_DISK.format(where))
     kind = "disk full" if prefix else "files limited to 300 KB"
+    missing = {} if prefix else {"disk full": "cannot be imitated on this system, which mounts nothing"}
     known = local.serve("/known.bin", content(DATA)), "are free in" if prefix else "cannot be written to"
     unknown = local.serve("/unknown.bin", content(DATA, length=False)), "is full" if prefix else "cannot be written to"
     urls, expected = zip(known, unknown, strict=True)
     limit = () if prefix else ("--limit",)
     done = common.child(__file__, *limit, "--child", where / "file.bin", *urls, prefix=prefix or ())
-    return _said(done, {f"{kind}, size known": expected[0], f"{kind}, size not known": expected[1]})
+    return missing | _said(done, {f"{kind}, size known": expected[0], f"{kind}, size not known": expected[1]})
 
 
 def closed_folder(folder: Path, local: servers.LocalServer) -> dict[str, str]:
@@ -171,7 +174,7 @@ def closed_folder(folder: Path, local: servers.LocalServer) -> dict[str, str]:
     where.mkdir(mode=0o555)
     prefix = common.obedient()
     if prefix is None:
-        return {}
+        return {"folder not writable": "cannot be imitated on this system, which has no setpriv"}
     url = local.serve("/file.bin", content(DATA))
     done = common.child(__file__, "--child", where / "file.bin", url, prefix=prefix)
     return _said(done, {"folder not writable": "cannot be written to (Permission denied)"})
@@ -220,13 +223,23 @@ def main() -> None:
             results |= part(folder, local)
     for kind, result in results.items():
         print(f"{kind:45} {result}")
-    again = [kind for kind, result in results.items() if "well again" in kind and result == "right file"]
-    rows = [("downloads that failed, tried again when the server is well", len(again), "right file")]
+    common.finish(*report(results))
+
+
+def report(results: dict[str, str]) -> tuple[list[tuple[str, int, str]], list[str]]:
+    """Return a row for each outcome, and what went wrong."""
+    failed = [kind for kind in results if kind.endswith(AGAIN)]
+    well = [kind for kind in failed if results[kind] == "right file"]
+    rows = [("downloads that failed, tried again when the server is well", len(well), "right file")]
     for good in ("right file", "clear error"):
-        kinds = [kind for kind, result in results.items() if result == good and kind not in again]
+        kinds = [kind for kind, result in results.items() if result == good and kind not in failed]
         rows.append((f"downloads: {'; '.join(kinds)}", len(kinds), good))
-    known = {"right file", "clear error"}
-    common.finish(rows, [f"{kind}: {result}" for kind, result in results.items() if result not in known])
+    absent = {kind: result for kind, result in results.items() if result.startswith("cannot be imitated")}
+    rows += [(f"downloads: {kind}", 0, why) for kind, why in absent.items()]
+    wrong = [kind for kind in results if kind not in absent and results[kind] not in ("right file", "clear error")]
+    if wrong:
+        rows.append((f"downloads: {'; '.join(wrong)}", len(wrong), "WRONG"))
+    return rows, [f"{kind}: {results[kind]}" for kind in wrong]
 
 
 PARTS = (from_servers, interrupted_twice, two_at_once, full_disk, closed_folder)

@@ -41,7 +41,7 @@ RECORDS = {  # they hold what they are given, and compute nothing
 }
 INNER = {  # the package calls these with what it made itself, and graders with the names of their own questions
     *("data.downloads.locked", "data.downloads.disk_trouble", "data.imagefiles.decode", "receptive.pair"),
-    *(f"training.checkpoints.{name}" for name in ("check_members", "check_weights", "random_states")),
+    *(f"training.checkpoints.{name}" for name in ("check_members", "check_weights", "random_states", "why_not")),
     *(f"training.checkpoints.{name}" for name in ("set_random_states", "seeded")),
     *(f"labs.lab.Lab{name}" for name in ("", ".question", ".written", ".judge", ".test")),
 }
