@@ -22,6 +22,7 @@ _PAD_MODE = {"fill": "constant", "symm": "symmetric", "wrap": "wrap"}
 
 # Positive where the image gets brighter to the right (SOBEL_X) and downwards (SOBEL_Y), when *correlated* with it.
 # Convolution turns a kernel by 180 degrees, and so turns both signs.
+_CACHED = 2**15  # numbers of an image that are worked on at a time: as many as stay in a processor's cache
 SOBEL_X = np.array([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
 SOBEL_Y = SOBEL_X.T.copy()
 SOBEL_X.flags.writeable = SOBEL_Y.flags.writeable = False
@@ -157,10 +158,15 @@ def _slide(image, kernel, mode, boundary, stride, dilation, *, extra_before: boo
         image = np.pad(image, pads, mode=_PAD_MODE[boundary])
     height, width = ((size - r) // stride + 1 for size, r in zip(image.shape, reach, strict=True))
     result = np.zeros((height, width))
-    for (m, n), weight in np.ndenumerate(kernel):  # one shifted copy of the image per kernel element
-        rows = slice(m * dilation, m * dilation + (height - 1) * stride + 1, stride)
-        columns = slice(n * dilation, n * dilation + (width - 1) * stride + 1, stride)
-        result += weight * image[rows, columns]
+    rows_at_once = min(height, max(1, _CACHED // width))
+    product = np.empty((rows_at_once, width))
+    for top in range(0, height, rows_at_once):
+        strip = result[top : top + rows_at_once]
+        for (m, n), weight in np.ndenumerate(kernel):  # one shifted copy of the image per kernel element
+            first = top * stride + m * dilation
+            rows = slice(first, first + (len(strip) - 1) * stride + 1, stride)
+            columns = slice(n * dilation, n * dilation + (width - 1) * stride + 1, stride)
+            strip += np.multiply(image[rows, columns], weight, out=product[: len(strip)])
     return result
 
 

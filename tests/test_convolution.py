@@ -52,6 +52,19 @@ def test_stride_and_dilation_equal_torch(image, kernel, stride, dilation):
     np.testing.assert_allclose(result, expected, atol=1e-9)
 
 
+@pytest.mark.parametrize("shape", [(700, 90), (6, 40_000), (40_000, 6), (257, 256)])
+@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (3, 2)])
+def test_images_that_are_worked_on_in_several_strips(shape, stride, dilation):
+    rng = np.random.default_rng(0)
+    image, kernel = rng.normal(size=shape), rng.normal(size=(3, 2))
+    x, w = (torch.tensor(array)[None, None] for array in (image, kernel))
+    expected = torch.nn.functional.conv2d(x, w, stride=stride, dilation=dilation)[0, 0].numpy()
+    result = convolution.correlate2d(image, kernel, stride=stride, dilation=dilation)
+    np.testing.assert_allclose(result, expected, atol=1e-12)
+    if stride == dilation == 1:
+        np.testing.assert_allclose(result, signal.correlate2d(image, kernel, "valid"), atol=1e-12)
+
+
 @given(image=pixels, kernel=kernels, mode=modes, boundary=boundaries, stride=st.integers(1, 4))
 @settings(max_examples=100, deadline=None)
 def test_stride_keeps_every_nth_position(image, kernel, mode, boundary, stride):

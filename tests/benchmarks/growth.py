@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.data import TensorDataset
 
 from coursekit import convolution, critters, pretrained, resnet, training, transfer
@@ -63,18 +64,34 @@ def reading(count: int) -> Iterator[Callable]:
         yield lambda: folders.read(root / "train", 64)
 
 
+def network(depth: int = 1) -> nn.Module:
+    tower = [layer for _ in range(depth) for layer in (nn.Conv2d(16, 16, 3, padding=1), nn.ReLU())]
+    ends = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 2)
+    return nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), *tower, *ends)
+
+
 @contextmanager
 def fitting(count: int = 256, pixels: int = 16, depth: int = 1) -> Iterator[Callable]:
-    data = images(count, pixels)
-    tower = [layer for _ in range(depth) for layer in (torch.nn.Conv2d(16, 16, 3, padding=1), torch.nn.ReLU())]
-    ends = (
-        torch.nn.Conv2d(3, 16, 3, padding=1),
-        torch.nn.AdaptiveAvgPool2d(1),
-        torch.nn.Flatten(),
-        torch.nn.Linear(16, 2),
-    )
-    model = torch.nn.Sequential(ends[0], *tower, *ends[1:])
+    data, model = images(count, pixels), network(depth)
     yield lambda: training.fit(model, data, data, epochs=1, batch_size=32, device="cpu")
+
+
+@contextmanager
+def bare(pixels: int) -> Iterator[Callable]:
+    """What `fitting` does, in a plain loop: what grows here, too, is torch's or the system's doing."""
+    (x, y), model = images(256, pixels).tensors, network()
+    optimizer = torch.optim.Adam(model.parameters())
+
+    def run() -> None:
+        for batch in torch.randperm(len(x)).split(32):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
+            optimizer.step()
+        with torch.no_grad():
+            for some in x.split(32):
+                model(some)
+
+    yield run
 
 
 @contextmanager
@@ -85,7 +102,7 @@ def featuring(count: int = 32, pixels: int = 64) -> Iterator[Callable]:
 
 @contextmanager
 def tower(depth: int) -> Iterator[Callable]:
-    model = torch.nn.Sequential(*(resnet.BasicBlock(16, 16) for _ in range(depth)))
+    model = nn.Sequential(*(resnet.BasicBlock(16, 16) for _ in range(depth)))
     batch = torch.randn(8, 16, 16, 16)
     yield lambda: model(batch).sum().backward()
 
@@ -112,6 +129,7 @@ CASES = [
     Case("reading a folder, images", (100, 200, 400, 800), 1, reading),
     Case("fit, images", (512, 1024, 2048, 4096), 1, lambda count: fitting(count)),
     Case("fit, side of the image", (16, 32, 64, 128), 2, lambda side: fitting(pixels=side)),
+    Case("for comparison, a bare loop, side of the image", (16, 32, 64, 128), 2, bare),
     Case("fit, layers", (4, 8, 16, 32), 1, lambda depth: fitting(depth=depth)),
     Case("features, images", (32, 64, 128, 256), 1, lambda count: featuring(count)),
     Case("features, side of the image", (32, 64, 128, 256), 2, lambda side: featuring(pixels=side)),
@@ -157,7 +175,7 @@ def main() -> None:
             "expected": case.expected,
         }
         remark = "  LOOK: grows faster than expected" if found > case.expected + TOLERANCE else ""
-        print(f"{case.what:42s} slope {found:5.2f}, expected {case.expected:g}{remark}", flush=True)
+        print(f"{case.what:48s} slope {found:5.2f}, expected {case.expected:g}{remark}", flush=True)
     print(json.dumps(result))
 
 
