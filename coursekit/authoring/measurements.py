@@ -279,7 +279,7 @@ SECTIONS = (
         "The slope of log(time) against log(size): 1 is twice the time for twice the size, 2 four times; beside it "
         "that of the last doubling alone. Fixed costs make it smaller, caches that overflow a little larger. Under "
         "Linux, blocks of more than 32 MB are taken from the system anew for each operation, by every library: that is "
-        'why the largest images cost so much, in a bare loop, too (see Troubleshooting, "Speed").',
+        "why the largest images cost so much, in a bare loop, too ([what helps](troubleshooting.md#speed)).",
         ("what, against which size", "sizes", "slope", "last doubling", "expected"),
         (Measurement("growth", "benchmarks/growth.py", ("--grading",), _growth_rows),),
     ),

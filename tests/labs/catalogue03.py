@@ -263,7 +263,7 @@ def refuted(gradient=None, fails="batch norm"):
     }
 
 
-def weighed_by_part(model, images, labels, part):
+def weighted_by_part(model, images, labels, part):
     return parts_with(lambda n, total, _: part / total)(model, images, labels, part)
 
 
@@ -367,7 +367,7 @@ RIGHT = {
         "weights": honest(balanced_by_weights, needed_by_numpy),
     },
     "q4": {
-        "weighed": refuted(),
+        "weighted": refuted(),
         "autograd": refuted(parts_by_autograd, "Batch norm"),
         "divided later": refuted(parts_divided_later),
     },
@@ -448,12 +448,12 @@ WRONG = {
         "the claim": wrong("this is the claim", **refuted(parts_with(lambda *_: 1))),
         "mean over parts": wrong("short last part", **refuted(parts_with(lambda n, total, parts: 1 / parts))),
         "last part only": wrong("only the last part", **refuted(parts_with(lambda *_: 1, each=True))),
-        "part for the short last part": wrong("its weight is smaller", **refuted(weighed_by_part)),
+        "part for the short last part": wrong("its weight is smaller", **refuted(weighted_by_part)),
         "parts without the last": wrong("count the parts", **refuted(divided_by_whole_parts)),
         "the whole batch": wrong("all images go", **refuted(parts_with(send=len))),
         "image by image": wrong("one at a time", **refuted(parts_with(send=lambda _: 1))),
         "eval mode": wrong("mode in which it comes", **refuted(parts_with(mode=False))),
-        "last part, weighed": wrong("with its weight", **refuted(parts_with(each=True))),
+        "last part, weighted": wrong("with its weight", **refuted(parts_with(each=True))),
         "first part only": wrong("first part", **refuted(parts_with(lambda *_: 1, limit=1))),
         "sum over images": wrong("divide by the number", **refuted(parts_with(lambda n, *_: n))),
         "divided twice": wrong("mean already", **refuted(parts_with(lambda n, total, _: 1 / total))),
