@@ -12,12 +12,14 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Keep a file's tests in one process, but let each execution of a notebook go to a free one; longest first."""
+    """Keep a file's tests in one process, but let each notebook and hard time go to a free one; longest first."""
     seconds = {stem: cost["seconds"] for stem, cost in execute.known_costs().items()}
 
     def length(item):
         if item.originalname == "test_running_again_gives_no_diff":
             return seconds.get(item.callspec.id, 30)
+        if item.originalname == "test_hard_times":
+            return 40
         return 200 if item.path.stem == "test_browser" else 0
 
     for item in items:
