@@ -30,7 +30,10 @@ INSIDE = {
     "figures": ["picture", "panels", "charts"],
     "critters": ["species", "heads", "scene", "drawing", "files"],
     "data": ["imagefiles", "foldertree", "imagesets", "folders", "downloads", "archives", "datasets", "sources"],
-    "labs": ["plain", "holder", "answers", "lab", "compare", "lab01", "lab02", "lab03", "lab04", "lab05", "lab06"],
+    "labs": [
+        *("plain", "holder", "answers", "lab", "compare", "networks"),
+        *("lab01", "lab02", "lab03", "lab04", "lab05", "lab06"),
+    ],
     "labs/lab03": ["shared", "counting", "loop", "parts", "measuring"],
     "labs/lab04": [
         *("shared", "counting", "preparing", "splitting", "photos", "freezing", "folding", "interval", "probe"),

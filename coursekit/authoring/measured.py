@@ -43,15 +43,15 @@ def measure(root: Path, folders: Mapping[str, str], only: list[str]) -> int:
         done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, check=False)
         results = _known(path)  # read again: another measurement may have ended meanwhile
         if done.returncode:
-            print(f"FAILED with exit code {done.returncode}", end="")
+            print(f"FAILED with exit code {done.returncode}")
             failed = 1
             if item.key in results:
                 results[item.key]["failed"] = _today()
         else:
             results[item.key] = {"result": json.loads(done.stdout.splitlines()[-1]), **_circumstances()}
+            print("ok")
         in_order = dict(sorted(results.items()))  # the order inside is that of the rows
         path.write_text(json.dumps(in_order, indent=1) + "\n", encoding="utf-8")
-        print("" if done.returncode else "ok")
     (root / PAGE).write_text(page(_known(path)), encoding="utf-8")
     return failed
 

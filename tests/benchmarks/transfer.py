@@ -35,18 +35,17 @@ def normalized(net, images):
 
 def frozen(net, train, test):
     body = transfer.backbone(net.model)
-    both = [normalized(net, images) for images in mirrored(train.images)]
-    learn = torch.cat([training.predict(body, with_labels(images, train))[0] for images in both])
+    learn = torch.cat([training.predict(body, with_labels(x, train))[0] for x in mirrored(net, train.images)])
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.02, max_iter=2000))
     probe.fit(learn, torch.cat([train.labels, train.labels]))
-    both = [normalized(net, images) for images in mirrored(test.images)]
+    both = mirrored(net, test.images)
     votes = sum(probe.predict_log_proba(training.predict(body, with_labels(images, test))[0]) for images in both)
     return float((torch.from_numpy(votes).argmax(dim=1) == test.labels).float().mean())
 
 
-def mirrored(images):
-    """A picture and its mirror image: both are shown in training, and both vote in the test."""
-    return images, images.flip(3)
+def mirrored(net, images):
+    """Pictures and their mirror images: both are shown in training, and both vote in the test."""
+    return [normalized(net, images), normalized(net, images.flip(3))]
 
 
 def with_labels(images, part):
@@ -82,7 +81,7 @@ def trained(way, name, net, train, test, seed, epochs, batch):
         amp=name == "vgg16",
         channels_last=True,
     )
-    both = [normalized(net, images) for images in mirrored(test.images)]
+    both = mirrored(net, test.images)
     logits = sum(training.predict(model, with_labels(images, test))[0] for images in both)
     return (logits.argmax(dim=1) == test.labels).float().mean().item()
 

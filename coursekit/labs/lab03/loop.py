@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from coursekit.labs import compare
 from coursekit.labs.answers import Hint
-from coursekit.labs.lab03.shared import flat, given, pairs, random_state
+from coursekit.labs.lab03.shared import flat, pairs
+from coursekit.labs.networks import given, random_state
 
 _AFTER = "a batch's loss is the one just before the step; here it is computed after it."
 
@@ -31,8 +32,8 @@ def q2(tiny_net: object, train: object, rng: np.random.Generator) -> None:
     make, train = compare.function(tiny_net, "tiny_net"), compare.function(train, "train")
     channels, classes = int(rng.integers(1, 4)), int(rng.integers(3, 6))
     images, labels = pairs(rng, 22, channels, classes)
-    start = random_state(_tiny(channels, classes), rng)
-    model = given(make, "tiny_net", channels, classes, start)
+    start = random_state(_tiny(channels, classes), rng, 0.3)
+    model = given(make(channels, classes), "tiny_net(channels, classes)", start)
     model.train(False)
     losses = train(model, images, labels, 2, 0.3, 8)
     state = model.state()
@@ -53,7 +54,7 @@ def q2(tiny_net: object, train: object, rng: np.random.Generator) -> None:
     try:
         compare.array(flat(state), "the network's state after two epochs", flat(right), mistakes, rtol=1e-4)
     except Hint:
-        again = given(make, "tiny_net", channels, classes, start)
+        again = given(make(channels, classes), "tiny_net(channels, classes)", start)
         again.train(False)
         train(again, images, labels, 2, 0.3, 8)
         if not torch.equal(flat(again.state()), flat(state)):

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from coursekit.labs import compare
 from coursekit.labs.answers import Function, Module
-from coursekit.labs.lab03.shared import given, pairs, random_state
+from coursekit.labs.lab03.shared import pairs
+from coursekit.labs.networks import given, random_state
 
 _NOT_IT = "works on each image by itself, so that it does not matter which other images are in the batch."
 
@@ -22,8 +23,9 @@ def q4(
     channels, classes = int(rng.integers(1, 4)), int(rng.integers(3, 6))
     head = [nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(20, classes)]
     own = nn.Sequential(nn.Conv2d(channels, 5, 3), *head)
-    own.load_state_dict(state := random_state(own, rng))
-    model = given(compare.function(plain_net, "plain_net"), "plain_net", channels, classes, state)
+    own.load_state_dict(state := random_state(own, rng, 0.3))
+    plain_net = compare.function(plain_net, "plain_net")
+    model = given(plain_net(channels, classes), "plain_net(channels, classes)", state)
     for count, part in ((8, 4), (11, 4), (7, 3)):
         images, labels = pairs(rng, count, channels, classes)
         answer = gradient_in_parts(model, images, labels, part)
@@ -60,8 +62,9 @@ def q4(
             rtol=1e-4,
         )
     own.insert(1, nn.BatchNorm2d(5))
-    own.load_state_dict(state := random_state(own, rng))
-    model = given(compare.function(norm_net, "norm_net"), "norm_net", channels, classes, state)
+    own.load_state_dict(state := random_state(own, rng, 0.3))
+    norm_net = compare.function(norm_net, "norm_net")
+    model = given(norm_net(channels, classes), "norm_net(channels, classes)", state)
     _compare_sent(gradient_in_parts, model, own, *pairs(rng, 11, channels, classes))
     compare.choice(
         fails_with,

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from coursekit.labs import compare
 from coursekit.labs.answers import Function, Hint, Module
-from coursekit.labs.lab04.shared import drawn, given
+from coursekit.labs.lab04.shared import drawn
+from coursekit.labs.networks import given
 
 
 def q5(first_layer: object, fold_gray: object, exact_with_padding: object, rng: np.random.Generator) -> None:
@@ -26,7 +27,7 @@ def q5(first_layer: object, fold_gray: object, exact_with_padding: object, rng: 
     for options, shifted, rim in settings:
         outputs = int(rng.integers(3, 7))
         conv = drawn(nn.Conv2d(3, outputs, **options), rng)
-        layer = given(first_layer(outputs, **options), conv, "first_layer(...)")
+        layer = given(first_layer(outputs, **options), "first_layer(...)", conv.state_dict())
         gray = torch.from_numpy(rng.uniform(size=(2, 1, 13, 12))).float()
         scale, shift = (torch.from_numpy(rng.uniform(*span, 3)).float() for span in ((0.5, 4), (-3, -0.5)))
         case = (conv, scale, shift * shifted, gray, rim)

@@ -10,7 +10,8 @@ from torch import nn
 
 from coursekit.labs import compare
 from coursekit.labs.answers import Hint
-from coursekit.labs.lab04.shared import drawn, given
+from coursekit.labs.lab04.shared import drawn
+from coursekit.labs.networks import given
 
 
 def q4(tiny_body: object, tiny_head: object, transfer_net: object, rng: np.random.Generator) -> None:
@@ -19,8 +20,8 @@ def q4(tiny_body: object, tiny_head: object, transfer_net: object, rng: np.rando
     transfer_net = compare.function(transfer_net, "transfer_net")
     channels, classes = rng.integers([1, 3], [4, 7]).tolist()
     own_body, own_head = drawn(_body(channels), rng), drawn(_head(classes), rng)
-    body = given(makers[0](channels), own_body, "tiny_body(channels)")
-    head = given(makers[1](classes), own_head, "tiny_head(classes)")
+    body = given(makers[0](channels), "tiny_body(channels)", own_body.state_dict())
+    head = given(makers[1](classes), "tiny_head(classes)", own_head.state_dict())
     body.train(bool(rng.integers(2)))
     net = compare.module(transfer_net(body, head), "transfer_net(...)")
     images = torch.from_numpy(rng.normal(size=(9, channels, 8, 10))).float()

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from coursekit.labs import compare
 from coursekit.labs.answers import Hint, Module, NotAnsweredError
-from coursekit.labs.lab05.shared import mistakes_of, normal, random_state
+from coursekit.labs.lab05.shared import mistakes_of, normal
+from coursekit.labs.networks import random_state
 
 
 def q4(ResNet9: object, rng: np.random.Generator) -> None:
@@ -26,7 +27,7 @@ def q4(ResNet9: object, rng: np.random.Generator) -> None:
         hidden = "A plain list hides layers: use `nn.Sequential` or `nn.ModuleList`."
         raise NotAnsweredError(f"`{shown}` has no layers yet. {hidden}")
     own = _Nine(classes, channels, width)
-    own.load_state_dict(random_state(own, rng))
+    own.load_state_dict(random_state(own, rng, 0.4))
     _give_weights(model, own, shown)
     cases = list(product((False, True), [normal(rng, 3, channels, 8, 13), normal(rng, 2, channels, 13, 10)]))
     answers = []

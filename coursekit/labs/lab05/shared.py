@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from coursekit.labs import compare
 from coursekit.labs.answers import Function, Hint, Module
+from coursekit.labs.networks import random_state
 
 
 def mistakes_of(each: Callable, hints: Mapping[str, str]) -> dict[str, Callable]:
@@ -31,18 +32,8 @@ def whole_rows(function: Function, name: str, settings: Sequence[tuple], count: 
 
 def copy_state(model: Module, own: nn.Module, rng: np.random.Generator) -> None:
     """Give both the same new weights and running statistics."""
-    own.load_state_dict(random_state(own, rng))
+    own.load_state_dict(random_state(own, rng, 0.4))
     model.load(own.state_dict())
-
-
-def random_state(model: nn.Module, rng: np.random.Generator) -> dict[str, Tensor]:
-    """Draw weights and running statistics of the shapes that the network has."""
-    state = {name: value.clone() for name, value in model.state_dict().items()}
-    for name, value in state.items():
-        if value.is_floating_point():
-            noise = torch.from_numpy(rng.uniform(-0.4, 0.4, tuple(value.shape))).float()
-            state[name] = value + noise if value.ndim == 1 else noise
-    return state
 
 
 def normal(rng: np.random.Generator, *shape: int) -> Tensor:
