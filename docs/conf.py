@@ -1,11 +1,11 @@
-"""Sphinx's settings for the course's site. `coursekit.authoring.site` gathers the pages, and calls Sphinx with this."""
+"""Sphinx's settings for the course's site. `tools.site` gathers the pages, and calls Sphinx with this."""
 
 from __future__ import annotations
 
 import os
 
 import coursekit
-from coursekit.authoring import launch, site
+from tools import launch, site
 
 _fork = launch.fork(site.root_of(os.environ))
 
@@ -30,7 +30,7 @@ nb_execution_mode = "off"
 nb_merge_streams = True
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
-myst_heading_slug_func = "coursekit.authoring.site.anchor"
+myst_heading_slug_func = "tools.site.anchor"
 
 # The package's pages: from docstrings in numpydoc's form, in which a single backquote names an object.
 default_role = "py:obj"

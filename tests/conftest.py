@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from coursekit.authoring import execute
+from tools import execute
 
 ROOT = Path(__file__).parent.parent
 
@@ -18,7 +18,7 @@ def pytest_collection_modifyitems(items):
     def length(item):
         if item.originalname == "test_running_again_gives_no_diff":
             return seconds.get(item.callspec.id, 30)
-        if item.originalname == "test_hard_times":
+        if item.originalname == "test_stress":
             return 40
         return 200 if item.path.stem == "test_browser" else 0
 
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items):
 def site(tmp_path_factory):
     """The folder of the site, built from the notebooks as they stand; one build serves all processes of a test run."""
     pytest.importorskip("sphinx", reason="the site needs the extra `site`")
-    from coursekit.authoring import site as builder
+    from tools import site as builder
 
     folder = ROOT / "build" / "tests"
     folder.mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from coursekit.authoring import costs, execute, measured
-from coursekit.authoring.__main__ import find_notebooks, main
+from tools import costs, execute, measured
+from tools.__main__ import find_notebooks, main
 
 GOOD = "print('hello')"
 BAD = "raise ValueError('what went wrong')"
@@ -207,10 +207,10 @@ def test_the_page_says_how_many_threads_were_allowed_and_each_circumstance_once(
     here = {"machine": "M", "versions": "V", "result": rows}
     page = measured.page(
         {
-            "hardtimes_kill": here | {"date": "2026-01-01", "threads": "1"},
-            "hardtimes_fuzz": here | {"date": "2026-01-02"},
-            "hardtimes_hostile": here | {"date": "2026-01-02"},
+            "stress_kill": here | {"date": "2026-01-01", "threads": "1"},
+            "stress_fuzz": here | {"date": "2026-01-02"},
+            "stress_hostile": here | {"date": "2026-01-02"},
         }
     )
-    assert "OMP_NUM_THREADS=1 python tests/hardtimes/kill.py\npython tests/hardtimes/hostile.py\n" in page
+    assert "OMP_NUM_THREADS=1 python tests/stress/kill.py\npython tests/stress/hostile.py\n" in page
     assert page.endswith("\n2026-01-01; M; V.\n\n2026-01-02; M; V.\n")

@@ -10,10 +10,10 @@ import pytest
 if sys.platform == "win32":
     pytest.skip("grading needs Linux or macOS", allow_module_level=True)
 
-from coursekit.authoring.grading.judge import Judge, Limits
-from coursekit.authoring.grading.submissions import Submission, find, read, written_answers
-from coursekit.labs import compare
-from coursekit.labs.lab import Lab
+from tools.grading.judge import Judge, Limits
+from tools.grading.submissions import Submission, find, read, written_answers
+from coursekit.checks import compare
+from coursekit.checks.lab import Lab
 
 LIMITS = Limits(cell_seconds=1.5, question_seconds=2, seconds=120, megabytes=400, processes=15)
 GOOD = ["def double(x):\n    return 2 * x", "b = 2", "def triple(x):\n    return 3 * x"]
@@ -101,7 +101,7 @@ def test_a_bad_cell_costs_itself_alone(judge, name):
 
 
 def test_a_cell_that_cannot_be_interrupted_is_left_out(judge, monkeypatch):
-    monkeypatch.setattr("coursekit.authoring.grading.session._GRACE", 0.5)
+    monkeypatch.setattr("tools.grading.session._GRACE", 0.5)
     points, outcome = judged(judge, [GOOD[0], HARD + "while True: pass", *GOOD[1:]])
     assert points == [2, 1, 3]
     assert "could not be interrupted" in outcome.problems[0]
@@ -142,9 +142,9 @@ CHEATS = {
     ),
     "patched numpy": "import numpy as np\nnp.allclose = np.all = lambda *a, **k: True\ndef double(x): return x",
     "patched checks": (
-        "from coursekit.labs import lab01\nimport coursekit.labs.plain, coursekit.labs.holder\n"
+        "from coursekit.checks import lab01\nimport coursekit.checks.plain, coursekit.checks.holder\n"
         "lab01.check = lab01.test = lambda *a: True\n"
-        "import sys\nsys.modules['coursekit.labs.compare'] = sys\ndef double(x): return x"
+        "import sys\nsys.modules['coursekit.checks.compare'] = sys\ndef double(x): return x"
     ),
     "the check's memory": READ_CHECK,
     "seeds": "import numpy as np\nnp.random.seed(0)\ndouble = lambda x: 2 * np.random.default_rng(7).normal(size=5)",
@@ -159,14 +159,14 @@ def test_no_trick_earns_points(judge, name):
 
 
 def test_forged_answers_are_not_believed(judge):
-    forge = "import coursekit.labs.holder as h\nh.Holder.serve = lambda self, request: b'forged'"
+    forge = "import coursekit.checks.holder as h\nh.Holder.serve = lambda self, request: b'forged'"
     points, outcome = judged(judge, [*GOOD, forge])
     assert points == [0, 0, 0]
     assert outcome.verdicts["q1"]["state"] == "failed"
 
 
 def test_labs_are_there_but_do_nothing(judge):
-    cell = "from coursekit.labs import lab01\nlab01.check('q1')\nlab01.progress()\nassert not lab01.done('q1')"
+    cell = "from coursekit.checks import lab01\nlab01.check('q1')\nlab01.progress()\nassert not lab01.done('q1')"
     points, outcome = judged(judge, [cell, *GOOD])
     assert (points, outcome.problems) == ([2, 1, 3], [])
 
@@ -228,9 +228,9 @@ def one(tmp_path, text, name="a.ipynb"):
 
 
 def test_notebooks_are_read_in_any_state(tmp_path):
-    good = notebook(("markdown", "# x"), ("code", "from coursekit.labs import lab01"), ("code", ["a = 1\n", "b = 2"]))
+    good = notebook(("markdown", "# x"), ("code", "from coursekit.checks import lab01"), ("code", ["a = 1\n", "b = 2"]))
     submission = one(tmp_path, good)
-    assert submission.cells == ["from coursekit.labs import lab01", "a = 1\nb = 2"]
+    assert submission.cells == ["from coursekit.checks import lab01", "a = 1\nb = 2"]
     assert submission.problems == []
     cut = one(tmp_path, good[:-30])
     assert cut.cells == submission.cells[:1]
@@ -238,7 +238,7 @@ def test_notebooks_are_read_in_any_state(tmp_path):
     for bad in ("", "no", "[]", '{"cells": 3}', b"\xff\xfe\x00", '{"cells": [3, {"cell_type": "code", "source": 5}]}'):
         assert one(tmp_path, bad).cells == []
     assert one(tmp_path, "no").problems == ["not a notebook"]
-    other = one(tmp_path, notebook(("code", "from coursekit.labs import lab02")))
+    other = one(tmp_path, notebook(("code", "from coursekit.checks import lab02")))
     assert "it belongs to lab02" in other.problems[0]
     assert "nowhere imports" in one(tmp_path, notebook(("code", "x = 1"))).problems[0]
 
@@ -284,21 +284,21 @@ def test_written_answers_are_cut_out(tmp_path):
 def test_gradescope_archive_grades_a_submission(tmp_path, monkeypatch):
     from pathlib import Path
 
-    from coursekit.authoring import archives
-    from coursekit.authoring.grading import gradescope
+    from tools import archives
+    from tools.grading import gradescope
 
     root = Path(__file__).parent.parent
     master = root / "notebooks" / "labs" / "lab01_convolution.ipynb"
     archives.gradescope(tmp_path / "a.zip", "lab01", master, root)
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
-        assert {"setup.sh", "run_autograder", "pyproject.toml", "coursekit/labs/lab01.py"} <= set(archive.namelist())
-        assert {"coursekit/labs/lab04/__init__.py", "coursekit/labs/lab04/probe.py"} <= set(archive.namelist())
+        assert {"setup.sh", "run_autograder", "pyproject.toml", "coursekit/checks/lab01.py"} <= set(archive.namelist())
+        assert {"coursekit/checks/lab04/__init__.py", "coursekit/checks/lab04/probe.py"} <= set(archive.namelist())
         assert archive.getinfo("run_autograder").external_attr >> 16 & 0o111
         archive.extractall(tmp_path / "source")
     (tmp_path / "submission").mkdir()
     gradescope.main("lab01", tmp_path)
     assert json.loads((tmp_path / "results" / "results.json").read_text())["score"] == 0
-    cells = ["from coursekit.labs import lab01", "by_hand_correlation = by_hand_convolution = [[1]]"]
+    cells = ["from coursekit.checks import lab01", "by_hand_correlation = by_hand_convolution = [[1]]"]
     (tmp_path / "submission" / "x.ipynb").write_text(notebook(*[("code", cell) for cell in cells]))
     gradescope.main("lab01", tmp_path)
     results = json.loads((tmp_path / "results" / "results.json").read_text())

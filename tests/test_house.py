@@ -23,24 +23,24 @@ FLOORS = [
     ["convolution", "photos", "critters", "data"],
     ["receptive", "filters", "training"],
     ["pretrained", "transfer", "attribution", "resnet", "colorization"],
-    ["labs"],
+    ["checks"],
 ]
 INSIDE = {
-    "colorization": ["lab", "bins", "networks", "transposed", "measures", "predict", "stored", "__main__"],
+    "colorization": ["cielab", "bins", "networks", "transposed", "metrics", "predict", "stored"],
     "figures": ["picture", "panels", "charts"],
     "critters": ["species", "heads", "scene", "drawing", "files"],
     "data": ["imagefiles", "foldertree", "imagesets", "folders", "downloads", "archives", "datasets", "sources"],
-    "labs": [
+    "checks": [
         *("plain", "holder", "answers", "lab", "compare", "networks"),
         *("lab01", "lab02", "lab03", "lab04", "lab05", "lab06"),
     ],
-    "labs/lab03": ["shared", "counting", "loop", "parts", "measuring"],
-    "labs/lab04": [
+    "checks/lab03": ["shared", "counting", "loop", "parts", "measuring"],
+    "checks/lab04": [
         *("shared", "counting", "preparing", "splitting", "photos", "freezing", "folding", "interval", "probe"),
     ],
-    "labs/lab05": ["shared", "counting", "block", "resnet9", "gradients", "paths"],
-    "labs/lab06": ["shared", "sizes", "panorama", "checkerboards", "conversions", "measures", "mixture"],
-    "pretrained": ["widths", "folding", "store", "loading", "views", "recipe", "__main__"],
+    "checks/lab05": ["shared", "counting", "block", "resnet9", "gradients", "paths"],
+    "checks/lab06": ["shared", "sizes", "panorama", "checkerboards", "conversions", "measures", "mixture"],
+    "pretrained": ["widths", "store", "loading"],
     "resnet": ["blocks", "networks", "dropping"],
     "training": [
         *("history", "batches", "checkpoints", "forward", "optimizers", "processes", "runs", "loop", "rangetest"),
@@ -49,7 +49,6 @@ INSIDE = {
 FOLDERS = {  # those of the authors' tools, which stand on top of all, aside
     path.parent.relative_to(ROOT / "coursekit").as_posix(): path.parent
     for path in sorted((ROOT / "coursekit").glob("*/**/__init__.py"))
-    if "authoring" not in path.parts
 }
 # In conda-forge these go by another name.
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
@@ -86,7 +85,7 @@ def below(floors, name):
 
 
 def test_every_module_has_a_floor():
-    ours = {path.stem for path in MODULES} - {"authoring"}
+    ours = {path.stem for path in MODULES}
     assert sorted(name for floor in FLOORS for name in floor) == sorted(ours)
     assert {name: sorted(order) for name, order in INSIDE.items()} == {
         name: sorted(part.stem for part in parts_of(folder)) for name, folder in FOLDERS.items()
@@ -95,8 +94,6 @@ def test_every_module_has_a_floor():
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_arrows_point_down(path):
-    if path.stem == "authoring":  # on top of all
-        return
     assert imports_of(path) <= below(FLOORS, path.stem)
 
 
@@ -108,7 +105,7 @@ def test_arrows_point_down_inside_a_folder(name):
 
 
 def test_nothing_imports_the_tools_of_authors():
-    assert [path.stem for path in MODULES if path.stem != "authoring" and "authoring" in imports_of(path)] == []
+    assert [path.stem for path in MODULES if imports_of(path, "tools") - {path.stem}] == []
 
 
 def requirements(*groups):
@@ -170,7 +167,7 @@ def test_the_version_stands_in_one_place():
 
 
 SLOW = {  # what takes seconds to import, and which modules do without it
-    "torch": ["coursekit", "coursekit.convolution", "coursekit.critters", "coursekit.labs", "coursekit.photos"],
+    "torch": ["coursekit", "coursekit.convolution", "coursekit.critters", "coursekit.checks", "coursekit.photos"],
     "torchvision": ["coursekit.data", "coursekit.filters", "coursekit.training"],
 }
 
@@ -199,7 +196,7 @@ def test_no_file_names_a_machine_or_a_registry():
     assert found == []
 
 
-ALLOWED = ("tests/test_notebooks.py", "coursekit/authoring/checks.py")  # they look for such paths
+ALLOWED = ("tests/test_notebooks.py", "tools/checks.py")  # they look for such paths
 
 
 def test_ci_runs_the_test_command_of_the_readme():

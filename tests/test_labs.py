@@ -4,20 +4,20 @@ import importlib
 
 import pytest
 
-from coursekit.authoring.grading.classroom import lab_names
-from coursekit.labs.holder import Holder
-from coursekit.labs.lab import HIDDEN, PUBLIC, Lab
-from tests.labs.catalogue import Wrong
+from tools.grading.classroom import lab_names
+from coursekit.checks.holder import Holder
+from coursekit.checks.lab import HIDDEN, PUBLIC, Lab
+from tests.checks.catalogue import Wrong
 
 LABS = lab_names()
 
 
 def lab_of(name) -> Lab:
-    return importlib.import_module(f"coursekit.labs.{name}").lab
+    return importlib.import_module(f"coursekit.checks.{name}").lab
 
 
 def catalogue_of(name):
-    return importlib.import_module(f"tests.labs.catalogue{name.removeprefix('lab')}")
+    return importlib.import_module(f"tests.checks.catalogue{name.removeprefix('lab')}")
 
 
 def cases(which):

@@ -9,11 +9,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from coursekit.labs import compare, plain
-from coursekit.labs.answers import Chart, Function, Hint, Module, NotAnsweredError, fetch
-from coursekit.labs.holder import Holder
-from coursekit.labs.lab import Lab
-from coursekit.labs.plain import Opaque, Reference, TooLargeError, pack, unpack
+from coursekit.checks import compare, plain
+from coursekit.checks.answers import Chart, Function, Hint, Module, NotAnsweredError, fetch
+from coursekit.checks.holder import Holder
+from coursekit.checks.lab import Lab
+from coursekit.checks.plain import Opaque, Reference, TooLargeError, pack, unpack
 
 
 def there_and_back(value):

@@ -9,11 +9,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from coursekit.authoring import archives, execute, labs
-from coursekit.authoring.checks import repository
-from coursekit.authoring.grading import classroom, feedback
-from coursekit.authoring.grading.judge import Limits
-from coursekit.authoring.markup import ANSWER_HERE, MarkupError, derive, student_lines
+from tools import archives, execute, labs
+from tools.checks import repository
+from tools.grading import classroom, feedback
+from tools.grading.judge import Limits
+from tools.markup import ANSWER_HERE, MarkupError, derive, student_lines
 
 ROOT = Path(__file__).parent.parent
 MASTERS = sorted((ROOT / "notebooks" / "labs").glob("lab[0-9][0-9]_*.ipynb"))

@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import nbformat
 import pytest
 
-from coursekit.authoring import checks, colabcheck, launch, newnotebook
-from coursekit.authoring.__main__ import main
+from tools import checks, colabcheck, launch, newnotebook
+from tools.__main__ import main
 
 ROOT = Path(__file__).parent.parent
 LECTURES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))

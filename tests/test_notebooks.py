@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from coursekit.authoring import checks, execute
+from tools import checks, execute
 
 ROOT = Path(__file__).parent.parent
 PATHS = sorted((ROOT / "notebooks").glob("**/*.ipynb"))
@@ -169,7 +169,7 @@ def test_setup_cell_installs_without_dependencies_from_the_one_address():
 
 
 def test_links_command_points_every_notebook_to_a_fork(tmp_path, monkeypatch, capsys):
-    from coursekit.authoring.__main__ import main
+    from tools.__main__ import main
 
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://example.org/fork"\n')

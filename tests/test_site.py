@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("sphinx", reason="the site needs the extra `site`")
 
-from coursekit.authoring import crosslinks, picture, publish, summary, tables
-from coursekit.authoring import site as builder
+from tools import crosslinks, picture, publish, summary, tables
+from tools import site as builder
 
 ROOT = Path(__file__).parent.parent
 COURSE = tables.Course.of(ROOT)
@@ -189,7 +189,7 @@ def test_every_public_name_of_the_package_has_an_entry(site):
     for name in builder.modules():
         assert (site / "api" / f"{name}.html").exists()
     assert "coursekit.training.fit" in inventory
-    assert "coursekit.authoring" not in inventory
+    assert "tools" not in inventory
 
 
 def test_the_site_builds_without_a_warning_and_has_every_page(site):

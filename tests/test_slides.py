@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("mdit_py_plugins", reason="slides need the extra `site`")
 
-from coursekit.authoring import slides
+from tools import slides
 
 ROOT = Path(__file__).parent.parent
 PATHS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))

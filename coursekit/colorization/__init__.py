@@ -6,8 +6,8 @@ size, and `stored` the colorizer that the course trained itself.
 """
 
 from coursekit.colorization.bins import Bins
-from coursekit.colorization.lab import lab_pairs, lab_to_rgb, pairs_to_rgb, rgb_to_lab
-from coursekit.colorization.measures import ciede2000, colourfulness, mse, psnr, score
+from coursekit.colorization.cielab import lab_pairs, lab_to_rgb, pairs_to_rgb, rgb_to_lab
+from coursekit.colorization.metrics import ciede2000, colourfulness, mse, psnr, score
 from coursekit.colorization.networks import Colorizer, gray_encoder, transposed_decoder, upsampling_decoder
 from coursekit.colorization.predict import as_photo, colorize
 from coursekit.colorization.transposed import checkerboard, coverage, transposed_size

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from coursekit import arguments
-from coursekit.colorization.lab import SCALE
+from coursekit.colorization.cielab import SCALE
 
 
 class Bins:

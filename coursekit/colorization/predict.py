@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from coursekit import arguments
 from coursekit.colorization.bins import Bins
-from coursekit.colorization.lab import SCALE, lab_to_rgb, rgb_to_lab
+from coursekit.colorization.cielab import SCALE, lab_to_rgb, rgb_to_lab
 from coursekit.data.imagefiles import read_image
 from coursekit.training.forward import eval_mode
 

@@ -1,6 +1,6 @@
 """The colorizer that the course trained itself, on tiny photos: how it was made, and how to get it.
 
-``python -m coursekit.colorization`` trains it again.
+``python -m tools.train_colorizer`` trains it again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from coursekit import arguments, training
 from coursekit.colorization.bins import Bins
-from coursekit.colorization.lab import lab_pairs
+from coursekit.colorization.cielab import lab_pairs
 from coursekit.colorization.networks import Colorizer, gray_encoder, upsampling_decoder
 from coursekit.data import ImageSet
 from coursekit.pretrained import resnet18, store

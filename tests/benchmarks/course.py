@@ -22,7 +22,7 @@ from pathlib import Path
 import nbformat
 
 import coursekit
-from coursekit.authoring import execute
+from tools import execute
 
 ROOT = Path(__file__).parent.parent.parent
 NOTHING, TORCH = "nothing (the interpreter alone)", "torch"
@@ -32,7 +32,7 @@ MEMORY = "print(next(line.split()[1] for line in open('/proc/self/status') if li
 
 def modules() -> list[str]:
     public = (name for _, name, _ in pkgutil.iter_modules(coursekit.__path__, "coursekit."))
-    return ["coursekit", *(name for name in public if name != "coursekit.authoring")]
+    return ["coursekit", *(name for name in public if name != "tools")]
 
 
 def one_import(name: str) -> tuple[float, float]:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import nbformat
 
-from coursekit.authoring.grading import classroom
-from coursekit.authoring.grading.judge import Limits
-from coursekit.authoring.markup import derive
+from tools.grading import classroom
+from tools.grading.judge import Limits
+from tools.markup import derive
 
 ROOT = Path(__file__).parent.parent.parent
 CLASS = 60

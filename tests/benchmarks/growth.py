@@ -109,7 +109,7 @@ def tower(depth: int) -> Iterator[Callable]:
 
 @contextmanager
 def grading(count: int) -> Iterator[Callable]:
-    from coursekit.authoring.grading import classroom
+    from tools.grading import classroom
     from tests.benchmarks.grading import write_class
 
     root = Path(__file__).parent.parent.parent

@@ -1,4 +1,0 @@
-"""Tools for those who write and run the course: ``python -m coursekit.authoring --help``.
-
-They need the package's ``dev`` extra and work on a checkout of the course. No other module of the package imports them.
-"""

@@ -1,0 +1,299 @@
+"""The checks of lab 1, convolution."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage, signal
+
+from coursekit.checks import compare
+from coursekit.checks.answers import Hint
+from coursekit.checks.lab import Lab
+
+lab = Lab("lab01", "Convolution")
+check, done, progress, test = lab.check, lab.done, lab.progress, lab.test
+
+X = np.array([[2, 0, 1, 3], [1, 3, 0, 2], [0, 1, 2, 1], [3, 2, 0, 1]])
+K = np.array([[1, 2], [0, -1]])
+
+
+@lab.question("Eighteen numbers by hand", points=2)
+def q1(by_hand_correlation: object, by_hand_convolution: object) -> None:
+    """Correlation and convolution of X and K, mode valid."""
+    right = {"by_hand_correlation": signal.correlate2d, "by_hand_convolution": signal.convolve2d}
+    other = {"by_hand_correlation": "convolution: its kernel is turned", "by_hand_convolution": "correlation"}
+    answers = {"by_hand_correlation": by_hand_correlation, "by_hand_convolution": by_hand_convolution}
+    for name, method in right.items():
+        flipped = next(function for key, function in right.items() if key != name)
+        mistakes = {
+            f"`{name}` is the {other[name]}.": flipped(X, K, "valid"),
+            f"`{name}`: here the kernel is turned over one axis only, not by 180 degrees.": method(X, K[::-1], "valid"),
+            f"`{name}`: here the kernel is turned over one axis only, not both.": method(X, K[:, ::-1], "valid"),
+            f"`{name}`: rows and columns of the kernel are exchanged.": method(X, K.T, "valid"),
+            f"`{name}`: mind the sign of the kernel's last element.": method(X, abs(K), "valid"),
+            f"`{name}` has as many numbers as X: in mode valid the kernel never leaves X.": method(X, K, "same"),
+            f"`{name}` is mode full; asked for is valid: the kernel never leaves X.": method(X, K, "full"),
+        }
+        compare.array(answers[name], f"`{name}`", method(X, K, "valid"), mistakes, lists=True)
+
+
+@lab.question("The smallest image", points=2)
+def q2(smallest_image: object, rng: np.random.Generator) -> None:
+    """Invert the output-size formula."""
+    smallest_image = compare.function(smallest_image, "smallest_image")
+    n, k, s, d = (rng.integers(low, high, 24) for low, high in ((2, 12), (2, 8), (1, 5), (1, 4)))
+    p = rng.integers(0, d * (k - 1) // 2 + 1)
+    n[0], k[0], s[0], p[0], d[0] = 3, 3, 1, 0, 1  # one that everybody can check on paper
+    answers, calls = [], []
+    for outputs, kernel, stride, padding, dilation in np.stack([n, k, s, p, d], axis=1).tolist():
+        options = {"stride": stride, "padding": padding, "dilation": dilation}
+        answer = smallest_image(outputs, kernel, **options)
+        answers.append(compare.as_whole(answer, "what `smallest_image` returns"))
+        calls.append(smallest_image.shown(outputs, kernel, **options))
+    reach, steps = d * (k - 1) + 1, (n - 1) * s
+    outputs_of_that_size = (n + 2 * p - reach) // s + 1
+    mistakes = {
+        "the first position needs no step before it: n outputs are only n - 1 steps apart.": n * s + reach - 2 * p,
+        "count the pixels from the kernel's first to its last, both included.": steps + reach - 1 - 2 * p,
+        "dilation is missing: the kernel reaches over more than its size.": steps + k - 2 * p,
+        "with dilation d, a kernel of k elements has k - 1 gaps, not k.": steps + d * k - 2 * p,
+        "padding is added on *both* sides.": steps + reach - p,
+        "padding adds pixels, so that you need *fewer* of your own.": steps + reach + 2 * p,
+        "padding is missing.": steps + reach,
+        "this is the largest image with so many outputs; asked for is the smallest.": steps + s + reach - 2 * p - 1,
+        "stride is missing.": n - 1 + reach - 2 * p,
+        "this is how many outputs an image of that size has; asked for is the way back.": outputs_of_that_size,
+    }
+    right = steps + reach - 2 * p
+    compare.array(np.array(answers), "the list of sizes for 24 settings", right, mistakes, calls=calls)
+
+
+@lab.question("Sharpen a photo of bytes", points=3)
+def q3(sharpen: object, rng: np.random.Generator) -> None:
+    """Bytes in, bytes out, mirrored border, no overflow."""
+    sharpen = compare.function(sharpen, "sharpen")
+    for height, width in ((9, 12), (16, 7)):
+        image = rng.integers(0, 256, (height, width), dtype=np.uint8)
+        image[2:5, 2:5] = 120  # flat: sharpening changes nothing in its middle
+        amount = float(rng.uniform(0.6, 2.0))
+        compare.array(
+            sharpen(image, amount),
+            "the sharpened image",
+            _as_bytes(_sharpened(image, amount)),
+            {
+                "bytes wrap around here: limit the values to 0 ... 255 before you turn them into bytes.": (
+                    np.round(_sharpened(image, amount)).astype(np.int64) % 256
+                ),
+                "the sum of four bytes does not fit into a byte: turn the image into floats before you add.": (
+                    _as_bytes(image * (1 + amount) - amount * _byte_neighbours(image))
+                ),
+                "the border is wrong: outside lies the mirror image, here are zeros.": (
+                    _as_bytes(_sharpened(image, amount, mode="constant"))
+                ),
+                "the border is wrong: here the image goes on with its other side.": (
+                    _as_bytes(_sharpened(image, amount, mode="wrap"))
+                ),
+                "the mean is over the four neighbours left, right, above and below, not over eight.": (
+                    _as_bytes(_sharpened(image, amount, neighbours=np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]]) / 8))
+                ),
+                "the pixel itself is not one of its four neighbours.": (
+                    _as_bytes(_sharpened(image, amount, neighbours=_CROSS / 5 + _MIDDLE / 5))
+                ),
+                "take the *mean* of the four neighbours: here it is their sum.": (
+                    _as_bytes(_sharpened(image, amount, neighbours=_CROSS))
+                ),
+                "you add the sum of four differences; asked for is the difference from the mean.": (
+                    _as_bytes(_sharpened(image, 4 * amount))
+                ),
+                "this is the difference alone: the photo itself is missing.": (
+                    _as_bytes(_sharpened(image, amount) - image)
+                ),
+                "`amount` has no effect.": _as_bytes(_sharpened(image, 1.0)),
+                "this blurs: the difference has the wrong sign.": _as_bytes(_sharpened(image, -amount)),
+                "turning a float into a byte cuts off what stands behind the point: round first.": (
+                    np.clip(_sharpened(image, amount), 0, 255).astype(np.uint8)
+                ),
+                "the result has lost its border: mode same keeps the size.": (
+                    _as_bytes(_sharpened(image, amount))[1:-1, 1:-1]
+                ),
+            },
+            rtol=0.5 / 255,
+            dtype=np.dtype(np.uint8),
+        )
+
+
+_CROSS = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=float)
+_MIDDLE = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]], dtype=float)
+
+
+def _sharpened(image: np.ndarray, amount: float, mode: str = "reflect", neighbours: np.ndarray = _CROSS / 4):
+    values = image.astype(float)
+    return values + amount * (values - ndimage.correlate(values, neighbours, mode=mode))
+
+
+def _byte_neighbours(image: np.ndarray) -> np.ndarray:
+    around = np.pad(image, 1, mode="symmetric")
+    return (around[:-2, 1:-1] + around[2:, 1:-1] + around[1:-1, :-2] + around[1:-1, 2:]) / 4
+
+
+def _as_bytes(values: np.ndarray) -> np.ndarray:
+    return np.clip(np.round(values), 0, 255).astype(np.uint8)
+
+
+@lab.question("Repair the two passes", points=3)
+def q4(separable: object, rng: np.random.Generator) -> None:
+    """Two thin passes that equal one correlation with a column times a row."""
+    separable = compare.function(separable, "separable")
+    for height, width, high, wide in ((12, 17, 4, 3), (15, 11, 3, 6)):
+        image, column, row = rng.normal(size=(height, width)), rng.normal(size=high), rng.normal(size=wide)
+
+        twice = np.convolve(row, row)
+
+        def both(down, along, mode="valid", image=image):
+            return signal.correlate2d(image, np.outer(down, along), mode)
+
+        compare.array(
+            separable(image, column, row),
+            "the result of `separable`",
+            both(column, row),
+            {
+                "both passes convolve: they turn the kernels. Asked for is correlation.": both(column[::-1], row[::-1]),
+                "the pass along the rows still convolves: it turns its kernel.": both(column, row[::-1]),
+                "the pass along the columns convolves: it turns its kernel.": both(column[::-1], row),
+                "both passes go along the rows; the second must go along the columns.": both(
+                    [1], np.convolve(row, row)
+                ),
+                "both passes go along the rows, one of them with `column`.": both([1], np.convolve(row, column)),
+                "both passes go along the rows, and convolve; the second belongs along columns.": both(
+                    [1], twice[::-1]
+                ),
+                "`column` and `row` are exchanged: `row` belongs along the rows.": both(row, column),
+                "both passes use the same kernel: `column` is never used.": both(row, row),
+                "both passes use the same kernel: `row` is never used.": both(column, column),
+                "the result is transposed: turn it back after the second pass.": both(column, row).T,
+                "only the pass along the rows happens.": both([1], row),
+                "only the pass along the columns happens.": both(column, [1]),
+            },
+            shapes={
+                image.shape: "the result has the image's size: the passes must be of mode valid.",
+                both(column, row, mode="full").shape: "the result is mode full: the passes must be of mode valid.",
+            },
+        )
+
+
+@lab.question("Refute a claim: two passes, one kernel", points=3)
+def q5(counterexample: object, combine: object, rng: np.random.Generator) -> None:
+    """Two correlations in a row are one, with the kernels' full *convolution*."""
+    _check_counterexample(counterexample)
+    combine = compare.function(combine, "combine")
+    for shapes in ([(3, 3), (3, 3)], [(2, 3), (3, 3)], [(3, 2), (1, 4), (2, 2)], [(3, 3)]):
+        kernels = [rng.normal(size=shape) for shape in shapes]
+        right = _fold(kernels, signal.convolve2d)
+        claim = "this is the kernel of the claim. Try it on an image with one white pixel."
+        mistakes = {
+            claim: _fold(kernels, signal.correlate2d),
+            claim + " (Exchanging the two does not help.)": _fold(kernels, lambda a, b: signal.correlate2d(b, a)),
+            "the new kernel must be larger than each of the others: nothing may be cut off.": _fold(
+                kernels, lambda a, b: signal.convolve2d(a, b, "same")
+            ),
+        }
+        if len(kernels) > 1:
+            turned = "it is turned by 180 degrees: that would be right if the passes were convolutions."
+            mistakes |= {turned: right[::-1, ::-1], "only the first kernel is in it.": kernels[0]}
+        if shapes == [(3, 3), (3, 3)]:
+            mistakes["a sum of kernels gives the sum of the results; here one pass follows the other."] = sum(kernels)
+            mistakes["a product element by element is not what two passes do."] = kernels[0] * kernels[1]
+        if len(kernels) > 2:
+            two = "only two kernels are in it; `kernels` may hold any number."
+            mistakes |= {two: _fold(kernels[:2], signal.convolve2d), two + " ": _fold(kernels[1:], signal.convolve2d)}
+        compare.array(combine(kernels), f"the kernel that combines {len(kernels)}", right, mistakes)
+
+
+def _check_counterexample(answer: object) -> None:
+    if not isinstance(answer, list | tuple) or len(answer) != 2:
+        raise Hint(f"`counterexample` must hold two kernels: (a, b). Yours is {compare.kind(answer)}.")
+    kernels = []
+    for name, values in zip("ab", answer, strict=True):
+        values = np.array(values) if isinstance(values, list) else values
+        if not isinstance(values, np.ndarray) or values.ndim != 2 or values.size == 0:
+            raise Hint(f"kernel {name} of the counterexample must be an array with two axes.")
+        if values.dtype.kind not in "buif" or not np.isfinite(values).all():
+            raise Hint(f"kernel {name} of the counterexample must hold finite real numbers.")
+        if max(values.shape) > 50:
+            raise Hint(f"kernel {name} of the counterexample is larger than it needs to be: up to 50 x 50 will do.")
+        kernels.append(values.astype(float))
+    claimed, true = (method(*kernels, "full") for method in (signal.correlate2d, signal.convolve2d))
+    if np.abs(claimed - true).max() <= 1e-9 * max(np.abs(true).max(), 1e-12):
+        raise Hint("for these two kernels the claim happens to hold. What do kernels look like that care for a turn?")
+
+
+def _fold(kernels: list[np.ndarray], method) -> np.ndarray:
+    result = kernels[0]
+    for kernel in kernels[1:]:
+        result = method(result, kernel)
+    return result
+
+
+@lab.question("How much noise is left?", points=4)
+def q6(prediction: object, noise_factor: object, figure: object, rng: np.random.Generator) -> None:
+    """Ask for a prediction that need not be right, the formula, and a plot that holds it against a measurement."""
+    if not isinstance(prediction, list | tuple | np.ndarray) or len(prediction) != 3:
+        raise Hint("`prediction` must hold three numbers. They need not be right.")
+    for value in prediction:
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 10:
+            raise Hint("`prediction` must hold three factors, such as 0.5. They need not be right.")
+    noise_factor = compare.function(noise_factor, "noise_factor")
+    positive = rng.uniform(0.1, 1, (4, 5))
+    kernels = [np.full((3, 3), 1 / 9), positive / positive.sum(), rng.normal(size=(4, 3)), rng.normal(size=(2, 6))]
+    answers = [_plain_number(noise_factor(kernel)) for kernel in kernels]
+
+    def each(formula):
+        return np.array([formula(kernel) for kernel in kernels], dtype=float)
+
+    compare.array(
+        np.array(answers),
+        "the list of factors for four kernels",
+        each(lambda k: np.sqrt((k**2).sum())),
+        {
+            "this is the factor for the variance; asked for is the standard deviation.": each(lambda k: (k**2).sum()),
+            "the sum of the weights is what becomes of a *constant*; noise behaves differently.": each(np.sum),
+            "this adds the weights' sizes, as if all noise had one sign.": each(lambda k: np.abs(k).sum()),
+            "this holds for uniform kernels only: other weights count differently.": each(lambda k: k.size**-0.5),
+            "this holds for square uniform kernels only: other weights count differently.": each(lambda k: 1 / len(k)),
+            "1 / n would be right if the noise were alike everywhere.": each(lambda k: 1 / k.size),
+            "this is how much the weights differ from each other.": each(np.std),
+            "the largest weight alone does not decide.": each(np.max),
+        },
+        rtol=1e-5,
+    )
+    _check_noise_figure(figure)
+
+
+def _plain_number(answer: object) -> float:
+    if isinstance(answer, bool) or not isinstance(answer, int | float | np.number) or not np.isfinite(answer):
+        raise Hint(f"`noise_factor` must return one number, not {compare.kind(answer, show=True)}.")
+    return answer
+
+
+def _check_noise_figure(figure: object) -> None:
+    axis = compare.chart(figure, "figure").axes[0]
+    lines = [(line["x"], line["y"]) for line in axis["lines"] if np.size(line["x"]) >= 4]
+    if len(lines) < 2:
+        raise Hint("`figure` needs two curves, each with at least four kernel sizes: measured and predicted.")
+    if any(np.min(x) < 1 or np.max(x) < 5 for x, _ in lines):
+        raise Hint("the horizontal axis of `figure` must be the kernel size K in pixels, up to 9 at least.")
+    if axis["xscale"] != "log" or axis["yscale"] != "log":
+        raise Hint("make both axes of `figure` logarithmic: then a power law is a straight line.")
+    if len(axis["legend"]) < 2:
+        raise Hint("`figure` needs a legend: nobody can tell which curve was measured.")
+    errors = [np.max(np.abs(y * x - 1)) for x, y in lines]
+    if min(np.max(np.abs(y * x**2 - 1)) for x, y in lines) < 0.3:
+        raise Hint("a curve of `figure` falls like 1 / K²: is that the variance?")
+    if min(errors) > 1e-3:
+        raise Hint("no curve of `figure` agrees with the right formula for uniform kernels.")
+    if sorted(errors)[1] < 1e-6:
+        raise Hint("two curves of `figure` are the same formula: one must be *measured*, with noise.")
+    if sorted(errors)[1] > 0.25:
+        raise Hint("the measured curve of `figure` is far from the predicted one: enough noise? no border in it?")
+
+
+lab.written("q7", "Explain: the turn, and the price", points=3)

@@ -1,0 +1,125 @@
+"""Question 5: a convolution for gray pictures in place of one for three channels."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from coursekit.checks import compare
+from coursekit.checks.answers import Function, Hint, Module
+from coursekit.checks.lab04.shared import drawn
+from coursekit.checks.networks import given
+
+
+def q5(first_layer: object, fold_gray: object, exact_with_padding: object, rng: np.random.Generator) -> None:
+    """Fold three scales and shifts into a convolution; say where zero padding spoils it."""
+    first_layer, fold_gray = compare.function(first_layer, "first_layer"), compare.function(fold_gray, "fold_gray")
+    settings = [
+        ({"kernel_size": (3, 2), "stride": 1}, True, 0),
+        ({"kernel_size": (2, 4), "stride": (2, 1), "bias": False}, True, 0),
+        ({"kernel_size": 3, "stride": 1, "dilation": 2}, True, 0),
+        ({"kernel_size": 3, "stride": 2, "padding": 1}, False, 0),
+        ({"kernel_size": (3, 5), "stride": 1, "padding": (1, 2), "bias": False}, True, 2),
+    ]
+    answers, cases = [], []
+    for options, shifted, rim in settings:
+        outputs = int(rng.integers(3, 7))
+        conv = drawn(nn.Conv2d(3, outputs, **options), rng)
+        layer = given(first_layer(outputs, **options), "first_layer(...)", conv.state_dict())
+        gray = torch.from_numpy(rng.uniform(size=(2, 1, 13, 12))).float()
+        scale, shift = (torch.from_numpy(rng.uniform(*span, 3)).float() for span in ((0.5, 4), (-3, -0.5)))
+        case = (conv, scale, shift * shifted, gray, rim)
+        before = layer.state()
+        folded = compare.module(_fold(fold_gray, layer, scale, shift * shifted, conv), "fold_gray(...)")
+        if any(not torch.equal(value, before[key]) for key, value in layer.state().items()):
+            raise Hint("`fold_gray` changes the layer it is given: make a new one.")
+        _check_folded(folded)
+        answer, right = folded(gray), _gray_output(conv, scale, shift * shifted, gray)
+        if not isinstance(answer, Tensor) or answer.shape != right.shape:
+            raise Hint(f"the new layer's output has another shape{_lost(folded, conv)}.")
+        answers.append(_inner(answer, rim))
+        cases.append(case)
+
+    def each(slip: str = "") -> Tensor:
+        return torch.cat([_inner(_gray_output(*case[:4], slip), case[4]) for case in cases])
+
+    hints = {
+        "mean": "a sum over the three channels is needed, not their mean.",
+        "means": "sums over the three channels are needed, not their means.",
+        "scale": "the scales are not in it: each channel has its own.",
+        "shift": "the shifts are missing: they belong into the bias.",
+        "kernel": "each shift meets *every* element of its channel's kernel, not one.",
+        "scaled": "the shifts come after the scales: do not multiply them.",
+        "bias": "the layer's own bias is lost.",
+        "exchanged": "scales and shifts are exchanged: the scales come first.",
+        "minus": "the shifts are added, not subtracted.",
+        "first": "only one of the three channels is in it.",
+        "no bias": "where the layer has no bias, the new one still needs one for the shifts.",
+    }
+    mistakes = {hint: lambda slip=slip: each(slip) for slip, hint in hints.items()}
+    compare.array(torch.cat(answers), f"the output of {len(settings)} layers", each(), mistakes, rtol=1e-4)
+    compare.choice(
+        exact_with_padding,
+        "`exact_with_padding`",
+        "away from the border",
+        ("everywhere", "away from the border", "nowhere"),
+        {
+            "everywhere": "what does a padded zero stand for, before folding and after it? Try it.",
+            "nowhere": "where the kernel touches no padding, nothing has changed.",
+        },
+    )
+
+
+def _fold(fold_gray: Function, layer: Module, scale: Tensor, shift: Tensor, conv: nn.Conv2d) -> object:
+    try:
+        return fold_gray(layer, scale, shift)
+    except Hint as hint:
+        if conv.bias is None and "None" in str(hint):
+            raise Hint(
+                "`fold_gray` stops at a layer without a bias: `conv.bias` is None there. The new layer needs one all "
+                f"the same. (Python says: {str(hint).split(' stops with ')[-1]})"
+            ) from None
+        raise
+
+
+def _lost(folded: Module, conv: nn.Conv2d) -> str:
+    """Say which settings of the layer the new one does not have."""
+    has = folded.layers()[0]["settings"] | {"kernel_size": tuple(folded.state()["weight"].shape[2:])}
+    names = ("kernel_size", "stride", "padding", "dilation")
+    lost = " and ".join(f"`{name}`" for name in names if has[name] != getattr(conv, name))
+    return f": it has not the layer's {lost}" if lost else ""
+
+
+def _check_folded(folded: Module) -> None:
+    layers = folded.layers()
+    if len(layers) != 1 or layers[0]["kind"] != "Conv2d":
+        raise Hint("`fold_gray` must return a single `nn.Conv2d`, not several layers.")
+    if layers[0]["settings"].get("in_channels") != 1:
+        raise Hint("the new layer must take *one* channel.")
+    if not layers[0]["settings"]["bias"]:
+        raise Hint("the new layer has no bias. It needs one, even where the old one has none: what of the shifts?")
+
+
+def _inner(values: Tensor, rim: int) -> Tensor:
+    return values[..., rim : values.shape[2] - rim, rim : values.shape[3] - rim].flatten()
+
+
+def _gray_output(conv: nn.Conv2d, scale: Tensor, shift: Tensor, gray: Tensor, slip: str = "") -> Tensor:
+    """Compute the layer's output for ``scale * gray + shift``; with a slip, what a wrongly folded layer gives."""
+    scale, shift = (shift, scale) if slip == "exchanged" else (scale, shift)
+    options = {"stride": conv.stride, "padding": conv.padding, "dilation": conv.dilation}
+    with torch.no_grad():
+        if not slip:
+            return conv(gray * scale[:, None, None] + shift[:, None, None])
+        own = torch.zeros(len(conv.weight)) if conv.bias is None else conv.bias
+        weight = conv.weight * (1 if slip == "scale" else scale[:, None, None])
+        weight = {"mean": weight.mean(1, True), "means": weight.mean(1, True), "first": weight[:, :1]}.get(
+            slip, weight.sum(1, keepdim=True)
+        )
+        shifts = shift * scale if slip == "scaled" else -shift if slip == "minus" else shift
+        sums = conv.weight.sum((2, 3)) if slip != "kernel" else conv.weight.mean((2, 3))
+        bias = own * (slip != "bias") + (sums @ shifts) * {"shift": 0, "means": 1 / 3}.get(slip, 1)
+        bias = 0 * bias if slip == "no bias" and conv.bias is None else bias
+        return F.conv2d(gray, weight, bias, **options)

@@ -1,0 +1,116 @@
+"""Questions 1 and 3: pads, parameters and multiply-adds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from coursekit.checks import compare
+from coursekit.checks.answers import Hint
+from coursekit.checks.lab05.shared import mistakes_of, whole_rows
+
+
+def q1(pads: object, rng: np.random.Generator) -> None:
+    """Ask for the pads of even and wide kernels, with stride and dilation, in the order of `F.pad`."""
+    pads = compare.function(pads, "pads")
+    settings = [((9, 8), (2, 5), 1, 1), ((7, 12), (1, 1), 2, 1), ((8, 9), (3, 4), 2, 1), ((10, 7), (2, 3), 1, 3)]
+    for _ in range(12):
+        size, kernel = rng.integers(5, 20, 2).tolist(), rng.integers(1, 7, 2).tolist()
+        settings.append((tuple(size), tuple(kernel), *rng.integers(1, 4, 2).tolist()))
+
+    def each(slip: str = "") -> np.ndarray:
+        return np.array([_pads(*setting, slip) for setting in settings])
+
+    rows = whole_rows(pads, "pads", settings, 4)
+    if rows.min() < 0:
+        raise Hint("a pad cannot be negative: sometimes the image has more pixels than are needed.")
+    hints = {
+        "lecture": "the lecture's formula knows neither even kernels nor stride and dilation.",
+        "too few": "where an odd number of pixels is missing, the two sides must differ: here there is one too few.",
+        "too many": "where an odd number of pixels is missing, the two sides must differ: here there is one too many.",
+        "stride": "the stride is not in it: fewer positions need fewer pixels.",
+        "dilation": "the dilation is not in it.",
+        "reach": "how far does a dilated kernel reach? It has gaps between its elements, but none behind the last.",
+        "divides": "right only where the stride divides the size; at other sizes the pads differ.",
+        "down": "how many positions? Where the stride does not divide the size, round up.",
+    }
+    order = {
+        "these are top, bottom, left, right: `F.pad` begins with the last axis, the width.": each()[:, [2, 3, 0, 1]],
+        "the pixel more must be at the right and at the bottom.": each()[:, [1, 0, 3, 2]],
+    }
+    name = f"the list of pads for {len(settings)} settings"
+    calls = [pads.shown(*setting) for setting in settings]
+    compare.array(rows, name, each(), order | mistakes_of(each, hints), rtol=1e-9, calls=calls)
+
+
+def _pads(size: tuple, kernel: tuple, stride: int, dilation: int, slip: str) -> list[int]:
+    stride, dilation = (1 if slip == "stride" else stride), (1 if slip == "dilation" else dilation)
+    result = []
+    for pixels, elements in zip(size[::-1], kernel[::-1], strict=True):  # the width first
+        reach = dilation * elements if slip == "reach" else dilation * (elements - 1) + 1
+        positions = pixels // stride if slip == "down" else -(-pixels // stride)
+        lost = reach - stride if slip == "divides" else (positions - 1) * stride + reach - pixels
+        lost = max(lost, 0)
+        sides = {"too few": 2 * [lost // 2], "too many": 2 * [-(-lost // 2)], "lecture": 2 * [elements // 2]}
+        result += sides.get(slip, [lost // 2, lost - lost // 2])
+    return result
+
+
+def q3(block_cost: object, rng: np.random.Generator) -> None:
+    """Ask for parameters and multiply-adds of both kinds of block, with every kind of shortcut."""
+    block_cost = compare.function(block_cost, "block_cost")
+    settings = []
+    for kind, expand in (("basic", 1), ("bottleneck", 4)):
+        channels = int(rng.integers(4, 20))
+        outputs = channels * expand
+        for inputs, stride in ((outputs, 1), (channels + 21, 1), (outputs, 2), (channels + 3, 2), (channels, 3)):
+            rows, columns = (6 * rng.integers(1, 6, 2) + 1).tolist()  # divided by 2 and 3, 1 remains
+            settings.append((kind, inputs, channels, stride, (rows, columns + 4)))
+
+    def each(slip: str = "") -> np.ndarray:
+        return np.array([_cost(*setting, slip) for setting in settings])
+
+    hints = {
+        "norm 0": "the parameters of the batch norms are missing.",
+        "norm 1": "a batch norm has a factor *and* a shift for each channel.",
+        "norm 3": "a convolution in front of a batch norm has no bias.",
+        "norm 4": "the running mean and variance of a batch norm are no parameters: nothing learns them.",
+        "never": "the shortcut is missing where the block changes the shape.",
+        "always": "the shortcut of a block that keeps the shape costs nothing.",
+        "channels": "a block with stride needs a convolution in its shortcut, even if its channels stay.",
+        "strides": "a block that changes the channels needs a convolution in its shortcut, even without stride.",
+        "narrow": "does a bottleneck keep the shape if its input has `channels` channels? Look at its output.",
+        "thin": "how many channels leave a bottleneck? Its shortcut must have as many, or they cannot be added.",
+        "wide": "the 1 x 1 of the shortcut has the stride: it works at as many positions as its *output* has.",
+        "early": "the stride of a bottleneck is in its 3 x 3; before that, the maps are still large.",
+        "late": "a convolution with stride works at as many positions as its *output* has.",
+        "same": "the strides make the maps smaller: the multiply-adds must feel it.",
+        "down": "where the stride does not divide the size, round up.",
+        "expand": "the last convolution of a bottleneck has four times as many outputs.",
+        "line": "a kernel has a height *and* a width.",
+        "double": "a product and a sum together are *one* multiply-add.",
+    }
+    turned = {"these are multiply-adds, then parameters: it should be the other way round.": each()[:, ::-1]}
+    name = f"the list of costs for {len(settings)} blocks"
+    rows = whole_rows(block_cost, "block_cost", settings, 2)
+    calls = [block_cost.shown(*setting) for setting in settings]
+    compare.array(rows, name, each(), turned | mistakes_of(each, hints), rtol=1e-9, calls=calls)
+
+
+def _cost(kind: str, inputs: int, channels: int, stride: int, size: tuple, slip: str) -> tuple[int, int]:
+    before = after = size[0] * size[1]
+    if slip != "same":
+        after = np.prod([side // stride if slip == "down" else -(-side // stride) for side in size])
+    inside = before if slip == "late" else after  # of the convolution with the stride
+    layers, outputs = [(inputs, channels, 3, inside), (channels, channels, 3, after)], channels
+    if kind == "bottleneck":
+        outputs = channels if slip == "expand" else 4 * channels
+        layers = [(inputs, channels, 1, after if slip == "early" else before)]
+        layers += [(channels, channels, 3, inside), (channels, outputs, 1, after)]
+    changes = inputs != (channels if slip == "narrow" else outputs)
+    rule = {"never": False, "always": True, "channels": changes, "strides": stride > 1}
+    if rule.get(slip, changes or stride > 1):
+        layers.append((inputs, channels if slip == "thin" else outputs, 1, before if slip == "wide" else after))
+    weights = [i * o * k ** (1 if slip == "line" else 2) for i, o, k, _ in layers]
+    products = sum(weight * layer[3] for weight, layer in zip(weights, layers, strict=True))
+    each = int(slip[-1]) if slip.startswith("norm") else 2
+    return sum(weights) + each * sum(layer[1] for layer in layers), products * (2 if slip == "double" else 1)

@@ -1,0 +1,122 @@
+"""Question 3: how often each pixel is reached, and a decoder that leaves flat what is flat."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from coursekit.checks import compare
+from coursekit.checks.answers import Function, Hint, Module
+from coursekit.checks.lab06.shared import by, numbers, without_torch
+
+
+def q3(hits: object, decoder: object, rng: np.random.Generator) -> None:
+    """Compare how often each phase of the output is reached; a decoder must leave flat what is flat."""
+    hits = compare.function(hits, "hits")
+    decoder = compare.function(decoder, "decoder")
+    settings = [((3, 4), (2, 3), 1), ((4, 4), (2, 2), 2), ((2, 5), (3, 2), 1)]
+    for _ in range(4):
+        kernel, stride = rng.integers(2, 8, 2).tolist(), rng.integers(2, 5, 2).tolist()
+        settings.append((tuple(kernel), tuple(stride), int(rng.integers(1, 4))))
+    answers = []
+    for setting in settings:
+        answer, stride = hits(*setting), setting[1]
+        values = numbers(without_torch(answer))
+        if values.dtype.kind not in "biuf" or values.shape != stride:
+            raise Hint(f"`hits` must return an array of {by(stride)} numbers for the stride {stride}: [rows, columns].")
+        answers.append(values.ravel())
+
+    def each(slip=lambda rows, columns: np.multiply.outer(rows, columns), dilated: bool = True) -> np.ndarray:
+        counts = [_phases(kernel, stride, dilation if dilated else 1) for kernel, stride, dilation in settings]
+        return np.concatenate([slip(*pair).ravel() for pair in counts])
+
+    right = each()
+    compare.array(
+        np.concatenate(answers),
+        f"the list of counts for {len(settings)} layers",
+        right,
+        {
+            "with dilation, neighbours in the kernel land `dilation` pixels apart.": each(dilated=False),
+            "these are counts along one axis and along the other; together they multiply, they do not add.": each(
+                np.add.outer
+            ),
+            "this is the mean of the pattern: the counts differ from position to position.": each(
+                lambda rows, columns: np.full((len(rows), len(columns)), rows.mean() * columns.mean())
+            ),
+            "the pattern begins at the wrong place: output pixel (0, 0) belongs to [0, 0].": each(
+                lambda rows, columns: np.outer(np.roll(rows, 1), np.roll(columns, 1))
+            ),
+            "the pattern runs backwards: [0, 1] is the pixel to the *right* of [0, 0].": each(
+                lambda rows, columns: np.outer(np.roll(rows[::-1], 1), np.roll(columns[::-1], 1))
+            ),
+            "asked for is how *often* each pixel is reached, not only whether it is.": (right > 0).astype(int),
+        },
+        rtol=1e-9,
+        calls=[hits.shown(*setting) for setting in settings for _ in range(np.prod(setting[1]))],
+    )
+    _check_decoder(decoder, rng)
+
+
+def _phases(kernel, stride, dilation) -> list[np.ndarray]:
+    """Count, for each remainder, the kernel's elements that land on it: along rows, and along columns."""
+    return [np.bincount(dilation * np.arange(k) % s, minlength=s) for k, s in zip(kernel, stride, strict=True)]
+
+
+def _check_decoder(decoder: Function, rng: np.random.Generator) -> None:
+    channels, outputs = 2 * int(rng.integers(3, 6)), int(rng.integers(2, 5))
+    net = compare.module(decoder(channels, outputs), "decoder(channels, outputs)")
+    x = torch.from_numpy(rng.normal(size=(2, channels, 5, 7))).float()
+    size = list(getattr(net(x), "shape", ()))
+    if size[:2] != [2, outputs]:
+        raise Hint(f"the decoder's result has shape {size}; it must have {outputs} channels for each of 2 images.")
+    if size[2:] == [17, 25]:
+        raise Hint("5 x 7 pixels come out as 17 x 25: two layers that each give 2 n - 1 pixels.")
+    if size[2:] != [20, 28]:
+        raise Hint(f"5 x 7 pixels come out as {by(size[2:])}: both sides must become four times as long.")
+    net.train(False)
+    least, most = np.inf, -np.inf
+    for _ in range(3):
+        _fill(net, rng)
+        y = net(x)
+        least, most = min(least, float(y.min())), max(most, float(y.max()))
+        _check_flat(net, channels, rng)
+    _check_context(net, x, y)
+    if least >= 0 or most <= 0:
+        raise Hint("no value that comes out is below zero, whatever the weights: a and b need both signs.")
+
+
+def _fill(net: Module, rng: np.random.Generator) -> None:
+    """Give all weights random values."""
+    state = net.state()
+    for name, value in state.items():
+        if value.is_floating_point():
+            noise = torch.from_numpy(rng.normal(size=tuple(value.shape))).float()
+            state[name] = noise.abs() + 0.5 if name.endswith("running_var") else noise * 0.3
+    net.load(state)
+
+
+def _check_flat(net: Module, channels: int, rng: np.random.Generator) -> None:
+    flat = torch.from_numpy(rng.normal(size=(1, channels, 1, 1))).float().expand(1, channels, 33, 34)
+    inside = net(flat.contiguous())[..., 48:-48, 48:-48]  # the padding at the border reaches far: all layers' add up
+    spread = inside.flatten(2).std(dim=2).max()
+    if spread > 1e-4 * float(inside.abs().max()) + 1e-6:
+        raise Hint(
+            "an input that is the same everywhere still comes out with a pattern. Even counts are not enough: "
+            "the weights that reach neighbouring pixels must be the same, too."
+        )
+
+
+def _check_context(net: Module, x: Tensor, y: Tensor) -> None:
+    other = x.clone()
+    other[:, :, 2, 3] += 3.0
+    changed = ((net(other) - y).abs() > 1e-6).any(dim=1).any(dim=0)
+    changed[8:12, 12:16] = False  # the pixel's own place
+    if not changed.any():
+        raise Hint("each pixel is enlarged by itself: no convolution looks at its neighbours.")
+    kernels = [p["shape"] for p in net.parameters().values() if len(p["shape"]) == 4]
+    if sum(max(shape[2:]) > 1 for shape in kernels) < 2:
+        raise Hint("only one convolution looks at neighbouring pixels: a kernel of 1 x 1 does not. There must be two.")
+    zero = net(torch.zeros_like(x))
+    if torch.allclose(net(2 * x) - zero, 2 * (y - zero), atol=1e-4):
+        raise Hint("the decoder is linear now: what stood between its layers is gone.")

@@ -1,0 +1,152 @@
+"""Question 6: the best answers to a mixture of colours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+
+import numpy as np
+
+from coursekit.checks import compare
+from coursekit.checks.answers import Hint
+
+SHARES = (0.7, 0.3)  # of the two colours in the chart
+
+
+def q6(guess: object, best_answers: object, figure: object, rng: np.random.Generator) -> None:
+    """Compare the best answers to known shares of colours; the chart must show both errors of the guesses."""
+    if not isinstance(guess, list | tuple | np.ndarray) or len(guess) != 2:
+        raise Hint("`guess` needs two numbers from 0 to 1. They need not be right.")
+    for value in guess:
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
+            raise Hint("`guess` needs two numbers from 0 to 1. They need not be right.")
+    best_answers = compare.function(best_answers, "best_answers")
+    apart = np.array([[80.0, 80], [-45, 45], [10, -50], [0, 10]])  # the medians of a and of b are of two colours
+    cases, answers = [(apart, np.array([4, 3, 3, 1]) / 11, 0.5)], []
+    for count in (5, 6, 7, 6):
+        weights = rng.permutation(np.arange(1, count + 1)) ** 2  # no majority: else all answers are alike
+        weights[0] += 1 - weights.sum() % 2  # odd in sum: no colour ends at just one half
+        colours = rng.uniform(-80, 80, (count, 2)).round(1)
+        cases.append((colours, weights / weights.sum(), float(rng.uniform(0.3, 0.6))))
+    for case in cases:
+        answer = best_answers(*case)
+        if not isinstance(answer, list | tuple | np.ndarray) or len(answer) != 3:
+            raise Hint(
+                "`best_answers` must return three colours: for squared and absolute error, and the annealed mean."
+            )
+        answers.append(answer)
+    _check_best(cases, answers)
+    _check_chart(compare.chart(figure, "figure").axes)
+
+
+def _check_best(cases: list, answers: list) -> None:
+    def each(what) -> np.ndarray:
+        return np.array([what(*case) for case in cases])
+
+    mean = each(lambda c, p, _: p @ c)
+    likely = each(lambda c, p, _: c[p.argmax()])
+    median = each(lambda c, p, _: _median(c, p))
+    annealed = each(lambda c, p, t: p ** (1 / t) / np.sum(p ** (1 / t)) @ c)
+    known = [
+        (mean, {
+            "each colour counts as often as it occurs: here all count the same.": each(lambda c, p, _: c.mean(0)),
+            "this is the commonest colour; it does not have the least *squared* error.": likely,
+            "this is a median, which belongs to the absolute error.": median,
+        }),
+        (median, {
+            "each colour counts as often as it occurs: here all count the same.": each(lambda c, p, _: np.median(c, 0)),
+            "this is the mean, which belongs to the squared error.": mean,
+            "this is the commonest colour; it does not have the least *absolute* error.": likely,
+            "a and b each have a median of their own; here one colour was chosen.": each(_medoid),
+        }),
+        (annealed, {
+            "this flattens the shares: the exponent is 1 / T.": each(lambda c, p, t: p**t / np.sum(p**t) @ c),
+            "the new shares must have the sum 1 again.": each(lambda c, p, t: p ** (1 / t) @ c),
+            "the shares are no logits: take their logarithm before you divide by T.": each(
+                lambda c, p, t: np.exp(p / t) / np.exp(p / t).sum() @ c
+            ),
+            "logits are divided by T, not multiplied.": each(lambda c, p, t: np.exp(p * t) / np.exp(p * t).sum() @ c),
+            "the temperature changes nothing here: this is the plain mean.": mean,
+            "this is the commonest colour: that is temperature 0.": likely,
+        }),
+    ]  # fmt: skip
+    names = ("squared error", "absolute error", "annealed mean")
+    for k, (name, (right, mistakes)) in enumerate(zip(names, known, strict=True)):
+        found = [_pair(answer[k], name) for answer in answers]
+        mistakes = {f"{name}: {hint}": wrong for hint, wrong in mistakes.items()}
+        compare.array(np.array(found), f"the list of colours ({name})", right, mistakes)
+
+
+def _pair(answer: object, name: str) -> np.ndarray:
+    """Return a and b of one colour, else raise a hint."""
+    values = compare.as_floats(answer, f"the answer for the {name}")
+    if values.shape != (2,):
+        raise Hint(f"the answer for the {name} must be one colour: two numbers, a and b.")
+    return values
+
+
+def _median(colours: np.ndarray, shares: np.ndarray) -> list[float]:
+    result = []
+    for channel in colours.T:
+        order = np.argsort(channel)
+        result.append(channel[order][np.searchsorted(np.cumsum(shares[order]), 0.5)])
+    return result
+
+
+def _medoid(colours: np.ndarray, shares: np.ndarray, _: float) -> np.ndarray:
+    errors = np.abs(colours[:, None] - colours).sum(-1) @ shares
+    return colours[errors.argmin()]
+
+
+def _check_chart(axes: list[dict]) -> None:
+    drawn, curves = [], [curve for axis in axes for curve in _curves(axis)]
+    for _, _, x, y in curves:
+        drawn.append((x, y / y[-1]))
+    if not drawn:
+        raise Hint("no curve of `figure` has at least 11 points, from t = 0 to t = 1 on the horizontal axis.")
+
+    def shown(error) -> bool:
+        return any(np.allclose(y, error(x) / error(np.ones(1)), atol=0.01) for x, y in drawn)
+
+    def expected(power: float, shares: tuple = SHARES, root: float = 1):
+        return lambda t: (shares[0] * t**power + shares[1] * (1 - t) ** power) ** root
+
+    if shown(expected(2, SHARES[::-1])) or shown(expected(1, SHARES[::-1])):
+        raise Hint("the commoner colour is at t = 0: here the shares are exchanged.")
+    if shown(expected(2, (0.5, 0.5))):
+        raise Hint("in `figure` both colours count the same; one has a share of 0.7.")
+    if shown(expected(2, root=0.5)):
+        raise Hint("one curve is the root of the mean squared error: leave the root away.")
+    for power, name in ((2, "squared"), (1, "absolute")):
+        if not shown(expected(power)):
+            raise Hint(f"no curve of `figure` shows the mean {name} error of the guesses.")
+    _check_legend(axes, curves, expected)
+
+
+def _curves(axis: dict) -> list[tuple]:
+    """Return the axis, the name, x and y of each curve that goes from t = 0 to t = 1."""
+    lines = [line for line in axis["lines"] if len(line["x"]) >= 11]
+    nameless = all(line["label"].startswith("_") for line in lines)  # then `legend([...])` has named them in order
+    names = axis["legend"] if nameless and len(axis["legend"]) == len(lines) else [line["label"] for line in lines]
+    found = []
+    for name, line in zip(names, lines, strict=True):
+        order = np.argsort(line["x"])
+        x, y = line["x"][order], line["y"][order]
+        if np.allclose([x[0], x[-1]], [0, 1]) and np.isfinite(y).all() and y[-1] > 0:
+            found.append((axis, name.lower(), x, y))
+    return found
+
+
+def _check_legend(axes: list[dict], curves: list[tuple], expected: Callable) -> None:
+    """Ask for curves that one can tell apart and see: a legend, names that fit, like heights in one axis."""
+    if any(len(_curves(axis)) > 1 and not axis["legend"] for axis in axes):
+        raise Hint("`figure` has two curves in one axis and no legend: which is which?")
+    squared, absolute = (
+        [c for c in curves if np.allclose(c[3] / c[3][-1], expected(power)(c[2]) / expected(power)(1.0), atol=0.01)]
+        for power in (2, 1)
+    )
+    if any("abs" in c[1] and "squ" not in c[1] for c in squared) and any("squ" in c[1] for c in absolute):
+        raise Hint("the labels of the two curves are exchanged.")
+    for one, two in product(squared, absolute):
+        if one[0] is two[0] and one[0]["yscale"] == "linear" and not 0.1 < one[3][-1] / two[3][-1] < 10:
+            raise Hint("one curve lies flat at the bottom: draw two axes, or divide each curve by its value at t = 1.")

@@ -1,6 +1,0 @@
-"""Labs: for each notebook a set of questions with checks; ``from coursekit.labs import lab01``, ``lab01.check("q1")``.
-
-The check of a question is a plain function (see `coursekit.labs.lab`). It serves the student's instant check, otter's
-tests, and grading, where it runs in another process than the answer and with other inputs. A lab is one module, or, if
-that grows too long to read, a folder whose ``__init__`` lists the questions in their order.
-"""

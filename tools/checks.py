@@ -1,0 +1,179 @@
+"""Rules that every notebook of the course keeps, as plain functions that return what is wrong."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+from pathlib import Path
+
+import nbformat
+
+from tools import launch
+from tools.execute import MARK, fresh, is_measured, mark_fresh, normalize
+
+LONGEST, NINE_IN_TEN, MEDIAN = 30, 20, 6  # lines of a code cell
+LARGEST = 2_500_000  # bytes of a notebook
+_PATHS = re.compile(r"(/home/|/root/|/tmp/|/work/|/Users/|[A-Z]:\\\\|site-packages|\.venv)")
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_WARNING = re.compile(r"\b\w*Warning\b:")
+
+
+def repository(root: Path) -> str:
+    """Return the repository's address and branch as pip wants them; they stand in ``pyproject.toml`` alone."""
+    return launch.fork(root).for_pip
+
+
+def setup_cell(address: str) -> str:
+    """Return the source of the first code cell, the same in every notebook.
+
+    Where ``coursekit`` is missing (on Colab) it is installed without dependencies, so that no package of the machine's
+    changes; `torchinfo` is the one that Colab lacks.
+    """
+    return (
+        "# The same first cell in every notebook. On Colab it adds two packages and changes none.\n"
+        "try:\n"
+        "    import coursekit\n"
+        "except ModuleNotFoundError:\n"
+        f'    %pip install --quiet --no-deps "coursekit @ git+{address}" torchinfo\n'
+        "    import coursekit\n\n"
+        "session = coursekit.setup()"
+    )
+
+
+def set_setup_cell(path: Path, source: str) -> bool:
+    """Write the setup cell into a notebook; return whether that changed the file. Outputs stay."""
+    notebook = nbformat.read(path, as_version=4)
+    cell = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    changed = cell.source != source
+    if changed:
+        mark = notebook.metadata[MARK] if fresh(notebook) else {}
+        cell.source = source
+        if mark:  # an address changes no output
+            mark_fresh(notebook, mark["made_on"])
+        nbformat.write(notebook, path)
+    return changed
+
+
+def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """Return the code cells."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def check_setup(notebook: nbformat.NotebookNode, source: str) -> list[str]:
+    """Find a missing setup cell (it comes first, the same everywhere) and second calls of `setup`."""
+    cells = code_cells(notebook)
+    wrong = [] if cells and cells[0].source == source else ["the first code cell is not the course's setup cell"]
+    return wrong + [f"{_say(cell)} calls setup() again" for cell in cells[1:] if "coursekit.setup(" in cell.source]
+
+
+def check_cell_lengths(notebook: nbformat.NotebookNode) -> list[str]:
+    """Find cells that are too long: none over 30 lines, nine in ten at most 20, the median at most 6."""
+    cells = code_cells(notebook)
+    lines = sorted(sum(bool(line.strip()) for line in cell.source.splitlines()) for cell in cells)
+    if not lines:
+        return ["there is no code cell"]
+    found = {"longest": (lines[-1], LONGEST), "median": (statistics.median(lines), MEDIAN)}
+    found["nine in ten"] = (lines[int(0.9 * (len(lines) - 1))], NINE_IN_TEN)
+    return [
+        f"code cells: {name} {value} lines, at most {most}" for name, (value, most) in found.items() if value > most
+    ]
+
+
+def check_outputs(notebook: nbformat.NotebookNode) -> list[str]:
+    """Find cells not executed in order, errors, text on stderr and warnings."""
+    wrong = []
+    for number, cell in enumerate(code_cells(notebook), start=1):
+        if cell.execution_count != number:
+            wrong.append(f"{_say(cell)} has execution count {cell.execution_count}, expected {number}")
+        for output in cell.outputs:
+            if output.output_type == "error" or output.get("name") == "stderr":
+                wrong.append(f"{_say(cell)} shows {output.get('ename', 'text on stderr')}")
+            elif _WARNING.search(_text(output)):
+                wrong.append(f"{_say(cell)} shows a warning")
+    return wrong
+
+
+def check_alt_text(notebook: nbformat.NotebookNode) -> list[str]:
+    """Find pictures that are not described in a few words."""
+    wrong = []
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            alt = output.get("metadata", {}).get("image/png", {}).get("alt", "")
+            if "image/png" in output.get("data", {}) and len(alt.split()) < 3:
+                wrong.append(f"{_say(cell)} shows a picture without alternative text")
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and re.search(r"!\[\s*\]\(|<img(?![^>]*\balt=)", cell.source):
+            wrong.append(f"{_say(cell)} has an image without alternative text")
+    return wrong
+
+
+def check_links(notebook: nbformat.NotebookNode, folder: Path) -> list[str]:
+    """Find links inside the course that lead nowhere: to no heading of this notebook, and to no file."""
+    headings = {
+        heading.strip().replace(" ", "-")
+        for cell in notebook.cells
+        if cell.cell_type == "markdown"
+        for heading in re.findall(r"^#+\s+(.+)$", cell.source, flags=re.MULTILINE)
+    }
+    wrong = []
+    for cell in notebook.cells:
+        for target in _LINK.findall(cell.source) if cell.cell_type == "markdown" else []:
+            if target.startswith("#"):
+                if target[1:] not in headings:
+                    wrong.append(f"{_say(cell)}: no heading for the link {target}")
+            elif not target.startswith(("https://", "http://", "mailto:")) and not (folder / target).exists():
+                wrong.append(f"{_say(cell)}: no file for the link {target}")
+    return wrong
+
+
+def check_machine_paths(notebook: nbformat.NotebookNode) -> list[str]:
+    """Find paths of somebody's machine, in sources or in outputs."""
+    wrong = []
+    for cell in notebook.cells:
+        texts = [cell.source] + [_text(output) for output in cell.get("outputs", [])]
+        wrong += [f"{_say(cell)} names a path of this machine" for text in texts if _PATHS.search(text)]
+    return wrong
+
+
+def check_form(notebook: nbformat.NotebookNode) -> list[str]:
+    """Find metadata that `make notebooks` would not write, code that does not parse, and imports of ``*``."""
+    wrong = [] if normalize(notebook) == notebook else ["not in normal form: run `make notebooks`"]
+    wrong += [] if fresh(notebook) else ["the outputs are not of this code: run `make notebooks`"]
+    for cell in code_cells(notebook):
+        try:
+            tree = ast.parse(re.sub(r"^(\s*)[%!].*$", r"\1pass", cell.source, flags=re.MULTILINE))
+        except SyntaxError as error:
+            wrong.append(f"{_say(cell)} is not Python: {error.msg}")
+            continue
+        stars = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.names[0].name == "*"]
+        wrong += [f"{_say(cell)} imports *"] * bool(stars)
+        if "perf_counter" in cell.source and cell.outputs and not is_measured(cell):
+            wrong.append(f"{_say(cell)} takes times, but has no tag 'measured'")
+    return wrong
+
+
+def check_all(path: Path, root: Path) -> list[str]:
+    """Return everything that is wrong with the notebook file, one line each; an empty list if nothing is."""
+    notebook = nbformat.read(path, as_version=4)
+    size = path.stat().st_size
+    return [
+        *check_setup(notebook, setup_cell(repository(root))),
+        *check_cell_lengths(notebook),
+        *check_outputs(notebook),
+        *check_alt_text(notebook),
+        *check_links(notebook, path.parent),
+        *check_machine_paths(notebook),
+        *check_form(notebook),
+        *([f"the file has {size:,} bytes, at most {LARGEST:,}"] if size > LARGEST else []),
+    ]
+
+
+def _text(output: nbformat.NotebookNode) -> str:
+    data = output.get("data", {})
+    return "".join([output.get("text", ""), *(str(v) for k, v in data.items() if k.startswith("text/"))])
+
+
+def _say(cell: nbformat.NotebookNode) -> str:
+    first = cell.source.strip().splitlines()[0] if cell.source.strip() else "(empty)"
+    return f"{cell.id} ({first[:50]!r})"

@@ -1,0 +1,127 @@
+"""Links that open a notebook on Colab or Binder: made from the repository's address, which stands in one place.
+
+The masters of the labs hold the solutions, so their links, and those of the students' copies, lead to the students'
+copies, which lie in ``labs/``: launchers open files of a repository, and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import nbformat
+
+from tools import markup
+
+COLAB = "https://colab.research.google.com"
+BINDER = "https://mybinder.org"
+STUDENT_LABS = Path("labs")
+CELL = "launch"  # the id and the tag of the cell with the links
+_MASTERS = Path("notebooks") / "labs"
+
+
+@dataclass(frozen=True)
+class Fork:
+    """Where this course is published.
+
+    Attributes
+    ----------
+    address : str
+        The repository's address, without a slash at its end.
+    branch : str
+        The branch that readers get.
+    """
+
+    address: str
+    branch: str
+
+    @property
+    def name(self) -> str:
+        """Owner and repository, as in ``owner/repository``."""
+        return "/".join(self.address.split("/")[-2:])
+
+    @property
+    def for_pip(self) -> str:
+        """Address and branch as pip wants them behind ``git+``."""
+        return f"{self.address}@{self.branch}"
+
+
+def fork(root: Path) -> Fork:
+    """Read the repository's address and branch from ``pyproject.toml``, where alone they stand."""
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    branch = settings.get("tool", {}).get("coursekit", {}).get("branch", "main")
+    return Fork(settings["project"]["urls"]["Repository"].rstrip("/").removesuffix(".git"), branch)
+
+
+def colab(place: Fork, path: Path) -> str:
+    """Return the address that opens the notebook at ``path`` (from the repository's root) on Colab."""
+    return f"{COLAB}/github/{place.name}/blob/{quote(place.branch)}/{quote(path.as_posix())}"
+
+
+def binder(place: Fork, path: Path) -> str:
+    """Return the address that opens the notebook at ``path`` in JupyterLab on Binder."""
+    tree = quote(f"lab/tree/{path.as_posix()}", safe="")
+    return f"{BINDER}/v2/gh/{place.name}/{quote(place.branch, safe='')}?urlpath={tree}"
+
+
+def target(path: Path) -> Path:
+    """Return what a notebook's links open: itself; for the master of a lab, the students' copy."""
+    return STUDENT_LABS / path.name if path.parent == _MASTERS else path
+
+
+def source(place: Fork, path: Path) -> str:
+    """Return the text of the cell with the links, for the notebook at ``path`` (from the repository's root)."""
+    opened = target(path)
+    return f"[Open in Colab]({colab(place, opened)}) · [Open in Binder]({binder(place, opened)})"
+
+
+def set_links(notebook: nbformat.NotebookNode, text: str) -> bool:
+    """Put the cell with the links below the title, or renew it; return whether anything changed."""
+    wanted = nbformat.v4.new_markdown_cell(
+        text, id=CELL, metadata={"slideshow": {"slide_type": "skip"}, "tags": [CELL]}
+    )
+    others = [cell for cell in notebook.cells if cell.get("id") != CELL]
+    place = next((index for index, cell in enumerate(others) if cell.cell_type == "markdown"), -1) + 1
+    cells = [*others[:place], wanted, *others[place:]]
+    changed = cells != notebook.cells
+    notebook.cells = cells
+    return changed
+
+
+def update_readme(text: str, place: Fork) -> str:
+    """Put the right address behind the link to a notebook in each row of the README's tables, and into `git clone`."""
+
+    def renew(row: re.Match) -> str:
+        link = f"[Colab]({colab(place, Path(row['path']))})"
+        return f"{row['start']} ({link}){row['rest']}"
+
+    text = re.sub(r"^git clone \S+", lambda _: f"git clone {place.address}", text, flags=re.MULTILINE)
+    link = r"\[[^\]]+\]\((?P<path>(?:notebooks|labs)/[^)]+\.ipynb)\)"
+    return re.sub(
+        rf"^(?P<start>\| *{link})(?: \(\[Colab\]\([^)]*\)\))?(?P<rest> *\|.*)$", renew, text, flags=re.MULTILINE
+    )
+
+
+def write_student_labs(root: Path) -> list[Path]:
+    """Derive the students' copies of all labs into ``labs/``; return those that changed."""
+    changed = []
+    for master in sorted((root / _MASTERS).glob("*.ipynb")):
+        text = student_copy(master)
+        path = root / STUDENT_LABS / master.name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            changed.append(path)
+    return changed
+
+
+def student_copy(master: Path) -> str:
+    """Return the students' copy of a lab as the text of its file."""
+    copy = markup.derive(nbformat.read(master, as_version=4)).student
+    for cell in copy.cells:
+        if cell.cell_type == "markdown":  # seen from labs/, the lectures lie elsewhere than seen from the masters
+            cell.source = cell.source.replace("](../", "](../notebooks/")
+    return nbformat.writes(copy) + "\n"

@@ -1,0 +1,140 @@
+"""The parts of the site's pages that are computed: tables of lectures, their needs, remarks on slides, run times."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools import launch, summary
+from tools.costs import COSTS
+
+_LECTURES = {
+    "CS3485": "CS3485 (transfer learning, residual networks)",
+    "TU/e": "TU/e (J. Vanschoren: convolutional networks)",
+    "IMPA": "IMPA (D. Yukimura: images, colorization)",
+    "UIUC": "UIUC (CS441: batch norm, ResNet, detection)",
+    "OSU": "OSU (ECE 5307, P. Schniter: convolutional networks)",
+}
+
+
+@dataclass(frozen=True)
+class Course:
+    """Where the course's files lie.
+
+    Attributes
+    ----------
+    root : Path
+    notebooks, labs : tuple of Path
+        The lectures' notebooks, and the labs' student versions.
+    """
+
+    root: Path
+    notebooks: tuple[Path, ...]
+    labs: tuple[Path, ...]
+
+    @classmethod
+    def of(cls, root: Path) -> Course:
+        """Find them."""
+        lectures = tuple(sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")))
+        return cls(root, lectures, tuple(sorted((root / launch.STUDENT_LABS).glob("*.ipynb"))))
+
+    def summaries(self) -> list[summary.Summary]:
+        """Return what each lecture's notebook says about itself."""
+        return [summary.read(path) for path in self.notebooks]
+
+    def costs(self) -> dict[str, dict[str, int]]:
+        """Return the measured seconds and megabytes of each notebook."""
+        return json.loads((self.root / COSTS).read_text(encoding="utf-8"))
+
+
+def lectures(course: Course) -> str:
+    """Return a table of the lectures: page, question, minutes, slides, and where else to open it."""
+    place = launch.fork(course.root)
+    rows = []
+    for one in course.summaries():
+        colab = launch.colab(place, Path("notebooks") / f"{one.name}.ipynb")
+        minutes = str(one.minutes) if one.minutes else ""
+        page, deck = f"[{one.title}](notebooks/{one.name}.ipynb)", f'<a href="slides/{one.name}.html">slides</a>'
+        rows.append((page, one.question, minutes, deck, f"[Colab]({colab})"))
+    return _table(("lecture", "question", "minutes", "to project", "to run"), rows)
+
+
+def labs(course: Course) -> str:
+    """Return the list of the labs' student versions."""
+    place = launch.fork(course.root)
+    rows = []
+    for path in course.labs:
+        one = summary.read(path)
+        colab = launch.colab(place, launch.STUDENT_LABS / path.name)
+        rows.append((f"[{one.title}](labs/{path.name})", one.question, str(one.minutes or ""), f"[Colab]({colab})"))
+    return _table(("lab", "question", "minutes", "to run"), rows) if rows else "There are none yet."
+
+
+def lab_pages(course: Course) -> str:
+    """Return the side bar's list of labs; nothing where there are none."""
+    return "```{toctree}\n:hidden:\n:caption: Labs\n:glob:\n\nlabs/*\n```" if course.labs else ""
+
+
+def needs(course: Course, number: str) -> str:
+    """Return what one lecture needs, read from its notebook: time, prerequisites, objectives, machine."""
+    found = [one for one in course.summaries() if one.name.startswith(f"{number}_")]
+    if not found:
+        return "*This notebook is not part of the course yet.*"
+    one, cost = found[0], course.costs().get(found[0].name)
+    machine = "not measured yet"
+    if cost:
+        machine = f"{cost['seconds']} s and {cost['megabytes']} MB of memory on two CPU cores (mini)"
+    objectives = "\n".join(f"  - {objective}" for objective in one.objectives)
+    return (
+        f"[{one.title}](notebooks/{one.name}.ipynb), "
+        f'<a href="slides/{one.name}.html">slides</a>. *{one.question}*\n\n'
+        f"- **Time**: {one.minutes} minutes with the questions; {one.predictions} places to stop and ask.\n"
+        f"- **Prerequisites**: {one.needs}.\n- **Machine**: {machine}.\n- **Afterwards students can**\n{objectives}"
+    )
+
+
+def run_times(course: Course) -> str:
+    """Return the table of seconds and memory that `make costs` measured."""
+    costs = course.costs()
+    rows = [
+        (
+            f"[{one.title}](notebooks/{one.name}.ipynb)",
+            str(costs[one.name]["seconds"]),
+            str(costs[one.name]["megabytes"]),
+        )
+        for one in course.summaries()
+        if one.name in costs
+    ]
+    return _table(("notebook", "seconds", "peak memory, MB"), rows)
+
+
+def slips(course: Course) -> str:
+    """Return all remarks on slides, by lecture, each with the place that it stands at."""
+    parts = []
+    found = [(one, remark) for one in course.summaries() for remark in one.remarks]
+    for lecture, title in _LECTURES.items():
+        items = [
+            f"- {remark.text} ([{one.title}](notebooks/{one.name}.ipynb#{remark.heading.replace(' ', '-')}), "
+            f"“{remark.heading}”)"
+            for one, remark in found
+            if lecture in remark.lectures
+        ]
+        if items:
+            parts.append(f"## {title}\n\n" + "\n".join(items))
+    return "\n\n".join(parts)
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, tuple("---" for _ in head), *rows])
+
+
+INSERTS: dict[str, Callable[..., str]] = {
+    "labpages": lab_pages,
+    "labs": labs,
+    "lectures": lectures,
+    "needs": needs,
+    "runtimes": run_times,
+    "slips": slips,
+}
