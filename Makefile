@@ -1,13 +1,16 @@
 # `make help` lists what there is. The two that everybody needs: `make run` and `make test`.
 PYTHON ?= python3
+TORCH  ?=# cpu: the small build of PyTorch without CUDA, from the index that torch keeps for it
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+UV     := $(shell command -v uv || echo $(BIN)/uv)
 WORKERS := 2
+GROUPS := --group dev --group site --group browser --group lightning
 export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint unit nbval lab notebooks bench stress measured costs links picture site slides labs grade new-notebook colab-check constraints clean
+.PHONY: help run test test-all lint types unit nbval lab notebooks bench measured costs links site slides labs grade colab-check lock hooks clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,11 +18,18 @@ help: ## this list
 run: $(READY) ## run every notebook on the mini profile into build/, show a table, and build the site
 	@$(BIN)/python -m tools run
 
-test: lint unit nbval ## everything that CI runs: ruff, unit tests, notebooks
+test: lint types unit nbval ## everything that CI runs: linters, types, unit tests, notebooks
 
-lint: $(READY) ## ruff on package, tests and notebooks
+test-all: lint types nbval ## what belongs to the night, too: no diff on a second run, stress scripts, every page, all seeds
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -q --all tests
+
+lint: $(READY) ## ruff on package, tools, tests and notebooks; import-linter on the floors of the house
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
+	$(BIN)/lint-imports
+
+types: $(READY) ## the type checker on package and tools
+	$(BIN)/basedpyright --level error
 
 unit: $(READY) ## unit tests and the rules for notebooks
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -q tests
@@ -37,9 +47,6 @@ notebooks: $(READY) ## (authors) run the notebooks in place; a second run change
 bench: $(READY) ## run the benchmarks that need no other data
 	@for name in correlation critters folders fit features growth course grading; do echo "== $$name"; OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/transfer.py --critters --network resnet18 --seeds 5 --sizes 200 --check
-
-stress: $(READY) ## kill, damage, starve and attack the course, and count what it survives
-	@for name in kill badimages downloads hostile surroundings together; do echo "== $$name"; $(BIN)/python tests/stress/$$name.py || exit 1; done
 
 measured: $(READY) ## run benchmarks, write docs/measured.md; CIFAR=folder and PHOTOS=folder add those on photos
 	$(BIN)/python -m tools measured $(if $(CIFAR),--cifar $(CIFAR)) $(if $(PHOTOS),--photos $(PHOTOS))
@@ -63,26 +70,31 @@ grade: $(READY) ## grade a folder of submissions: make grade SUBMISSIONS=folder 
 	@$(if $(and $(SUBMISSIONS),$(LAB)),,$(error say what to grade: make grade SUBMISSIONS=folder LAB=lab01))
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tools grade "$(SUBMISSIONS)" $(LAB)
 
-new-notebook: $(READY) ## (authors) write a notebook to start from: make new-notebook NAME=07_detection
-	@$(BIN)/python -m tools new-notebook $(NAME)
-
 colab-check: $(READY) ## run every notebook with Colab's versions, from a wheel: once more 6 GB
 	@$(BIN)/python -m tools colab-check
 
-picture: $(READY) ## (authors) draw the README's picture, and that of the modules
-	$(BIN)/python -m tools picture
+lock: $(READY) ## (authors) write down the newest versions of all requirements as the tested ones, for every system
+	$(UV) pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-annotate --extra lab $(GROUPS) pyproject.toml -o requirements.lock
 
-constraints: $(READY) ## (authors) write down the installed versions as the tested ones
-	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
+hooks: $(READY) ## (authors) check each commit: ruff, and the notebooks' metadata
+	$(BIN)/pre-commit install
 
 clean: ## remove what was built, keep the installation
-	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-# The stamp is written last: an installation that was interrupted starts again.
-$(READY): pyproject.toml constraints.txt
+# The stamp is written last: an installation that was interrupted starts again. The lock holds for CPython on Linux,
+# macOS and Windows, with a checksum for each file; the build of torch for the CPU has others, so they are not asked for.
+$(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 ..."; exit 1; }
-	@echo "Installing into $(VENV): about 6 GB with PyTorch, two minutes and more. This happens once."
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[lab,dev,site,browser,lightning]"
+	@echo "Installing into $(VENV): about $(if $(TORCH),2,6) GB with PyTorch, two minutes and more. This happens once."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x "$(UV)" || $(BIN)/python -m pip install --quiet uv
+ifeq ($(TORCH),)
+	@$(UV) pip install --quiet --python $(BIN)/python --requirement requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+else
+	@$(UV) pip install --quiet --python $(BIN)/python --torch-backend $(TORCH) --no-verify-hashes \
+	    --constraint requirements.lock --editable ".[lab]" $(GROUPS)
+endif
 	@touch $@
