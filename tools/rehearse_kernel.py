@@ -14,12 +14,13 @@ import math
 import os
 import sys
 import weakref
+from contextlib import ExitStack
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
 import torchvision.datasets as tv
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader, Dataset, Subset
@@ -39,7 +40,7 @@ class Meter(TorchDispatchMode):
         super().__init__()
         self.work, self.omitted = np.zeros(2), np.zeros(2)  # multiply-adds, operations
         self.living = self.peak = self.most = 0
-        self.paused = False  # operations are not counted
+        self.counts = True  # operations, too
         self._seen = WeakIdKeyDictionary()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # noqa: D105 -- torch's own name
@@ -48,7 +49,7 @@ class Meter(TorchDispatchMode):
         if any(x.device.type == "meta" for x in tensors):  # shapes without numbers
             return result
         flops = flop_registry.get(function.overloadpacket)
-        self.work += flops(*args, **(kwargs or {}), out_val=result) / 2 if flops else 0, not self.paused
+        self.work += flops(*args, **(kwargs or {}), out_val=result) / 2 if flops else 0, self.counts
         for storage in (x.untyped_storage() for x in tensors):
             if storage not in self._seen:
                 self._seen[storage] = True
@@ -60,10 +61,27 @@ class Meter(TorchDispatchMode):
         self.living += size
         self.peak, self.most = max(self.peak, self.living), max(self.most, self.living)
 
-    def watch(self, function, *args, **options):
-        """Return what a function returns, its work, and by how many bytes tensors grew meanwhile."""
+    def watch(self, function, model, *args, **options):
+        """Return what a function returns, its work, and by how many bytes tensors grew meanwhile.
+
+        Operations are those of the model and of ``backward``: what the processor does besides is left out.
+        """
+        backward = torch.Tensor.backward
+
+        def counted(*args, **options):
+            self.counts = True
+            backward(*args, **options)
+            self.counts = False
+
         work, self.peak, start = self.work.copy(), self.living, self.living
-        return function(*args, **options), self.work - work, self.peak - start
+        with ExitStack() as stack:
+            stack.enter_context(model.register_forward_pre_hook(lambda *_: setattr(self, "counts", True)))
+            stack.enter_context(model.register_forward_hook(lambda *_: setattr(self, "counts", False)))
+            stack.enter_context(mock.patch.object(torch.Tensor, "backward", counted))
+            stack.callback(setattr, self, "counts", True)
+            self.counts = False
+            result = function(model, *args, **options)
+        return result, self.work - work, self.peak - start
 
     def omit(self, work: np.ndarray, data: Dataset, batch_size: int, grown: float = 0, lasting: float = 0) -> None:
         """Account for the pictures of ``data`` that were left out: ``work`` and ``grown`` are of the first ones."""
@@ -85,8 +103,6 @@ def prepare(server: str, files: Path, reports: Path) -> None:
     sys.addaudithook(_stay_here)
     _redirect(server, files)
     _shorten(meter)
-    register_optimizer_step_pre_hook(lambda *_: setattr(meter, "paused", True))  # on a GPU a step is few operations
-    register_optimizer_step_post_hook(lambda *_: setattr(meter, "paused", False))
     meter.__enter__()
     get_ipython().events.register("post_run_cell", write)  # noqa: F821 -- a kernel has it
 
@@ -142,11 +158,8 @@ def _shorten(meter: Meter) -> None:
             meter.omit(work, data, batch_size, grown)
             if function is evaluate:
                 return found
-            meter.paused = True
             labels = torch.stack([torch.as_tensor(data[index][1]) for index in range(len(data))])
-            outputs = found[0][torch.arange(len(data)) % len(found[0])]
-            meter.paused = False
-            return outputs, labels
+            return found[0][torch.arange(len(data)) % len(found[0])], labels
 
         return answer
 
