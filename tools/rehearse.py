@@ -62,8 +62,14 @@ def rehearse(root: Path, paths: list[Path]) -> int:
         startup.parent.mkdir(parents=True)
         address = f"http://127.0.0.1:{server.server_port}"
         startup.write_text(STARTUP.format(address, str(files), folder), encoding="utf-8")
-        places = {"COURSEKIT_CACHE": folder + "/cache", "IPYTHONDIR": folder, "PYTHONPATH": str(root.resolve())}
-        with mock.patch.dict(os.environ, COURSEKIT_PROFILE="full", **places), ThreadPoolExecutor(2) as pool:
+        environment = {
+            "COURSEKIT_PROFILE": "full",
+            "COURSEKIT_CACHE": folder + "/cache",
+            "IPYTHONDIR": folder,
+            "PYTHONPATH": str(root.resolve()),
+            "NO_PROXY": "127.0.0.1",
+        }
+        with mock.patch.dict(os.environ, environment), ThreadPoolExecutor(2) as pool:
             costs = execute.known_costs()
             longest_first = sorted(paths, key=lambda path: -costs.get(path.stem, {}).get("seconds", 0))
             done = list(pool.map(partial(_run, scratch=scratch), longest_first))
