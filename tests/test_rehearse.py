@@ -45,7 +45,10 @@ def rehearsed(folder, cells, capsys):
 def test_only_what_is_said_of_trained_networks_may_fail(tmp_path, capsys):
     cells = [(SETUP, []), ("assert 1 > 2", ["trained"]), ("done = True", [])]
     with mock.patch.object(rehearse_files, "write"):
-        assert rehearsed(tmp_path, cells, capsys)[0] == 0
+        code, printed = rehearsed(tmp_path, cells, capsys)
+    assert code == 0
+    assert "11_new ... ok" in printed
+    assert "1 claims about what was trained do not hold here" in printed
 
 
 @pytest.mark.parametrize(

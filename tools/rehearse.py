@@ -92,7 +92,8 @@ def _run(path: Path, scratch: Path) -> tuple[str, bool]:
     raised = [output for cell in trained for output in cell.outputs if output.output_type == "error"]
     others = [f"{output.ename}: {output.evalue}" for output in raised if output.ename != "AssertionError"]
     error = result.error or "; ".join(others)
-    print(f"{path.stem} ... {error or 'ok'} ({result.seconds:.0f} s, {result.megabytes:.0f} MB)", flush=True)
+    claims = f", {len(raised)} claims about what was trained do not hold here" if raised else ""
+    print(f"{path.stem} ... {error or 'ok'} ({result.seconds:.0f} s, {result.megabytes:.0f} MB{claims})", flush=True)
     report = scratch / f"{path.stem}.json"
     if not report.exists():
         return f"{path.stem:24s} did not begin", False
