@@ -72,5 +72,6 @@ copybutton_exclude = ".linenos, .gp, .go"
 
 
 def setup(app) -> None:
-    """Tell Sphinx what the course adds: links from code in a notebook to the package's pages."""
+    """Tell Sphinx what the course adds: links from code in a notebook to the package's pages, and back."""
     app.connect("html-page-context", site.link_names)
+    app.connect("autodoc-process-docstring", site.add_uses)

@@ -1,5 +1,6 @@
 """Launch links: each opens its own notebook, of the right branch and variant; and what the first cell does on Colab."""
 
+import json
 import subprocess
 import sys
 import venv
@@ -11,7 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import nbformat
 import pytest
 
-from tools import checks, colabcheck, launch, newnotebook
+from tools import colabcheck, launch
 from tools.__main__ import main
 
 ROOT = Path(__file__).parent.parent
@@ -73,12 +74,6 @@ def test_the_students_copies_are_those_of_the_masters():
         assert student.read_text(encoding="utf-8") == launch.student_copy(master), f"run `make links` for {master.name}"
 
 
-def test_the_address_stands_in_one_place_for_links_and_installation():
-    place = launch.fork(ROOT)
-    assert place.for_pip in checks.setup_cell(checks.repository(ROOT))
-    assert place.for_pip == f"{place.address}@{place.branch}"
-
-
 # A course of another address, branch and form
 
 
@@ -116,6 +111,46 @@ def test_one_command_points_a_fork_to_itself(course, capsys):
     assert (path.read_bytes(), (course / "README.md").read_bytes()) == before
 
 
+LEFT = {  # what other editors leave of the cell with the links
+    "tag": {"metadata": {"tags": ["launch"], "collapsed": True}, "source": ["[old](x)"]},
+    "text": {"metadata": {"vscode": {}}, "source": ["[Open in Colab](old)"]},
+    "id": {"metadata": {}, "source": "", "id": "launch"},
+}
+
+
+@pytest.mark.parametrize("left", LEFT)
+def test_the_cell_with_the_links_is_found_after_another_editor(course, left):
+    """Also where an earlier version had added it twice."""
+    path = course / "notebooks" / "01_a b.ipynb"
+    links = {"cell_type": "markdown"} | LEFT[left]
+    others = [
+        {"cell_type": "markdown", "metadata": {}, "source": "# 1"},
+        {"cell_type": "code", "metadata": {}, "source": "1", "outputs": [], "execution_count": None},
+    ]
+    if minor := 5 * ("id" in links):
+        others = [cell | {"id": str(index)} for index, cell in enumerate(others)]
+    raw = {"nbformat": 4, "nbformat_minor": minor, "metadata": {"colab": {}}}
+    again = [] if minor else [links]
+    path.write_text(json.dumps(raw | {"cells": [others[0], links, others[1], *again]}))
+    assert main(["links"]) == 0
+    notebook = nbformat.read(path, as_version=4)
+    assert [cell.source[:15] for cell in notebook.cells] == ["# 1", "[Open in Colab]", "1"]
+    assert nbformat.validate(notebook) is None
+    before = path.read_bytes()
+    assert main(["links"]) == 0
+    assert path.read_bytes() == before
+
+
+def test_links_of_a_notebook_without_code_or_title(course):
+    for cells in ([nbformat.v4.new_markdown_cell("# 1")], [nbformat.v4.new_code_cell("1")], []):
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        launch.set_setup_cell(notebook, "coursekit.setup()")
+        assert launch.set_links(notebook, "a")
+        assert not launch.set_links(notebook, "a")
+        assert len(notebook.cells) == len(cells) + 1
+        assert notebook.cells[0].source != "coursekit.setup()", "a cell of somebody's is overwritten"
+
+
 def test_links_move_back_below_the_title(course):
     notebook = nbformat.read(course / "notebooks" / "01_a b.ipynb", as_version=4)
     assert launch.set_links(notebook, "a")
@@ -123,33 +158,6 @@ def test_links_move_back_below_the_title(course):
     assert launch.set_links(notebook, "b")
     assert [cell.source for cell in notebook.cells] == ["old", "# 1 · A", "b"]
     assert not launch.set_links(notebook, "b")
-
-
-# A new notebook
-
-
-def test_a_new_notebook_keeps_the_rules_but_for_its_outputs(course, capsys):
-    assert main(["new-notebook", "07_detection"]) == 0
-    path = course / "notebooks" / "07_detection.ipynb"
-    assert links_of(path)["binder"][2] == "notebooks/07_detection.ipynb"
-    wrong = checks.check_all(path, course)
-    assert all("execution count" in line or "make notebooks" in line for line in wrong), wrong
-    texts = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
-    assert texts[0].startswith("# 7 · Detection")
-    assert texts[-1].startswith("## Sources")
-    assert "make notebooks" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("names", [[], ["detection"], ["07_a", "08_b"], ["07_Ä"]])
-def test_a_new_notebook_needs_one_good_name(course, names):
-    with pytest.raises(SystemExit, match="such as 07_detection"):
-        newnotebook.write(course, names)
-
-
-def test_a_new_notebook_never_overwrites(course):
-    newnotebook.write(course, ["07_detection"])
-    with pytest.raises(SystemExit, match="exists already"):
-        newnotebook.write(course, ["07_detection.ipynb"])
 
 
 # Colab: what its first cell does to the packages that are there

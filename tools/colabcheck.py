@@ -11,9 +11,8 @@ import sys
 import venv
 from pathlib import Path
 
-import nbformat
-
 from tools import execute
+from tools.normalform import read
 
 # What Colab brought in August 2026, as far as the course needs it (its Python was 3.13); "" is any version.
 COLAB = {
@@ -63,7 +62,7 @@ def check(root: Path, paths: list[Path]) -> int:
 
 def setup_line(path: Path) -> str:
     """Return the ``%pip`` line of a notebook's setup cell."""
-    cells = nbformat.read(path, as_version=4).cells
+    cells = read(path).cells
     return next(
         line.strip() for cell in cells for line in cell.source.splitlines() if line.strip().startswith("%pip install")
     )
@@ -129,7 +128,7 @@ def run_alone(path: Path, folder: Path, python: Path) -> execute.Result:
     command = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     spec.write_text(json.dumps({"argv": command, "display_name": _KERNEL, "language": "python"}), encoding="utf-8")
     os.environ["JUPYTER_PATH"] = str(spec.parent.parent.parent)
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read(path)
     return execute.execute(notebook, name=path.stem, folder=folder, kernel=_KERNEL)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
-import nbformat
+from tools.normalform import read
 
 _IMPORT = re.compile(r"^\s*from coursekit import (.+)$", re.MULTILINE)
 _NAME = r'<span class="n">{}</span>'
@@ -23,14 +24,15 @@ def modules_of(source: str) -> dict[str, str]:
     return found
 
 
-def uses(paths: list[Path]) -> dict[str, list[tuple[str, str]]]:
+@cache
+def uses(paths: tuple[Path, ...]) -> dict[str, list[tuple[str, str]]]:
     """Return for each name of the package, such as ``coursekit.training.fit``, the notebooks that use it.
 
     A notebook is given by its name and its title.
     """
     found: dict[str, list[tuple[str, str]]] = {}
     for path in paths:
-        cells = nbformat.read(path, as_version=4).cells
+        cells = read(path).cells
         title = next((cell.source for cell in cells if cell.cell_type == "markdown"), path.stem)
         page = (path.stem, title.splitlines()[0].lstrip("# "))
         source = "\n".join(cell.source for cell in cells if cell.cell_type == "code")

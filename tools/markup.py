@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import nbformat
 import yaml
 
-from tools.execute import normalize
+from tools.normalform import normalize
 
 ANSWER_HERE = "*Write your answer here.*"
 _BLOCK = re.compile(r"# (BEGIN|END) (QUESTION|SOLUTION|TESTS)\b")

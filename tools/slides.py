@@ -22,6 +22,8 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+from tools.normalform import read
+
 STYLE = "a11y-high-contrast-light"
 _REVEAL = ("reveal.js", "reveal.css", "reset.css")
 _OTHER_DECK = re.compile(r"\]\((\d\d_\w+)\.ipynb")
@@ -56,14 +58,7 @@ _PAGE = """<!doctype html>
 def build(paths: Iterable[Path], folder: Path, mathjax: str = "../_static/mathjax/tex-chtml.js") -> list[Path]:
     """Write a deck for each notebook into ``folder``, and what they share into its ``assets``; return the decks.
 
-    Parameters
-    ----------
-    paths : iterable of Path
-        Executed notebooks.
-    folder : Path
-        Made if it is missing. The notebooks' own pages are expected in ``../notebooks``.
-    mathjax : str
-        Where the decks find MathJax, as seen from ``folder``.
+    The notebooks' own pages are expected in ``../notebooks``, and MathJax where ``mathjax`` says, seen from ``folder``.
     """
     assets = folder / "assets"
     assets.mkdir(parents=True, exist_ok=True)
@@ -75,10 +70,19 @@ def build(paths: Iterable[Path], folder: Path, mathjax: str = "../_static/mathja
     decks = []
     for path in paths:
         deck = folder / f"{path.stem}.html"
-        page = render(nbformat.read(path, as_version=4), home=f"../notebooks/{path.stem}.html", mathjax=mathjax)
+        page = render(read(path), home=f"../notebooks/{path.stem}.html", mathjax=mathjax)
         deck.write_text(page, encoding="utf-8")
         decks.append(deck)
     return decks
+
+
+def publish(root: Path, paths: Iterable[Path]) -> int:
+    """Make the decks, say where they are, and return the exit code."""
+    folder = root / "build" / "site" / "slides"
+    copy_mathjax(folder.parent / "_static" / "mathjax")
+    for deck in build(paths, folder):
+        print(deck.resolve().as_uri())
+    return 0
 
 
 def package_folder(name: str) -> Path:

@@ -13,7 +13,10 @@ from pathlib import Path
 import nbformat
 import yaml
 
-_BUNDLED = ("pyproject.toml", "README.md", "LICENSE", "LICENSE-TEXT.md")
+from tools.normalform import read
+
+_FILES = ("pyproject.toml", "README.md", "LICENSE", "LICENSE-TEXT.md")
+_FOLDERS = ("coursekit", "tools", "data")
 
 _SETUP = """#!/usr/bin/env bash
 # Gradescope runs this once, when it builds the image.
@@ -21,7 +24,9 @@ set -e
 apt-get update -qq
 apt-get install -y -qq python3 python3-venv python3-pip
 python3 -m venv /autograder/venv
-/autograder/venv/bin/python -m pip install --quiet --editable "/autograder/source[dev]"
+cd /autograder/source
+/autograder/venv/bin/python -m pip install --quiet --upgrade pip
+/autograder/venv/bin/python -m pip install --quiet --editable . --group dev
 """
 
 _RUN = """#!/usr/bin/env bash
@@ -32,20 +37,9 @@ exec /autograder/venv/bin/python -m tools.grading.gradescope {name} /autograder
 
 
 def gradescope(path: Path, name: str, master: Path, root: Path) -> None:
-    """Write the archive to upload to Gradescope: the package and its data, the lab's master, two scripts.
-
-    Parameters
-    ----------
-    path : Path
-        Where it goes.
-    name : str
-        Of the lab.
-    master : Path
-    root : Path
-        Of the course.
-    """
-    files = {name: (root / name).read_bytes() for name in _BUNDLED if (root / name).exists()}
-    for file in sorted([*(root / "coursekit").rglob("*"), *(root / "data").rglob("*")]):
+    """Write the archive to upload to Gradescope to ``path``: package, tools and data, the lab's master, two scripts."""
+    files = {name: (root / name).read_bytes() for name in _FILES if (root / name).exists()}
+    for file in [file for folder in _FOLDERS for file in (root / folder).rglob("*")]:
         if file.is_file() and "__pycache__" not in file.parts:
             files[file.relative_to(root).as_posix()] = file.read_bytes()
     files[f"notebooks/labs/{master.name}"] = master.read_bytes()
@@ -54,20 +48,14 @@ def gradescope(path: Path, name: str, master: Path, root: Path) -> None:
 
 
 def otter(path: Path, master: Path, address: str) -> str:
-    """Have otter write its archive; return an empty text, or why there is none.
+    """Have otter write its archive to ``path``; return an empty text, or why there is none.
 
-    Parameters
-    ----------
-    path : Path
-        Where it goes.
-    master : Path
-    address : str
-        Of the repository, from which otter's containers install `coursekit`.
+    Otter's containers install `coursekit` from the repository's ``address``.
     """
     if importlib.util.find_spec("otter") is None:
-        return "otter-grader is not installed (it is the extra `grading`)"
+        return "otter-grader is not installed (it is the dependency group `grading`)"
     with tempfile.TemporaryDirectory() as folder:
-        nbformat.write(_with_requirements(nbformat.read(master, as_version=4), address), Path(folder) / master.name)
+        nbformat.write(_with_requirements(read(master), address), Path(folder) / master.name)
         command = [sys.executable, "-m", "otter", "assign", master.name, "out", "--no-run-tests"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
         made = sorted(Path(folder, "out", "autograder").glob("*.zip"))
@@ -93,7 +81,7 @@ def _with_requirements(master: nbformat.NotebookNode, address: str) -> nbformat.
 def _write(path: Path, files: dict[str, bytes]) -> None:
     """Write a zip whose bytes depend on the files only."""
     temporary = path.with_suffix(".tmp")
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(temporary, "w") as archive:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             script = name in ("setup.sh", "run_autograder") or name.endswith(".sh")
