@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import coursekit
 from tools import launch, site
 
-_fork = launch.fork(site.root_of(os.environ))
+_fork = launch.fork(Path(os.environ[site.ROOT_VARIABLE]))
 
 project = "Convolutional networks in PyTorch"
 author = "The authors of the course"

@@ -36,9 +36,8 @@ def test_the_page_is_in_step_with_the_results_and_shows_all():
 
 
 def test_measuring_runs_a_script_and_keeps_its_last_line(course, capsys):
-    assert (
-        script(course, "import json\nprint('x')\nprint(json.dumps({'b': {'slope': 1.96}, 'a': {'slope': 1000}}))") == 0
-    )
+    result = json.dumps({"b": {"slope": 1.96}, "a": {"slope": 1000}})
+    assert script(course, f"print('x')\nprint({result!r})") == 0
     first = (course / page.PAGE).read_text(encoding="utf-8")
     assert "old" not in first
     assert "| what | slope |\n| --- | --- |\n| b | 1.96 |\n| a | 1,000 |\n\n```sh\n" in first

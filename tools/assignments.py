@@ -41,14 +41,7 @@ def masters(root: Path, names: list[str] | None = None) -> dict[str, Path]:
 def make(root: Path, names: list[str], *, zips: bool = True) -> bool:
     """Write ``build/labs/student``, ``instructor`` and ``autograder``; return whether all proofs hold.
 
-    Parameters
-    ----------
-    root : Path
-        Of the course.
-    names : list of str
-        Of labs; all without names.
-    zips : bool
-        Also make the archives.
+    Without names, all labs are made; without ``zips``, no archives.
     """
     output, fine = root / "build" / "labs", True
     for kind in ("student", "instructor", "autograder"):

@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,10 +51,8 @@ def execute(
     ----------
     notebook : NotebookNode
         Changed in place; no execution times are recorded.
-    name : str
-        The notebook's name, which `coursekit.setup` looks up.
-    folder : Path
-        The kernel's working directory.
+    name, folder : str, Path
+        The notebook's name, which `coursekit.setup` looks up, and the kernel's working directory.
     strict : bool
         For authors and tests: a deprecation warning is an error, and one thread computes, on every machine.
     threads : int, optional
@@ -142,29 +140,28 @@ def run_all(paths: list[Path], build: Path, jobs: int = 1) -> list[Result]:
     build.mkdir(parents=True, exist_ok=True)
     threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
 
+    done = []
+
     def run(path: Path) -> Result:
         notebook = read(path)
         result = execute(notebook, name=path.stem, folder=build, threads=threads)
         write(notebook, build / path.name)
+        done.append(result)
+        outcome = f"FAILED\n      {result.error}" if result.error else f"{result.seconds:.0f} s"
+        print(f"[{len(done)}/{len(paths)}] {result.name} ... {outcome}", flush=True)
         return result
 
     costs = known_costs()
     longest_first = sorted(paths, key=lambda path: -costs.get(path.stem, {}).get("seconds", 0))
     print(f"Running {len(paths)} notebooks, {min(jobs, len(paths))} at a time:", flush=True)
-    results = {}
     with ThreadPoolExecutor(jobs) as pool:
-        for done in as_completed([pool.submit(run, path) for path in longest_first]):
-            result = done.result()
-            results[result.name] = result
-            outcome = f"FAILED\n      {result.error}" if result.error else f"{result.seconds:.0f} s"
-            print(f"[{len(results)}/{len(paths)}] {result.name} ... {outcome}", flush=True)
-    ordered = [results[path.stem] for path in paths]
-    width = max(len(result.name) for result in ordered)
+        results = sorted(pool.map(run, longest_first), key=lambda result: result.name)
+    width = max(len(result.name) for result in results)
     print(f"\n{'notebook':<{width}}  seconds  peak MB  result")
-    for r in ordered:
+    for r in results:
         print(f"{r.name:<{width}}  {r.seconds:7.1f}  {r.megabytes:7.0f}  {'FAILED: ' + r.error if r.error else 'ok'}")
     print(f"\nExecuted notebooks: {build}{os.sep}")
-    return ordered
+    return results
 
 
 def execute_in_place(path: Path, *, remeasure: bool = False) -> Result:

@@ -78,14 +78,12 @@ def binder(place: Fork, path: Path) -> str:
     return f"{BINDER}/v2/gh/{place.name}/{quote(place.branch, safe='')}?urlpath={tree}"
 
 
-def target(path: Path) -> Path:
-    """Return what a notebook's links open: itself; for the master of a lab, the students' copy."""
-    return STUDENT_LABS / path.name if path.parent == _MASTERS else path
-
-
 def source(place: Fork, path: Path) -> str:
-    """Return the text of the cell with the links, for the notebook at ``path`` (from the repository's root)."""
-    opened = target(path)
+    """Return the text of the cell with the links, for the notebook at ``path`` (from the repository's root).
+
+    They open it, or, in place of a lab's master, the students' copy.
+    """
+    opened = STUDENT_LABS / path.name if path.parent == _MASTERS else path
     return f"[Open in Colab]({colab(place, opened)}) · [Open in Binder]({binder(place, opened)})"
 
 

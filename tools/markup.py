@@ -29,25 +29,13 @@ class MarkupError(ValueError):
 
 @dataclass
 class MarkedQuestion:
-    """One question of a master.
-
-    Attributes
-    ----------
-    name : str
-    points : int
-    manual : bool
-        Whether a person marks it.
-    tests : list of str
-        Sources of the test cells.
-    solutions : list of str
-        The lines that no student may see.
-    """
+    """One question of a master."""
 
     name: str
     points: int
-    manual: bool
-    tests: list[str] = field(default_factory=list)
-    solutions: list[str] = field(default_factory=list)
+    manual: bool  # a person marks it
+    tests: list[str] = field(default_factory=list)  # sources of the test cells
+    solutions: list[str] = field(default_factory=list)  # the lines that no student may see
 
 
 @dataclass

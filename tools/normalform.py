@@ -86,15 +86,12 @@ def machine() -> str:
     """
     import torch
 
-    try:
-        wanted = ("model name", "cpu family", "model", "stepping", "flags")
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        processor = sorted({line for line in lines if line.split("\t")[0].strip() in wanted})
-    except OSError:
-        processor = [platform.processor()]
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    models = sorted({line for line in lines if line.startswith("model")}) or [platform.processor()]
     versions = [f"{name} {metadata.version(name)}" for name in ("torch", "torchvision", "numpy", "scipy", "matplotlib")]
-    facts = [platform.platform(terse=True), platform.machine(), torch.backends.cpu.get_cpu_capability()]
-    return hashlib.sha256("\0".join([*processor, *versions, *facts]).encode()).hexdigest()[:16]
+    facts = [platform.system(), platform.machine(), torch.backends.cpu.get_cpu_capability(), *models, *versions]
+    return hashlib.sha256("\0".join(facts).encode()).hexdigest()[:16]
 
 
 def _code_digest(notebook: nbformat.NotebookNode) -> str:

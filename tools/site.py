@@ -32,9 +32,7 @@ _INSERT = re.compile(r"^<!-- insert: (?P<name>[\w ]+?) -->$", re.MULTILINE)
 
 
 def build(root: Path, executed: Path | None = None, folder: Path | None = None) -> Path:
-    """Build the site, decks included, and return its first page.
-
-    What was built before is used again where nothing has changed.
+    """Build the site, decks included, from what has changed, and return its first page.
 
     Notebooks in the folder ``executed`` are taken instead of the committed ones of the same name. The site goes into
     ``site`` in ``folder``, or in the course's ``build``. A `SiteError` says what Sphinx warned of.
@@ -55,11 +53,6 @@ def build(root: Path, executed: Path | None = None, folder: Path | None = None) 
 
 class SiteError(RuntimeError):
     """Sphinx found something wrong with a page."""
-
-
-def root_of(environment: os._Environ | dict) -> Path:
-    """Return the course's root folder, as `build` handed it to Sphinx's process."""
-    return Path(environment[ROOT_VARIABLE])
 
 
 def anchor(heading: str) -> str:
@@ -172,14 +165,11 @@ def link_names(app, page: str, template: str, context: dict, doctree) -> None:
         return
     context["body"] = context["body"].replace("Variables<span", "Attributes<span")  # numpydoc's word
     if path.exists():
-        objects = app.env.get_domain("py").objects
+        objects = app.env.get_domain("py").objects.items()
         targets = {
-            name: f"{app.builder.get_relative_uri(page, entry.docname)}#{entry.node_id}"
-            for name, entry in objects.items()
+            name: f"{app.builder.get_relative_uri(page, entry.docname)}#{entry.node_id}" for name, entry in objects
         }
-        cells = read(path).cells
-        source = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-        context["body"] = crosslinks.link_code(context["body"], source, targets)
+        context["body"] = crosslinks.link_code(context["body"], crosslinks.code_of(read(path)), targets)
 
 
 def _write_changed(wanted: dict[Path, bytes], folder: Path) -> None:
@@ -201,7 +191,6 @@ def publish(root: Path, executed: Path | None = None) -> int:
     except SiteError as error:
         print(error, file=sys.stderr)
         return 1
-    print(
-        f"\nThe site, built in {time.perf_counter() - start:.0f} s: {page.resolve().as_uri()}  (open it in a browser)"
-    )
+    seconds = time.perf_counter() - start
+    print(f"\nThe site, built in {seconds:.0f} s: {page.resolve().as_uri()}  (open it in a browser)")
     return 0

@@ -13,21 +13,11 @@ _REMARK = re.compile(r"^> \*\*The slides? says?\*\* \((?P<who>[^)]+)\)(?P<rest>.
 
 @dataclass(frozen=True)
 class Remark:
-    """A blockquote that begins with "The slide says".
+    """A blockquote that begins with "The slide says"."""
 
-    Attributes
-    ----------
-    lectures : tuple of str
-        Short names of the lectures, such as ``"OSU"``.
-    text : str
-        The remark in one line, without the marks of the quotation and the lecture's name.
-    heading : str
-        The nearest heading above it.
-    """
-
-    lectures: tuple[str, ...]
-    text: str
-    heading: str
+    lectures: tuple[str, ...]  # short names, such as "OSU"
+    text: str  # in one line, without the marks of the quotation and the lecture's name
+    heading: str  # the nearest one above it
 
 
 @dataclass(frozen=True)

@@ -88,14 +88,8 @@ def needs(course: Course, number: str) -> str:
 def run_times(course: Course) -> str:
     """Return the table of seconds and memory that `make costs` measured."""
     costs = course.costs()
-    rows = [
-        (
-            f"[{one.title}](notebooks/{one.name}.ipynb)",
-            *(str(costs[one.name][unit]) for unit in ("seconds", "megabytes")),
-        )
-        for one in course.summaries()
-        if one.name in costs
-    ]
+    measured = [one for one in course.summaries() if one.name in costs]
+    rows = [(_page(one), *map(str, (costs[one.name]["seconds"], costs[one.name]["megabytes"]))) for one in measured]
     return _table(("notebook", "seconds", "peak memory, MB"), rows)
 
 
@@ -105,8 +99,7 @@ def slips(course: Course) -> str:
     found = [(one, remark) for one in course.summaries() for remark in one.remarks]
     for lecture, title in _LECTURES.items():
         items = [
-            f"- {remark.text} ([{one.title}](notebooks/{one.name}.ipynb#{remark.heading.replace(' ', '-')}), "
-            f"“{remark.heading}”)"
+            f"- {remark.text} ({_page(one, '#' + remark.heading.replace(' ', '-'))}, “{remark.heading}”)"
             for one, remark in found
             if lecture in remark.lectures
         ]
@@ -115,8 +108,8 @@ def slips(course: Course) -> str:
     return "\n\n".join(parts)
 
 
-def _page(one: summary.Summary) -> str:
-    return f"[{one.title}](notebooks/{one.name}.ipynb)"
+def _page(one: summary.Summary, anchor: str = "") -> str:
+    return f"[{one.title}](notebooks/{one.name}.ipynb{anchor})"
 
 
 def _deck(one: summary.Summary) -> str:
