@@ -149,6 +149,16 @@ def test_links_of_a_notebook_without_code_or_title(course):
         assert notebook.cells[0].source != "coursekit.setup()", "a cell of somebody's is overwritten"
 
 
+def test_the_students_copy_of_a_master_without_ids_is_a_valid_notebook(tmp_path):
+    raw = json.loads(MASTERS[0].read_text(encoding="utf-8"))
+    for cell in raw["cells"]:
+        del cell["id"]
+    (tmp_path / MASTERS[0].name).write_text(json.dumps(raw | {"nbformat_minor": 4}), encoding="utf-8")
+    text = launch.student_copy(tmp_path / MASTERS[0].name)
+    assert text == launch.student_copy(tmp_path / MASTERS[0].name)
+    assert nbformat.validate(nbformat.reads(text, as_version=4)) is None
+
+
 def test_links_move_back_below_the_title(course):
     notebook = nbformat.read(course / "notebooks" / "01_a b.ipynb", as_version=4)
     assert launch.set_links(notebook, "a")

@@ -1,5 +1,6 @@
 """The site: how its pages are gathered and computed, and that Sphinx builds it without a warning."""
 
+import json
 import re
 from pathlib import Path
 
@@ -160,6 +161,17 @@ def test_a_page_keeps_the_description_of_every_picture(tmp_path):
     assert alts == ["a first picture", "a second one", "a third one"]
     assert [len(cell.outputs) for cell in shown] == [1, 1, 1]
     assert [cell.source for cell in page.cells] == ["show()", "", "", "1"]
+
+
+def test_a_page_of_a_notebook_without_ids_is_a_valid_notebook(tmp_path):
+    cell = nbformat.v4.new_code_cell("show()", outputs=[picture_output("one"), picture_output("two")])
+    raw = json.loads(nbformat.writes(nbformat.v4.new_notebook(cells=[cell, nbformat.v4.new_code_cell("show()")])))
+    for cell in raw["cells"]:
+        del cell["id"]
+    (tmp_path / "x.ipynb").write_text(json.dumps(raw | {"nbformat_minor": 4}), encoding="utf-8")
+    page = builder.page_of(tmp_path / "x.ipynb", ADDRESS)
+    assert page == builder.page_of(tmp_path / "x.ipynb", ADDRESS)  # ids are not drawn, or each page would be new
+    assert nbformat.validate(nbformat.reads(page.decode(), as_version=4)) is None
 
 
 def test_gathering_takes_executed_copies_and_forgets_what_is_gone(tmp_path):

@@ -82,7 +82,6 @@ def execute(
             resources={"metadata": {"path": str(folder)}},
             extra_arguments=["--log-level=ERROR"],  # ipykernel warns about every local connection
             on_cell_start=lambda cell, cell_index: begun.append(cell_index + 1),
-            on_cell_executed=_stop_at_error_shown,
         )
         with _memory_measured(client, peak):
             error = _run(client, environment)
@@ -102,13 +101,6 @@ def _run(client: NotebookClient, environment: dict[str, str]) -> str:
     except (CellTimeoutError, RuntimeError) as failure:
         return str(failure).partition("\n")[0]
     return ""
-
-
-def _stop_at_error_shown(cell: nbformat.NotebookNode, execute_reply: dict, **_) -> None:
-    """Stop also where a cell shows an error but ends well, as below ``%%time``."""
-    for output in cell.outputs if execute_reply["content"]["status"] == "ok" else []:
-        if output.output_type == "error":
-            raise RuntimeError(f"{output.ename}: {output.evalue}")
 
 
 @contextmanager
