@@ -131,6 +131,8 @@ def _without_solution(cell: nbformat.NotebookNode, question: MarkedQuestion) -> 
 
 
 def _notebook(cells: list[nbformat.NotebookNode]) -> nbformat.NotebookNode:
-    notebook = normalize(nbformat.v4.new_notebook(cells=cells))
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = cells
+    notebook = normalize(notebook)
     nbformat.validate(notebook)
     return notebook
