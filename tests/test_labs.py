@@ -4,10 +4,10 @@ import importlib
 
 import pytest
 
-from tools.grading.classroom import lab_names
 from coursekit.checks.holder import Holder
 from coursekit.checks.lab import HIDDEN, PUBLIC, Lab
 from tests.checks.catalogue import Wrong
+from tools.grading.classroom import lab_names
 
 LABS = lab_names()
 

@@ -13,9 +13,9 @@ from torch import nn
 
 from coursekit import data, pretrained, runtime
 from coursekit.data.imagesets import ImageSet
-from tools.pretraining import __main__ as command
 from coursekit.pretrained import loading, store
-from tools.pretraining import folding, recipe, views as views_module
+from tools.pretraining import __main__ as command
+from tools.pretraining import recipe
 
 THEIRS = {"vgg16": torchvision.models.vgg16, "resnet18": torchvision.models.resnet18}
 OURS = {"vgg16": pretrained.vgg16, "resnet18": pretrained.resnet18}
