@@ -13,6 +13,7 @@ COMMANDS = {
     "links": "write the repository's address from pyproject.toml into every notebook, and the students' labs",
     "site": "build the site from the notebooks as they stand",
     "slides": "make the decks of slides from the notebooks as they stand",
+    "rehearse": "run every notebook on the full profile, with made-up data and weights, and say what a GPU would need",
     "colab-check": "run every notebook in an environment with Colab's versions",
     "labs": "make student and instructor copies and autograder archives of the labs, and prove that they work",
     "grade": "grade a folder of submissions to a lab",
@@ -59,6 +60,10 @@ def _carry_out(options: argparse.Namespace, root: Path) -> int:
         from tools import slides
 
         return slides.publish(root, paths)
+    if command == "rehearse":
+        from tools import rehearse
+
+        return rehearse.rehearse(root, paths)
     if command == "colab-check":
         from tools import colabcheck
 
