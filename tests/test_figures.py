@@ -30,7 +30,7 @@ HELPERS = {
     "runs": lambda **k: figures.runs({"a": [1, 2], "b": 3}, xlabel="x", reference="a", **k),
     "confusion": lambda **k: figures.confusion([[3, 1], [0, 2]], ["cats", "dogs"], **k),
     "overlay": lambda **k: figures.overlay(COLOUR, GRAY[:2, :2], **k),
-    "sliding": lambda **k: figures.sliding(np.eye(4), np.ones((3, 3)), **k),
+    "sliding": lambda **k: figures.sliding(np.eye(3)[:2], np.ones((2, 2)), **k),
     "show": lambda **k: figures.show(frame(), **k),
 }
 
@@ -40,33 +40,24 @@ def opened(picture):
 
 
 @pytest.mark.parametrize("name", HELPERS)
-def test_every_helper_gives_a_described_png(name):
+def test_every_helper_gives_a_described_png_and_the_same_one_again(name):
     made = HELPERS[name](alt="  a figure \n with words ")
     data, metadata = made._repr_mimebundle_()
     assert metadata == {"image/png": {"alt": "a figure with words"}}
     assert "a figure with words" in data["text/plain"]
     assert opened(made).format == "PNG"
     assert opened(made).width <= picture.WIDTH * picture.DPI
-
-
-@pytest.mark.parametrize("name", HELPERS)
-def test_no_figure_without_alt_text(name):
-    with pytest.raises(TypeError, match="alt"):
-        HELPERS[name]()
-    for empty in ("two words", None):
-        with pytest.raises(ValueError, match="alt must say in a few words"):
-            HELPERS[name](alt=empty)
-
-
-@pytest.mark.parametrize("name", HELPERS)
-def test_same_input_same_bytes(name):
-    assert HELPERS[name](alt=ALT).png == HELPERS[name](alt=ALT).png
-
-
-@pytest.mark.parametrize("name", HELPERS)
-def test_a_figure_is_not_one_flat_colour(name):
+    assert HELPERS[name](alt=ALT).png == made.png
     if name != "show":
-        assert len(opened(HELPERS[name](alt=ALT)).convert("RGB").getcolors(1 << 20)) > 10
+        assert len(opened(made).convert("RGB").getcolors(1 << 20)) > 10
+
+
+@pytest.mark.parametrize("alt", ["", "two words", None])
+def test_no_figure_without_alt_text(alt):
+    with pytest.raises(ValueError, match="alt must say in a few words"):
+        figures.show(frame(), alt=alt)
+    with pytest.raises(ValueError, match="alt must say in a few words"):
+        figures.bars({"a": 1}, ylabel="y", alt=alt)
 
 
 def test_jupyter_stores_the_alt_text():
@@ -137,15 +128,15 @@ def test_bad_input_is_named(call, text):
 
 
 def test_sliding_has_a_frame_per_output_and_moves():
-    picture = figures.sliding(np.arange(36).reshape(6, 6), np.eye(3), stride=2, padding=1, dilation=1, alt=ALT)
-    image = opened(picture)
-    assert image.n_frames == 9
+    moving = figures.sliding(np.arange(9).reshape(3, 3), np.eye(2), stride=2, padding=1, dilation=2, alt=ALT)
+    image = opened(moving)
+    assert image.n_frames == 4
     frames = []
     for index in range(image.n_frames):
         image.seek(index)
         frames.append(image.convert("RGB").tobytes())
         assert image.info["duration"] == 700
-    assert len(set(frames)) == 9
+    assert len(set(frames)) == 4
     assert image.info["loop"] == 4
 
 
