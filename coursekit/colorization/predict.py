@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from coursekit import arguments
 from coursekit.colorization.bins import Bins
 from coursekit.colorization.cielab import SCALE, lab_to_rgb, rgb_to_lab
-from coursekit.data.imagefiles import read_image
+from coursekit.data.folders import read_image
 from coursekit.training.forward import eval_mode
 
 _LONGEST = 4  # times the shorter side: more of a panorama is squeezed for the network
@@ -25,7 +25,7 @@ def as_photo(image: str | os.PathLike[str] | ArrayLike) -> np.ndarray:
     Parameters
     ----------
     image : path or array
-        A file, read as `imagefiles.read_image` does; or an array ``[H, W]``, ``[H, W, 1]``, ``[H, W, 3]`` or
+        A file, read as `folders.read_image` does; or an array ``[H, W]``, ``[H, W, 1]``, ``[H, W, 3]`` or
         ``[H, W, 4]`` of bytes, of 16-bit numbers, of bools, or of floats 0..1. Of an array's fourth channel, the
         opacity, no use is made.
 
