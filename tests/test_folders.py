@@ -182,7 +182,7 @@ def test_wrong_paths(tmp_path):
         read(tmp_path / "pest")
     with pytest.raises(FileNotFoundError, match=r"has no Pets.*Did you mean pets"):
         read(tmp_path / "Pets" / "train")
-    with pytest.raises(FileNotFoundError, match="Check the spelling"):
+    with pytest.raises(FileNotFoundError, match="Did you mean another name"):
         read(tmp_path / "quite another name")
     with pytest.raises(NotADirectoryError, match=r"pets\.zip is a file, not a folder. Unpack an archive first"):
         read(tmp_path / "pets.zip")

@@ -81,8 +81,7 @@ def photo_crops(train: int = 1000, test: int = 200, size: int = 64, seed: int = 
     """Random square pieces of seven bundled colour photos; the two photos for testing are unseen in training.
 
     For training: astronaut, china, coffee, motorcycle, rocket. For testing: chelsea (a cat), flower. The class is
-    the photo. Pieces are of any side from `size` to the photo's shorter side, half of them mirrored. Source: see
-    `photo`.
+    the photo. Pieces are of any side from `size` to the photo's shorter side, half mirrored. Source: see `photo`.
 
     Parameters
     ----------
@@ -123,25 +122,17 @@ def folder(
     seed: int = 0,
     **options: object,
 ) -> Splits:
-    """Your own photos: a folder with one sub-folder of images for each class.
+    """Your own photos, in a folder with a sub-folder for each class; ``.train.report`` says what became of them.
 
     Parameters
     ----------
-    train : path
-        The folder, laid out as ``train/cats/*.jpg``, ``train/dogs/*.jpg``.
-    test : path, optional
-        A folder of the same classes. Without it, a part of `train` is set aside for testing.
-    size : int, default 64
-        Height and width in pixels.
+    train, test : path
+        Folders of the same classes, laid out as ``train/cats/*.jpg``, ``train/dogs/*.jpg``. Without `test`, a part of
+        `train` is set aside for testing.
     test_fraction, seed : float, int
         How much of each class is set aside, where `test` is not given; the same seed gives the same split.
-    **options
-        ``resize`` and ``channels``, for `folders.read`; see there for the errors, too.
-
-    Returns
-    -------
-    Splits
-        ``.train.report`` and ``.test.report`` say what became of each file.
+    size, **options
+        Height and width in pixels, ``resize`` and ``channels``: see `folders.read`, for the errors, too.
     """
     found = folders.read(train, size, **options)
     parts = found.split(1 - test_fraction, seed) if test is None else (found, folders.read(test, size, **options))
@@ -161,10 +152,8 @@ def load(task: str, name: str | None = None, **options: object) -> Splits:
 
     Parameters
     ----------
-    task : str
-        The left column.
-    name : str, optional
-        Which of the data sets in the right column; the mini profile has one for each task, and does not use it.
+    task, name : str
+        The left column, and which of the right column; the mini profile has one for each task, and does not use `name`.
     **options
         For the function of the data set, for example ``train``, ``test``, ``size`` and ``seed``.
 

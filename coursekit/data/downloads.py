@@ -1,8 +1,4 @@
-"""Fetch a file, or unpack an archive, so that it is whole or not there at all.
-
-What arrives goes to a partial file beside the target, which is renamed only when its checksum is right: no reader ever
-meets half a file. A broken transfer is continued where it stopped.
-"""
+"""Fetch a file, or unpack an archive, so that it is whole or not there at all; a broken transfer is continued."""
 
 import gzip
 import hashlib
@@ -25,12 +21,10 @@ class DownloadError(OSError):
     """A file could not be fetched or unpacked. The message says what happened and what to do."""
 
 
-class _FailedAttempt(Exception):
-    """One address failed in a way that another try, or another address, may put right."""
-
-
 def fetch(urls: str | Iterable[str], path: str | os.PathLike[str], *, sha256: str = "", md5: str = "") -> Path:
-    """Download a file to `path`, unless the right file is there already.
+    """Download a file to `path`, unless the right file is there already, and return `path`.
+
+    Two calls at once, even from two processes, are safe: the second one waits and finds the file.
 
     Parameters
     ----------
@@ -41,18 +35,11 @@ def fetch(urls: str | Iterable[str], path: str | os.PathLike[str], *, sha256: st
     sha256, md5 : str
         The checksum in hexadecimal, one of the two; its first digits are enough, as torchvision's file names have them.
 
-    Returns
-    -------
-    Path
-        `path`. Two calls at once, even from two processes, are safe: the second one waits and finds the file.
-
     Raises
     ------
     DownloadError
         If the file cannot be had: no network, a server's refusal, a login page, wrong contents, a full disk,
         a folder that cannot be written to. What lay at `path` before is left as it was.
-    ValueError
-        If there is not exactly one checksum.
     """
     if bool(sha256) == bool(md5):
         raise ValueError("give the checksum of the file, either sha256 or md5.")
@@ -68,16 +55,15 @@ def fetch(urls: str | Iterable[str], path: str | os.PathLike[str], *, sha256: st
             if path.is_file() and _checksum(path, algorithm).startswith(digest):
                 return path  # another process has just brought it
             for url in ([urls] if isinstance(urls, str) else list(urls)) * 2:
-                try:
-                    _transfer(url, part, path.name)
+                failure = _transfer(url, part, path.name)
+                if not failure:
                     found = _checksum(part, algorithm)
                     if found.startswith(digest):
                         os.replace(part, path)
                         return path
                     part.unlink()
-                    failures.append(f"{url}: the wrong contents arrived, {algorithm} {found} instead of {digest}")
-                except _FailedAttempt as failure:
-                    failures.append(f"{url}: {failure}")
+                    failure = f"the wrong contents arrived, {algorithm} {found} instead of {digest}"
+                failures.append(f"{url}: {failure}")
     except OSError as error:
         raise _disk_trouble(path, error) from error
     there = " The file that is there now is another one." if path.exists() else ""
@@ -93,19 +79,8 @@ def unpack(archives: Iterable[Path], folder: Path) -> None:
     """Unpack archives that `fetch` has checked into one folder, unless that folder exists already.
 
     Everything goes to a temporary folder, which gets its name when the last file is written: a folder that exists is
-    complete. Two calls at once, even from two processes, are safe.
-
-    Parameters
-    ----------
-    archives : iterable of Path
-        Files ending in .zip, .tar, .tar.gz, .tgz, or .gz (one packed file).
-    folder : Path
-        The folder to make.
-
-    Raises
-    ------
-    DownloadError
-        If the disk is full or cannot be written to.
+    complete. Two calls at once, even from two processes, are safe. Archives end in .zip, .tar, .tar.gz, .tgz, or .gz
+    (one packed file). A DownloadError says it if the disk is full or cannot be written to.
     """
     temporary = folder.with_name(f".{folder.name}.unpacking")
     try:
@@ -138,8 +113,8 @@ def _unpack_one(archive: Path, folder: Path) -> None:
             shutil.copyfileobj(source, target)
 
 
-def _transfer(url: str, part: Path, name: str) -> None:
-    """Bring the file at `url`, or what is still missing of it, to the partial file."""
+def _transfer(url: str, part: Path, name: str) -> str:
+    """Bring the file at `url`, or what is still missing of it, to the partial file; return what went wrong, or ""."""
     import requests  # here, because only a download needs it
 
     have = part.stat().st_size if part.exists() else 0
@@ -147,13 +122,11 @@ def _transfer(url: str, part: Path, name: str) -> None:
     try:
         with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
             if response.status_code == requests.codes.requested_range_not_satisfiable:
-                return  # all of it is here; the checksum tells whether it is right
+                return ""  # all of it is here; the checksum tells whether it is right
             response.raise_for_status()
             if "text/html" in response.headers.get("Content-Type", ""):
-                raise _FailedAttempt(
-                    f"a web page came instead of the file, from {response.url}; "
-                    "perhaps this network wants you to log in first: open the address in a browser"
-                )
+                advice = "perhaps this network wants you to log in first: open the address in a browser"
+                return f"a web page came instead of the file, from {response.url}; {advice}"
             start = have if response.status_code == requests.codes.partial_content else 0
             total = start + int(response.headers.get("Content-Length", 0)) or None
             print(f"Downloading {name} ({f'{total / 1e6:,.1f} MB' if total else 'size unknown'}) to {part.parent}")
@@ -163,7 +136,8 @@ def _transfer(url: str, part: Path, name: str) -> None:
                     file.write(chunk)
                     shown.update(len(chunk))
     except requests.RequestException as error:  # no network, a broken connection, silence, or the server's refusal
-        raise _FailedAttempt(str(error) or type(error).__name__) from error
+        return str(error) or type(error).__name__
+    return ""
 
 
 def _checksum(path: Path, algorithm: str) -> str:

@@ -1,7 +1,6 @@
 """Read photos into memory, whatever is in their folder: find the files, decode each, report what became of it.
 
-Every file is decoded once, before training starts. What had to be converted, and what could not be read, is listed by
-file name in a report; nothing is left out silently, and nothing can fail in the middle of an epoch.
+Every file is decoded once, before training starts: nothing is left out silently, and nothing fails in the middle of it.
 """
 
 import difflib
@@ -24,6 +23,7 @@ _FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM")  
 _SUFFIXES = {".heic", ".heif", *Image.registered_extensions()}  # of files that claim to be an image
 _KINDS = {"1": "gray", "L": "gray", "LA": "gray", "P": "palette", "PA": "palette", "CMYK": "CMYK", "LAB": "CIELAB"}
 _SYSTEM = {"__macosx", "thumbs.db", "desktop.ini", "@eadir"}
+_Decoded = tuple[np.ndarray, tuple[str, ...]]  # an image, and what was converted
 _LAYOUT = "Expected in it: cats/1.jpg, dogs/1.jpg and so on, one folder for each class."
 
 
@@ -37,24 +37,13 @@ class ImageFileError(ValueError):
 
 @dataclass
 class Report:
-    """What became of every file of a folder, by name (``class/file``). Its text is a short table.
-
-    Attributes
-    ----------
-    folder : str
-        The name of the folder.
-    read : int
-        How many images were read.
-    converted, refused, ignored : dict of str to str
-        What was done with images that are not read as they are; why files that should be images of the data set are
-        not in it; and why others are no concern of it: hidden, of the system, texts.
-    """
+    """What became of every file of a folder, by name (``class/file``). Its text is a short table."""
 
     folder: str
-    read: int = 0
-    converted: dict[str, str] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-    ignored: dict[str, str] = field(default_factory=dict)
+    read: int = 0  # how many images
+    converted: dict[str, str] = field(default_factory=dict)  # images that are read, but not as they are: what was done
+    refused: dict[str, str] = field(default_factory=dict)  # files that should be images of the data set: why not
+    ignored: dict[str, str] = field(default_factory=dict)  # no concern of the data set: hidden, of the system, texts
 
     def summary(self) -> str:
         """Return the counts in one line."""
@@ -123,10 +112,7 @@ def read(root: str | os.PathLike, size: int = 64, *, resize: str = "squash", cha
 
 
 def find(root: Path, report: Report) -> dict[str, list[Path]]:
-    """Return the files of each class of a folder, in the order of names; the report has what is in no class.
-
-    A FolderError says it when the folder is not laid out as `read` wants it.
-    """
+    """Return the files of each class, in the order of names; the report has what is in no class."""
     classes, inner, name = {}, [], report.folder
     for entry in _entries(root, report):
         shown = _shown(entry.name)
@@ -226,7 +212,7 @@ def _check_options(size: int | None, resize: str, channels: int) -> None:
         raise ValueError(f'resize must be "squash" or "crop", channels 3 or 1, not {resize!r} and {channels!r}.')
 
 
-def _decode(path: Path, size: int | None, resize: str, channels: int) -> tuple[np.ndarray, tuple[str, ...]] | str:
+def _decode(path: Path, size: int | None, resize: str, channels: int) -> _Decoded | str:
     """Return what `read_image` does, or why the file cannot be read."""
     try:
         if not path.is_file():  # a pipe would wait for ever
@@ -247,9 +233,7 @@ def _decode(path: Path, size: int | None, resize: str, channels: int) -> tuple[n
         return f"{'truncated' if 'truncated' in reason.lower() else 'unreadable'}: {reason:.120}"
 
 
-def _to_array(
-    image: Image.Image, suffix: str, size: int | None, resize: str, channels: int
-) -> tuple[np.ndarray, tuple[str, ...]]:
+def _to_array(image: Image.Image, suffix: str, size: int | None, resize: str, channels: int) -> _Decoded:
     notes = []
     family = "JPEG" if image.format == "MPO" else image.format
     if Image.registered_extensions().get(suffix.lower()) not in (family, image.format):
@@ -289,9 +273,8 @@ def _existing_folder(root: str | os.PathLike) -> Path:
         raise NotADirectoryError(f"{path} is a file, not a folder. Unpack an archive first, then give its folder.")
     parent = next(parent for parent in path.absolute().parents if parent.is_dir())
     missing = path.absolute().relative_to(parent).parts[0]
-    near = difflib.get_close_matches(missing, os.listdir(parent))
-    hint = f"Did you mean {' or '.join(near)}?" if near else "Check the spelling, or give the whole path."
-    raise FileNotFoundError(f"there is no folder {path}: {parent} has no {missing}. {hint}")
+    near = difflib.get_close_matches(missing, os.listdir(parent)) or ["another name, or another folder"]
+    raise FileNotFoundError(f"there is no folder {path}: {parent} has no {missing}. Did you mean {' or '.join(near)}?")
 
 
 def _entries(folder: Path, report: Report, *above: str) -> list[Path]:

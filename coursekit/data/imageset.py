@@ -1,7 +1,4 @@
-"""The one type that every picture data set of the course has, and the pair of a training and a test set.
-
-All images of a set lie in memory as one uint8 tensor: an epoch reads no file, so nothing can fail in the middle of it.
-"""
+"""The one type that every picture data set of the course has, and the pair of a training and a test set."""
 
 import copy
 from collections.abc import Callable, Iterable
@@ -15,11 +12,11 @@ from coursekit import arguments
 
 
 class ImageSet(torch.utils.data.Dataset):
-    """Labelled images of one size, in memory.
+    """Labelled images of one size, in memory, so that an epoch reads no file, and nothing fails in the middle of it.
 
     ``dataset[i]`` is a pair: the image as float32 ``[C, H, W]`` in 0..1 (after ``transform``, if there is
-    one) and its label as an int. Several indices give a batch: images ``[N, C, H, W]`` and labels ``[N]``.
-    Nothing changes a set once it is made: each method returns another one.
+    one) and its label as an int. Several indices (a slice, whole numbers, or a bool tensor ``[N]``) give a batch:
+    images ``[B, C, H, W]`` and labels ``[B]``. Nothing changes a set once it is made: each method returns another.
 
     Parameters
     ----------
@@ -60,7 +57,7 @@ class ImageSet(torch.utils.data.Dataset):
         return len(self.images)
 
     def __getitem__(self, index: int | slice | Iterable[int] | Tensor) -> tuple[Tensor, int | Tensor]:
-        """Return an image and its label; or several, as a batch: for a slice, numbers, or a bool tensor ``[N]``."""
+        """Return an image and its label, or several as a batch; TypeError or IndexError say that there is none."""
         chosen = self._positions(index)
         images = self.images[chosen].float().div_(255)
         if chosen.ndim == 0:
@@ -90,19 +87,7 @@ class ImageSet(torch.utils.data.Dataset):
         return other
 
     def subset(self, indices: slice | Iterable[int] | Tensor) -> Self:
-        """Return the images at these indices, in this order; the classes stay the same.
-
-        Parameters
-        ----------
-        indices : iterable of int, slice, or Tensor
-            Numbers from ``-len(self)`` to ``len(self) - 1``, or a bool tensor ``[N]``, True where an image is
-            wanted.
-
-        Raises
-        ------
-        TypeError, IndexError
-            When an index is not a whole number, or there is no such image.
-        """
+        """Return the images at these indices, in this order; the classes stay the same."""
         chosen = self._positions(indices).reshape(-1)
         other = copy.copy(self)
         other.images, other.labels = self.images[chosen], self.labels[chosen]
@@ -115,14 +100,9 @@ class ImageSet(torch.utils.data.Dataset):
         Parameters
         ----------
         fraction : float
-            Share of the first set, between 0 and 1. Both sets get at least one image of each class.
+            Share of the first set, between 0 and 1. Both get an image of each class; ValueError if there is only one.
         seed : int
             The same seed gives the same split.
-
-        Raises
-        ------
-        ValueError
-            When ``fraction`` is not between 0 and 1, or a class has only one image.
         """
         if not 0 < fraction < 1:
             raise ValueError(f"fraction must lie between 0 and 1, got {fraction!r}")
@@ -142,8 +122,8 @@ class ImageSet(torch.utils.data.Dataset):
         counts = [*counts[:9], "…"] if len(counts) > 10 else counts
         shape = "x".join(map(str, self.images.shape[1:]))
         transform = "" if self.transform is None else ", with a transform"
-        kind, size = type(self).__name__, f"{self.images.nbytes / 1e6:,.1f} MB"
-        described = f"{kind}: {len(self):,} images {shape}, {size}{transform}"
+        megabytes = self.images.nbytes / 1e6
+        described = f"{type(self).__name__}: {len(self):,} images {shape}, {megabytes:,.1f} MB{transform}"
         return f"{described}; {len(self.classes)} classes: {', '.join(counts)}"
 
     def _positions(self, index: int | slice | Iterable[int] | Tensor) -> Tensor:
@@ -169,16 +149,9 @@ class Splits:
     Parameters
     ----------
     train, test : ImageSet
-        Two sets of one image shape, with the same classes in the same order.
-    name : str
-        What the data set is called.
-    source : str
-        Where the images come from.
-
-    Raises
-    ------
-    ValueError
-        When the two parts do not belong together.
+        Two sets of one image shape, with the same classes in the same order; otherwise there is a ValueError.
+    name, source : str
+        What the data set is called, and where the images come from.
     """
 
     train: ImageSet
@@ -225,7 +198,5 @@ def _check(images: Tensor, labels: Tensor, classes: tuple[str, ...]) -> None:
     if not classes or len(set(classes)) < len(classes):
         raise ValueError(f"classes must be one or more different names, got {classes}")
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
-        raise ValueError(
-            f"labels go from {labels.min()} to {labels.max()}; with {len(classes)} classes they are 0 to "
-            f"{len(classes) - 1}"
-        )
+        ends = f"{labels.min()} to {labels.max()}"
+        raise ValueError(f"labels go from {ends}; with {len(classes)} classes they are 0 to {len(classes) - 1}")

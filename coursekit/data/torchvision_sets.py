@@ -1,8 +1,8 @@
 """The data sets of the full profile: downloaded once into the cache folder, checked, unpacked, and read.
 
-torchvision's classes name the addresses and checksums, and read the files; the transfer is that of `downloads`. Once a
-set is unpacked, the archives in the cache folder may be deleted. Each function raises a `DownloadError` with what to do
-if the files cannot be fetched, stored or read, and a ValueError if more images are asked for than there are.
+torchvision's classes name the addresses and checksums, and read the files. Once a set is unpacked, its archives may be
+deleted. Each function raises a `DownloadError` with what to do if the files cannot be fetched, stored or read, and a
+ValueError if more images are asked for than there are.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def mnist() -> Splits:
     """
     import torchvision.datasets as tv
 
-    return _mnist_like(tv.MNIST, "mnist", map(str, range(10)), "LeCun et al. (1998)")
+    return _mnist_like(tv.MNIST, "mnist", "0123456789", "LeCun et al. (1998)")
 
 
 def fashion_mnist() -> Splits:
@@ -76,12 +76,10 @@ def cats_vs_dogs(
     ----------
     train, test : int
         Number of images. The test images stay the same, whatever the number for training.
-    size : int, default 64
-        Height and width in pixels.
+    size, resize
+        See `folders.read_image`.
     seed : int, default 0
         Which images are chosen. The same seed gives the same ones.
-    resize : {"squash", "crop"}
-        See `folders.read_image`.
     """
     files = _files("cats_vs_dogs", [([_CATS_VS_DOGS], {"sha256": _CATS_VS_DOGS_SHA256})])
     kinds = folders.find(files / "PetImages", folders.Report("PetImages")).values()  # Cat, Dog
@@ -96,12 +94,8 @@ def flowers102(train: int = 2040, test: int = 1000, size: int = 64, seed: int = 
     """Photos of flowers: up to 2,040 for training, up to 6,149 for testing; colour; 102 classes.
 
     The test images are of the official test part, the others of the official training and validation parts. A
-    download of 345 MB, 700 MB on the disk. Source: Nilsback and Zisserman (2008), through torchvision.
-
-    Parameters
-    ----------
-    train, test, size, seed, resize
-        As for `cats_vs_dogs`.
+    download of 345 MB, 700 MB on the disk. Source: Nilsback and Zisserman (2008), through torchvision. The arguments
+    are those of `cats_vs_dogs`.
     """
     import torchvision.datasets as tv
 
@@ -120,8 +114,7 @@ def _mnist_like(dataset: type[tv.MNIST], name: str, classes: Iterable[str], sour
     archives = [([mirror + file for mirror in dataset.mirrors], {"md5": md5}) for file, md5 in dataset.resources]
     files = _files(name, archives, f"{dataset.__name__}/raw")
     parts = [_construct(dataset, files, train=train) for train in (True, False)]
-    classes = tuple(classes)
-    return Splits(*[ImageSet(part.data[:, None], part.targets, classes) for part in parts], name, source)
+    return Splits(*[ImageSet(part.data[:, None], part.targets, tuple(classes)) for part in parts], name, source)
 
 
 def _files(name: str, archives: Iterable[tuple[list[str], dict[str, str]]], inside: str = "") -> Path:
@@ -158,10 +151,7 @@ def _read(
 
 
 def balanced_order(labels: torch.Tensor, seed: int) -> torch.Tensor:
-    """Return 0 to N - 1 at random, so that every beginning of the list holds about as many of each class.
-
-    The same seed gives the same order. ``labels`` are int64 ``[N]``.
-    """
+    """Return 0 to N - 1 at random, so that every beginning of the list holds about as many of each class."""
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     shuffled = labels[order]
     turn = one_hot(shuffled).cumsum(0).gather(1, shuffled[:, None])[:, 0]  # 1 for the first of each class, and so on
