@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset, TensorDataset
 
 from coursekit import arguments, training
-from coursekit.data.imagesets import ImageSet
+from coursekit.data import ImageSet
 
 
 def freeze(module: nn.Module) -> nn.Module:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
-from coursekit.data.imagesets import ImageSet
+from coursekit.data import ImageSet
 from coursekit.training.batches import Tally, count, make_loader
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from coursekit import colorization, data, pretrained
 from coursekit.colorization import Bins, Colorizer
-from coursekit.data.imagefiles import ImageFileError
+from coursekit.data.folders import ImageFileError
 from tests.notebook_functions import functions_of
 
 CORNERS = np.array([[r, g, b] for r in (0, 255) for g in (0, 255) for b in (0, 255)], np.uint8)

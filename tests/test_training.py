@@ -18,7 +18,7 @@ from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 from coursekit import training
-from coursekit.data.imagesets import ImageSet
+from coursekit.data import ImageSet
 from coursekit.training import checkpoints
 from tests.notebook_functions import functions_of
 

@@ -15,7 +15,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from coursekit import pretrained, training, transfer
-from coursekit.data.imagesets import ImageSet
+from coursekit.data import ImageSet
 
 
 def thin(name="resnet18", classes=4):

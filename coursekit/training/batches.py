@@ -18,7 +18,7 @@ from torch.utils.data import (
 )
 
 from coursekit import arguments
-from coursekit.data.imagesets import ImageSet
+from coursekit.data import ImageSet
 
 
 def make_loader(

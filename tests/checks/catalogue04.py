@@ -181,7 +181,7 @@ def read_all_names(folder, size):
 def read_with_the_package(folder, size):
     from coursekit.data import folders
 
-    found = folders.read(folder, size, progress=False)
+    found = folders.read(folder, size)
     return {
         "images": found.images,
         "labels": found.labels,

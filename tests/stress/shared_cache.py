@@ -27,8 +27,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from coursekit import pretrained, training, transfer
-from coursekit.data.archives import unpack
-from coursekit.data.downloads import fetch
+from coursekit.data.downloads import fetch, unpack
 from coursekit.pretrained import loading
 from tests import servers
 from tests.odd_archives import make_zip
@@ -45,8 +44,8 @@ def digest(*parts: bytes | torch.Tensor) -> str:
 
 def archive(folder: Path, name: str, url: str, sha256: str) -> str:
     """Fetch an archive and unpack it. The name is no matter: both want the same file."""
-    path = fetch(url, folder / "photos.zip", sha256=sha256, progress=False)
-    photos = unpack(path, folder / "photos", progress=False)
+    photos = folder / "photos"
+    unpack([fetch(url, folder / "photos.zip", sha256=sha256)], photos)
     files = sorted(path for path in photos.rglob("*") if path.is_file())
     return digest(*(part for path in files for part in (path.name.encode(), path.read_bytes())))
 

@@ -17,7 +17,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR
 
 from coursekit import critters, data, training
-from coursekit.data.imagesets import ImageSet
+from coursekit.data import ImageSet
 from coursekit.pretrained import store
 from tools.pretraining.folding import fold_batch_norm
 from coursekit.pretrained.loading import MEAN, NETWORKS, STD

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
 
 from coursekit import arguments
-from coursekit.data.imagesets import ImageSet
+from coursekit.data import ImageSet
 
 
 def random_views(images: Tensor, size: int | None = None, *, least: float = 0.5) -> Tensor:
