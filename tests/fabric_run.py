@@ -75,14 +75,12 @@ def main() -> None:
         epochs=4,
         batch_size=8,
         optimizer=partial(torch.optim.Adam, lr=0.01),
-        clip=1.0,
         keep_best=True,
         autosave=options.autosave,
-        autosave_every=1 if options.autosave else None,
         resume=bool(options.autosave),
         fabric=fabric,
     )
-    result = {"weights": model.state_dict(), "rows": history.rows, "losses": history.batch_losses, "seen": train.seen}
+    result = {"weights": model.state_dict(), "rows": list(history), "losses": history.batch_losses, "seen": train.seen}
     torch.save(result, f"{options.out}.{fabric.global_rank}")
 
 
