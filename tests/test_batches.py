@@ -92,7 +92,9 @@ def test_shares_of_different_size_are_weighted():
     gradients = []
     for part in (x[:3], x[3:]):
         w = torch.ones((), requires_grad=True)
-        fabric = SimpleNamespace(world_size=2, all_reduce=lambda n, reduce_op: n * 0 + 4, backward=lambda loss: loss.backward())
+        fabric = SimpleNamespace(
+            world_size=2, all_reduce=lambda n, reduce_op: n * 0 + 4, backward=lambda loss: loss.backward()
+        )
         backward((w * part).mean(), torch.tensor(float(len(part))), fabric)
         gradients.append(w.grad)
     assert torch.stack(gradients).mean() == x.mean()

@@ -39,7 +39,7 @@ def test_best_is_low_or_high_by_the_name_and_never_nan(names, best):
         assert (history.best(name, "lower"), history.best(name, "higher")) == (1, 4)
 
 
-@pytest.mark.parametrize("name", ["val_cost", "epoch", "losses of accuracy", "accuracy_loss", "placcard"])
+@pytest.mark.parametrize("name", ["val_cost", "epoch", "loss of accuracy", "accuracy_loss", "placcard"])
 def test_best_asks_where_the_name_does_not_tell(name):
     history = History({name: value} for value in [3.0, 1.0, 4.0])
     with pytest.raises(ValueError, match=rf'which numbers of \'{name}\' are better\? Say better="lower" or'):
