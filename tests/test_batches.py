@@ -95,7 +95,7 @@ def test_shares_of_different_size_are_weighted():
         fabric = SimpleNamespace(
             world_size=2, all_reduce=lambda n, reduce_op: n * 0 + 4, backward=lambda loss: loss.backward()
         )
-        backward((w * part).mean(), torch.tensor(float(len(part))), fabric)
+        backward((w * part).mean(), len(part), fabric)
         gradients.append(w.grad)
     assert torch.stack(gradients).mean() == x.mean()
 

@@ -99,16 +99,17 @@ def size(loader: DataLoader) -> str:
     return f"{samples} samples in batches of {getattr(loader.batch_sampler, 'batch_size', loader.batch_size)}"
 
 
-def backward(loss: Tensor, samples: Tensor, fabric: Fabric | OneProcess) -> None:
+def backward(loss: Tensor, samples: float | Tensor, fabric: Fabric | OneProcess) -> None:
     """Compute gradients of the mean over all samples; Fabric takes the mean over processes, whose shares may differ."""
     if fabric.world_size > 1:
-        total = fabric.all_reduce(samples.clone(), reduce_op="sum")
-        loss = loss * (samples * fabric.world_size / total)
+        own = torch.as_tensor(samples, dtype=torch.float32, device=loss.device)
+        total = fabric.all_reduce(own.clone(), reduce_op="sum")
+        loss = loss * (own * fabric.world_size / total)
     fabric.backward(loss)
 
 
 def means(
-    batches: list[dict[str, tuple[Tensor, Tensor]]], name: str, fabric: Fabric | OneProcess
+    batches: list[dict[str, tuple[Tensor, float | Tensor]]], name: str, fabric: Fabric | OneProcess
 ) -> tuple[dict[str, float], list[float]]:
     """Return loss and metrics over all samples, so that a short last batch weighs what it should; and batches' losses.
 

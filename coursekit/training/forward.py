@@ -79,13 +79,11 @@ class Forward:
             raise TypeError(f"loss must return one number as a tensor, the mean over the batch, not {found}.")
         return loss
 
-    def measure(self, outputs: Tensor, y: Tensor, loss: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    def measure(self, outputs: Tensor, y: Tensor, loss: Tensor) -> dict[str, tuple[Tensor, float | Tensor]]:
         """Return the loss and the sum of each metric, and with each the number of samples that it is taken over."""
-        samples = torch.tensor(float(len(y)), device=self.device)
+        samples = len(y)
         if not y.is_floating_point():
-            samples = (
-                samples * (y != self.ignored).float().mean()
-            )  # but for the share of labels that the loss leaves out
+            samples = samples * (y != self.ignored).float().mean()  # the loss leaves out the others
         found = {"loss": (loss.detach(), samples)}
         metrics = self.metrics
         if metrics is None:
