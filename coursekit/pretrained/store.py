@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import re
 import warnings
 import zipfile
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from safetensors import SafetensorError
@@ -19,7 +21,6 @@ from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 import coursekit
-from coursekit.training import checkpoints
 
 CARDS = "cards.json"
 _FACTS = {"bytes", "sha256"}  # what each card has at least
@@ -134,16 +135,44 @@ def read_torch(path: Path) -> dict[str, Tensor]:
     try:
         if zipfile.is_zipfile(path):  # torch's form since 2020; ImageNet's weights for VGG16 are older
             with path.open("rb") as file:
-                checkpoints.check_members(file)
+                check_members(file)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about a form of pickle that is refused in the next moment
             weights = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
             raise pickle.UnpicklingError("it holds something else than tensors by name")
     except Exception as error:  # a damaged file fails in as many ways as there are places to damage
-        cause = checkpoints.why_not(error)
+        cause = why_not(error)
         raise WeightsError(f"{path} holds no weights to be trusted ({cause}). Delete it and run this again.") from None
     return weights
+
+
+def why_not(error: Exception) -> str:
+    """Say in one line why a file could not be read, where torch begins with the advice to trust it and try again."""
+    text = str(error)
+    if asked := re.search(r"GLOBAL (\S+)", text):
+        return f"it asks for {asked[1]}, and may hold tensors and plain values only"
+    if strange := re.search(r"Unsupported operand \d+", text):
+        return f"it is a pickle that torch did not write: {strange[0]}"
+    first, _, _ = text.strip().partition("\n")
+    return f"{type(error).__name__}: {first.partition(' In PyTorch 2.6')[0][:120] or 'no reason given'}"
+
+
+def check_members(file: BinaryIO) -> None:
+    """Refuse what torch would read all the same: members with a wrong checksum, and packed ones, which may be bombs.
+
+    Raises
+    ------
+    zipfile.BadZipFile
+        If there is one, or the file is no zip.
+    """
+    with zipfile.ZipFile(file) as archive:
+        packed = [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]
+        if packed:
+            raise zipfile.BadZipFile(f"{packed[0]} is packed, as torch.save packs nothing")
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
 
 
 def _half(value: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ def cached(amp):
         learn, judge = (transfer.features(body, part, batch_size=32, amp=amp) for part in (train, test))
         settings = {"loss": loss, "metrics": {"accuracy": right}, "batch_size": 32}
         history = training.fit(transfer.head(model), learn, judge, epochs=epochs, **settings)
-        return history.rows[-1]["val_accuracy"]
+        return history[-1]["val_accuracy"]
 
     return run
 
