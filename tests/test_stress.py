@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import pickle
 import subprocess
 import sys
 import zipfile
@@ -14,7 +13,6 @@ import torch
 
 from coursekit.data import archives
 from coursekit.data.downloads import DownloadError
-from coursekit.pretrained import WeightsError, store
 from coursekit.training import CheckpointError, checkpoints
 from tests.odd_archives import make_tar, make_zip
 
@@ -66,25 +64,6 @@ def test_other_troubles_with_the_disk_are_the_disks(tmp_path, monkeypatch):
         archives.unpack(archive, tmp_path / "folder", progress=False)
 
 
-@pytest.mark.parametrize("text", ["[]", "3", '{"x": "text"}', '{"x": {"bytes": 1}}', "[" * 100_000])
-def test_cards_that_are_none(tmp_path, text):
-    (tmp_path / store.CARDS).write_text(text)
-    with pytest.raises(WeightsError, match="Get a fresh copy"):
-        store.read_cards(tmp_path)
-
-
-@pytest.mark.parametrize("legacy", [False, True])
-def test_weights_of_torch_are_read_and_nothing_else(tmp_path, legacy):
-    path = tmp_path / "a.pth"
-    torch.save({"a": torch.arange(3.0)}, path, _use_new_zipfile_serialization=not legacy)
-    assert store.read_torch(path)["a"].tolist() == [0, 1, 2]
-    for other in (torch.nn.Linear(2, 2), [torch.ones(1)], {"a": 3}, print):
-        torch.save(other, path, _use_new_zipfile_serialization=not legacy)
-        with pytest.raises(WeightsError, match="holds no weights to be trusted") as caught:
-            store.read_torch(path)
-        assert "weights_only=False" not in str(caught.value)  # torch's advice is the wrong one here
-
-
 def test_packed_checkpoints_are_refused(tmp_path):
     path, packed = tmp_path / "a.pt", tmp_path / "packed.pt"
     torch.save({"a": torch.zeros(100_000)}, path)
@@ -94,8 +73,6 @@ def test_packed_checkpoints_are_refused(tmp_path):
     assert torch.load(packed, weights_only=True)["a"].shape == (100_000,)  # torch would unpack it
     with pytest.raises(CheckpointError, match="is packed"):
         checkpoints.load(packed)
-    with pytest.raises(WeightsError, match="is packed"):
-        store.read_torch(packed)
 
 
 class Runs:
@@ -115,20 +92,15 @@ class Runs:
 def test_refused_weights_say_what_they_asked_for(tmp_path, content, why):
     path = tmp_path / "a.pt"
     torch.save(content, path)
-    for read, error in ((checkpoints.load, CheckpointError), (store.read_torch, WeightsError)):
-        with pytest.raises(error, match=why) as caught:
-            read(path)
-        assert "weights_only" not in str(caught.value)
-        assert caught.value.__suppress_context__  # torch's advice is not shown above it either
+    with pytest.raises(CheckpointError, match=why) as caught:
+        checkpoints.load(path)
+    assert "weights_only" not in str(caught.value)
+    assert caught.value.__suppress_context__  # torch's advice is not shown above it either
 
 
-def test_other_reasons_why_weights_are_refused(tmp_path):
+def test_other_reasons_why_checkpoints_are_refused():
     assert checkpoints.why_not(EOFError()) == "EOFError: no reason given"
     assert checkpoints.why_not(KeyError("a\nb")) == r"KeyError: 'a\nb'"
-    path = tmp_path / "a.pth"
-    path.write_bytes(pickle.dumps({"a": 1}, protocol=4))
-    with pytest.raises(WeightsError, match=r"\(it is a pickle that torch did not write: Unsupported operand 149\)"):
-        store.read_torch(path)
 
 
 def test_a_run_leaves_the_files_of_another_run_beside_it(tmp_path):

@@ -15,12 +15,11 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 
-from coursekit import arguments, training
+from coursekit import arguments, pretrained, training
 from coursekit.colorization.bins import Bins
 from coursekit.colorization.cielab import lab_pairs
 from coursekit.colorization.networks import Colorizer, gray_encoder, upsampling_decoder
 from coursekit.data import ImageSet
-from coursekit.pretrained import resnet18, store
 
 NAME, WIDTH = "colorizer", 0.5
 _BATCH, _LARGER = 64, 1.5
@@ -34,7 +33,7 @@ def load() -> tuple[Colorizer, Bins]:
     WeightsError
         If the file is missing or damaged.
     """
-    weights, card = store.read(NAME)
+    weights, card = pretrained.read_weights(NAME)
     bins = Bins(weights.pop("centres"), weights.pop("shares"))
     model = _network(card["width"], len(bins))
     model.load_state_dict(weights)
@@ -78,11 +77,11 @@ def write(model: Colorizer, bins: Bins, card: dict, into: Path) -> dict:
         whole.add_module(name, module)
     whole.register_buffer("centres", bins.centres)
     whole.register_buffer("shares", bins.shares)
-    return store.write(NAME, whole, card, into)
+    return pretrained.write_weights(NAME, whole, card, into)
 
 
 def _network(width: float, outputs: int) -> Colorizer:
-    return Colorizer(gray_encoder(resnet18(width)), upsampling_decoder(width, outputs))
+    return Colorizer(gray_encoder(pretrained.resnet18(width)), upsampling_decoder(width, outputs))
 
 
 class _Batches(Dataset):

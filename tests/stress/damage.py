@@ -186,18 +186,6 @@ def bad_safetensors() -> dict[str, tuple[bytes, str]]:
     }
 
 
-def bad_cards() -> dict[str, tuple[str, str]]:
-    """Return each kind of text, and what the refusal must say."""
-    return {
-        "no JSON": ("{", "cannot read .*Expecting property name"),
-        "a list": ("[]", "must hold cards by name"),
-        "a number": ("3", "must hold cards by name"),
-        "a card that is a text": ('{"bad": "text"}', "each with bytes, sha256"),
-        "a card without checksum": ('{"bad": {"bytes": 1}}', "each with bytes, sha256"),
-        "nested 100,000 deep": ("[" * 100_000, "cannot read .*recursion"),
-    }
-
-
 def bad_pickles(scratch: Path) -> dict[str, tuple[bytes, str, str]]:
     """Return files that would run code, or fill the memory, if they were unpickled as pickles are.
 

@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 from torch.utils.data import TensorDataset
 
-from coursekit import transfer
+from coursekit import pretrained, transfer
 from coursekit.data.archives import unpack
 from coursekit.data.downloads import DownloadError
-from coursekit.pretrained import WeightsError, loading, store
+from coursekit.pretrained import WeightsError
 from coursekit.training import CheckpointError, checkpoints
 from tests.stress import common, damage
 
@@ -82,10 +82,10 @@ def refuse_safetensors(scratch: Path) -> tuple[int, list[str]]:
     for kind, (content, said) in damage.bad_safetensors().items():
         (folder / "bad.safetensors").write_bytes(content)
         card = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        (folder / store.CARDS).write_text(json.dumps({"bad": card}))
+        (folder / pretrained.CARDS).write_text(json.dumps({"bad": card}))
         cache.write_bytes(content)
         before = files(scratch)
-        wrong += refusal(f"weights: {kind}", WeightsError, said, lambda: store.read("bad", folder))
+        wrong += refusal(f"weights: {kind}", WeightsError, said, lambda: pretrained.read_weights("bad", folder))
         wrong += written(scratch, before, f"weights: {kind}")
         again = transfer.features(backbone, data, cache=cache, device="cpu")
         if not re.search(rf"the file was damaged \(.*({said})", again.reason, re.IGNORECASE):
@@ -97,41 +97,22 @@ def refuse_safetensors(scratch: Path) -> tuple[int, list[str]]:
     return 2 * len(damage.bad_safetensors()), wrong
 
 
-def refuse_cards(scratch: Path) -> tuple[int, list[str]]:
-    wrong = []
-    folder = scratch / "cards"
-    folder.mkdir()
-    (folder / "bad.safetensors").write_bytes(b"x")
-    for kind, (text, said) in damage.bad_cards().items():
-        (folder / store.CARDS).write_text(text)
-        before = files(scratch)
-        wrong += refusal(f"cards: {kind}", WeightsError, said, lambda: store.read("bad", folder))
-        wrong += written(scratch, before, f"cards: {kind}")
-    return len(damage.bad_cards()), wrong
-
-
 def refuse_pickles(scratch: Path) -> tuple[int, list[str]]:
-    """Read each as a checkpoint, and as weights from the network whose name's checksum happens to fit."""
+    """Read each as a checkpoint."""
     wrong, bad = [], damage.bad_pickles(scratch)
     path = scratch / "bad.pth"
-    fetch, loading.fetch = loading.fetch, lambda *_, **__: path
-    try:
-        for kind, (content, as_checkpoint, as_weights) in bad.items():
-            path.write_bytes(content)
-            before = files(scratch)
-            wrong += refusal(f"checkpoint: {kind}", CheckpointError, as_checkpoint, lambda: checkpoints.load(path))
-            wrong += refusal(f"weights: {kind}", WeightsError, as_weights, lambda: loading._imagenet("resnet18"))
-            wrong += written(scratch, before, f"code that ran: {kind}")
-    finally:
-        loading.fetch = fetch
-    return 2 * len(bad), wrong
+    for kind, (content, as_checkpoint, _) in bad.items():
+        path.write_bytes(content)
+        before = files(scratch)
+        wrong += refusal(f"checkpoint: {kind}", CheckpointError, as_checkpoint, lambda: checkpoints.load(path))
+        wrong += written(scratch, before, f"code that ran: {kind}")
+    return len(bad), wrong
 
 
 PARTS = {
     refuse_archives: "hostile archives: names that lead out, links, devices, bombs",
     refuse_safetensors: "hostile safetensors: lying headers, overlapping offsets, impossible shapes",
-    refuse_cards: "hostile cards of weights",
-    refuse_pickles: "hostile pickles: code, modules, bombs, as checkpoints and as weights",
+    refuse_pickles: "hostile pickles: code, modules, bombs, as checkpoints",
 }
 
 
