@@ -23,7 +23,7 @@ def test_training_learns_writes_and_loads_again(tmp_path, monkeypatch, capsys):
     assert F.mse_loss(guess, ab) < 0.5 * F.mse_loss(ab.mean((0, 2, 3), keepdim=True).expand_as(ab), ab)
     assert "epoch 6: loss" in capsys.readouterr().out
     train_colorizer.write(model, bins, {"width": 0.125}, tmp_path)
-    monkeypatch.setattr("coursekit.pretrained.store.FOLDERS", (tmp_path,))
+    monkeypatch.setattr("coursekit.pretrained.FOLDERS", (tmp_path,))
     again, bins_again = stored.load()
     assert not again.training
     torch.testing.assert_close(bins_again.centres, bins.centres, atol=1e-3, rtol=0)

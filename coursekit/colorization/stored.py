@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from coursekit import pretrained
 from coursekit.colorization.bins import Bins
 from coursekit.colorization.networks import Colorizer, gray_encoder, upsampling_decoder
-from coursekit.pretrained import resnet18, store
 
 NAME = "colorizer"
 
@@ -17,7 +17,7 @@ def load() -> tuple[Colorizer, Bins]:
     WeightsError
         If the file is missing or damaged.
     """
-    weights, card = store.read(NAME)
+    weights, card = pretrained.read_weights(NAME)
     bins = Bins(weights.pop("centres"), weights.pop("shares"))
     model = network(card["width"], len(bins))
     model.load_state_dict(weights)
@@ -26,4 +26,4 @@ def load() -> tuple[Colorizer, Bins]:
 
 def network(width: float, outputs: int) -> Colorizer:
     """Return the stored colorizer's architecture, untrained: a factor for its channels, and a number of bins."""
-    return Colorizer(gray_encoder(resnet18(width)), upsampling_decoder(width, outputs))
+    return Colorizer(gray_encoder(pretrained.resnet18(width)), upsampling_decoder(width, outputs))

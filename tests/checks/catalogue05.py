@@ -220,10 +220,13 @@ def narrow(inputs, outputs, stride):
 
 def cost_by_building(kind, inputs, channels, stride, size):
     from torch.utils.flop_counter import FlopCounterMode
+    from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 
-    from coursekit import resnet
-
-    block = (resnet.BasicBlock if kind == "basic" else resnet.Bottleneck)(inputs, channels, stride).eval()
+    block = BasicBlock if kind == "basic" else Bottleneck
+    outputs = channels * block.expansion
+    changes = stride > 1 or inputs != outputs
+    shortcut = torch.nn.Sequential(conv1x1(inputs, outputs, stride), torch.nn.BatchNorm2d(outputs)) if changes else None
+    block = block(inputs, channels, stride, shortcut).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         block(torch.zeros(1, inputs, *size))
     return sum(p.numel() for p in block.parameters()), counter.get_total_flops() // 2

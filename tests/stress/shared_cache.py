@@ -28,7 +28,6 @@ from torch.utils.data import TensorDataset
 
 from coursekit import pretrained, training, transfer
 from coursekit.data.downloads import fetch, unpack
-from coursekit.pretrained import loading
 from tests import servers
 from tests.odd_archives import make_zip
 
@@ -52,9 +51,9 @@ def archive(folder: Path, name: str, url: str, sha256: str) -> str:
 
 def weights(folder: Path, name: str, url: str, sha256: str) -> str:
     """Load a network as on the full profile, but from a server of this machine."""
-    loading._IMAGENET["resnet18"] = SimpleNamespace(url=url, meta={"categories": ["cat", "dog"]})
-    loading.runtime.cache_dir = lambda: folder
-    loading.runtime.profile = lambda: "full"
+    pretrained._IMAGENET["resnet18"] = SimpleNamespace(url=url, meta={"categories": ["cat", "dog"]})
+    pretrained.runtime.cache_dir = lambda: folder
+    pretrained.runtime.profile = lambda: "full"
     return digest(*pretrained.load("resnet18").model.state_dict().values())
 
 
@@ -146,7 +145,7 @@ def served(scratch: Path, local: servers.LocalServer) -> dict[str, tuple[str, st
     """Put an archive and a file of weights on the server; return the address and checksum for each such task."""
     photos = make_zip(scratch / "photos.zip", {f"{i}.bin": random.Random(i).randbytes(50_000) for i in range(20)})
     torch.manual_seed(0)
-    torch.save(loading.NETWORKS["resnet18"]().state_dict(), scratch / "weights.pth")
+    torch.save(pretrained.NETWORKS["resnet18"]().state_dict(), scratch / "weights.pth")
     found = {}
     for task, path, name in (
         ("archive", photos, "/photos.zip"),
