@@ -1,4 +1,4 @@
-"""Questions 3 and 5: errors of unequal classes, sizes of test sets, runs that differ."""
+"""Questions 1, 3 and 5: parameters, errors of unequal classes, sizes of test sets, runs that differ."""
 
 from __future__ import annotations
 
@@ -6,13 +6,73 @@ import numpy as np
 import torch
 
 from coursekit.checks import compare
-from coursekit.checks.answers import Function, Hint
+from coursekit.checks.answers import Chart, Function, Hint
 
 
-def q3(balanced_error: object, images_needed: object, rng: np.random.Generator) -> None:
+def q1(count_parameters: Function, rng: np.random.Generator) -> None:
+    """Sizes and parameters of convolutions with pooling, and of the dense layer behind them."""
+    settings = [(1, 28, [32, 64], 3, 10), (3, 32, [8], 5, 4)]
+    for depth in (1, 2, 2, 3, 3):
+        widths = rng.integers(3, 20, depth).tolist()
+        size, kernel = rng.integers(40, 60), rng.integers(2, 6)
+        settings.append((int(rng.integers(1, 5)), int(size), widths, int(kernel), int(rng.integers(2, 12))))
+    answers, calls = compare.results(count_parameters, settings)
+
+    def each(**slip: object) -> np.ndarray:
+        return np.array([_count(*setting, **slip) for setting in settings])
+
+    compare.array(
+        answers,
+        f"the list of counts for {len(settings)} networks",
+        each(),
+        {
+            "the biases are missing, everywhere.": each(conv_bias=0, dense_bias=0),
+            "the convolutions' biases are missing: one for each output channel.": each(conv_bias=0),
+            "the dense layer's biases are missing: one for each class.": each(dense_bias=0),
+            "the dense layer is missing.": each(dense=False),
+            "the dense layer sees every pixel of every map, not one number per map.": each(flat=False),
+            "without padding, a convolution makes the maps smaller.": each(shrink=False),
+            "the pooling halves the maps before they reach the dense layer.": each(pool=False),
+            "the pooling rounds an odd size down.": each(up=True),
+            "a kernel reaches through all channels of its input.": each(through=False),
+            "each convolution sees the channels of the one before it, not those of the image.": each(chain=False),
+            "a kernel has a height *and* a width.": each(square=False),
+        },
+        rtol=1e-9,
+        calls=calls,
+    )
+
+
+def _count(
+    channels,
+    size,
+    widths,
+    kernel,
+    classes,
+    *,
+    conv_bias=1,
+    dense_bias=1,
+    dense=True,
+    flat=True,
+    shrink=True,
+    pool=True,
+    up=False,
+    through=True,
+    chain=True,
+    square=True,
+) -> int:
+    total, inputs = 0, channels
+    for width in widths:
+        total += width * (kernel ** (2 if square else 1) * (inputs if through else 1) + conv_bias)
+        size = size - (kernel - 1) * shrink
+        size = (size + up) // 2 if pool else size
+        inputs = width if chain else inputs
+    pixels = size**2 if flat else 1
+    return total + dense * classes * (widths[-1] * pixels + dense_bias)
+
+
+def q3(balanced_error: Function, images_needed: Function, rng: np.random.Generator) -> None:
     """Compare the balanced error of unequal classes, and the size of a test set for an interval."""
-    balanced_error = compare.function(balanced_error, "balanced_error")
-    images_needed = compare.function(images_needed, "images_needed")
     cases = []
     for classes, shares in ((3, [0.7, 0.2, 0.1]), (4, [0.5, 0.3, 0.2, 0]), (5, [0.6, 0, 0.1, 0.1, 0.2])):
         labels = np.repeat(np.arange(classes), (np.array(shares) * 60).round().astype(int))
@@ -20,7 +80,8 @@ def q3(balanced_error: object, images_needed: object, rng: np.random.Generator) 
         logits[np.arange(len(labels)), labels] += rng.uniform(0.2, 2.5, classes)[labels]
         order = rng.permutation(len(labels))
         cases.append((torch.from_numpy(logits[order]).float(), torch.from_numpy(labels[order])))
-    answers = [_number(balanced_error(*case), "balanced_error") for case in cases]
+    why = "is there a class without any image in the test set?"
+    answers, _ = compare.results(balanced_error, cases, whole=False, nan=why)
 
     def each(measure) -> np.ndarray:
         return np.array([measure(logits.numpy(), labels.numpy()) for logits, labels in cases])
@@ -33,7 +94,7 @@ def q3(balanced_error: object, images_needed: object, rng: np.random.Generator) 
         return np.array([(labels[guess == c] == c).mean() for c in np.unique(guess)])
 
     compare.array(
-        np.array(answers),
+        answers,
         f"the list of balanced errors for {len(cases)} test sets",
         each(lambda z, y: 1 - recalls(z, y).mean()),
         {
@@ -41,6 +102,7 @@ def q3(balanced_error: object, images_needed: object, rng: np.random.Generator) 
                 lambda z, y: (z.argmax(axis=1) != y).mean()
             ),
             "this is the balanced *accuracy*.": each(lambda z, y: recalls(z, y).mean()),
+            "a share is a number from 0 to 1; these are percent.": each(lambda z, y: 100 - 100 * recalls(z, y).mean()),
             "this is the plain accuracy.": each(lambda z, y: (z.argmax(axis=1) == y).mean()),
             "a class without any test image can be neither right nor wrong: here it counts as wrong.": each(
                 lambda z, y: 1 - recalls(z, y).sum() / z.shape[1]
@@ -62,10 +124,10 @@ def q3(balanced_error: object, images_needed: object, rng: np.random.Generator) 
 def _check_images_needed(images_needed: Function, rng: np.random.Generator) -> None:
     p, h = rng.uniform(0.55, 0.99, 12), rng.uniform(0.004, 0.05, 12)
     settings = list(zip(p.tolist(), h.tolist(), strict=True))
-    answers = [compare.as_whole(images_needed(*setting), "what `images_needed` returns") for setting in settings]
+    answers, calls = compare.results(images_needed, settings)
     exact = 1.96**2 * p * (1 - p) / h**2
     compare.array(
-        np.array(answers),
+        answers,
         "the list of sizes for 12 test sets",
         np.ceil(exact),
         {
@@ -82,25 +144,15 @@ def _check_images_needed(images_needed: Function, rng: np.random.Generator) -> N
             "this is the worst case, an accuracy of one half; use the accuracy given.": np.ceil(1.96**2 * 0.25 / h**2),
         },
         rtol=1e-9,
-        calls=[images_needed.shown(*setting) for setting in settings],
+        calls=calls,
     )
 
 
-def _number(answer: object, name: str) -> float:
-    answer = answer.item() if getattr(answer, "shape", None) == () else answer
-    if isinstance(answer, bool) or not isinstance(answer, int | float):
-        raise Hint(f"`{name}` must return one number, not {compare.kind(answer)}.")
-    if not np.isfinite(answer):
-        raise Hint(f"`{name}` gives {answer}: is there a class without any image in the test set?")
-    return answer
-
-
-def q5(best_guess: object, rates: object, accuracies: object, figure: object) -> None:
+def q5(best_guess: object, rates: object, accuracies: object, figure: Chart) -> None:
     """Ask for a prediction that need not be right, several runs per rate, and a plot with their means."""
-    if isinstance(best_guess, bool) or not isinstance(best_guess, int | float) or not 0 < best_guess <= 10:
+    if compare.as_number(best_guess, "`best_guess`", 0, 10) == 0:
         raise Hint("`best_guess` must be a learning rate, such as 0.5. It need not be the best one.")
-    rates = _rows(rates, "rates", 1)
-    runs = _rows(accuracies, "accuracies", 2)
+    rates, runs = compare.as_array(rates, "`rates`", (-1,)), compare.as_array(accuracies, "`accuracies`", (-1, -1))
     if len(rates) < 5 or np.min(rates) <= 0 or len(set(rates.tolist())) < len(rates):
         raise Hint("`rates` must hold at least five different learning rates above zero.")
     if np.max(rates) / np.min(rates) < 999:
@@ -113,9 +165,21 @@ def q5(best_guess: object, rates: object, accuracies: object, figure: object) ->
         raise Hint("`accuracies` must be shares from 0 to 1.")
     if np.all(runs == runs[:, :1]):
         raise Hint("all runs of a learning rate are equal: did each get a seed of its own?")
-    if runs.max() < 0.5 or np.ptp(runs.mean(axis=1)) < 0.2:
+    means = runs.mean(axis=1)
+    if runs.max() < 0.5 or np.ptp(means) < 0.2:
         raise Hint("the accuracies hardly depend on the learning rate: did each run get its rate?")
-    axis = compare.chart(figure, "figure").axes[0]
+    learned = {"hardly anything": means <= 0.5, "a lot": means >= 0.4}
+    for much, (low, high) in (("hardly anything", (0, 5e-4)), ("a lot", (0.01, 0.1)), ("hardly anything", (1, np.inf))):
+        if not learned[much][(low <= rates) & (rates <= high)].all():
+            raise Hint(f"from {low:g} to {high:g} `accuracy_of` learns {much}: are these the accuracies that it gave?")
+    if np.abs(200 * runs - np.round(200 * runs)).max() > 0.01:
+        raise Hint(
+            "`accuracy_of` tests 200 images, so that each accuracy is a multiple of 1 / 200: leave them unrounded."
+        )
+    compare.any_axis(figure, lambda axis: _check_sweep(axis, rates, runs))
+
+
+def _check_sweep(axis: dict, rates: np.ndarray, runs: np.ndarray) -> None:
     if axis["xscale"] != "log":
         raise Hint("make the axis of the learning rates logarithmic: they span powers of ten.")
     order, means = np.argsort(rates), runs.mean(axis=1)
@@ -127,13 +191,3 @@ def q5(best_guess: object, rates: object, accuracies: object, figure: object) ->
         raise Hint("no curve of `figure` shows the mean of the runs against the learning rate.")
     if sum(np.size(line["x"]) for line in axis["lines"]) < len(rates) + 2 * len(rates):
         raise Hint("`figure` shows the means alone: draw the single runs too, or lines at their lowest and highest.")
-
-
-def _rows(answer: object, name: str, axes: int) -> np.ndarray:
-    """Return a list (of lists) of finite numbers as an array, else raise a hint."""
-    values = compare.as_floats(answer, f"`{name}`")
-    if values.ndim != axes or values.size == 0:
-        raise Hint(f"`{name}` must be a list of {'numbers' if axes == 1 else 'rows, each a list of numbers'}.")
-    if not np.isfinite(values).all():
-        raise Hint(f"`{name}` holds NaN or infinite values.")
-    return values

@@ -8,19 +8,16 @@ from itertools import product
 import numpy as np
 
 from coursekit.checks import compare
-from coursekit.checks.answers import Hint
+from coursekit.checks.answers import Chart, Function, Hint
 
 SHARES = (0.7, 0.3)  # of the two colours in the chart
 
 
-def q6(guess: object, best_answers: object, figure: object, rng: np.random.Generator) -> None:
+def q6(guess: object, best_answers: Function, figure: Chart, rng: np.random.Generator) -> None:
     """Compare the best answers to known shares of colours; the chart must show both errors of the guesses."""
-    if not isinstance(guess, list | tuple | np.ndarray) or len(guess) != 2:
+    guesses = compare.as_array(guess, "`guess`", (2,))
+    if guesses.min() < 0 or guesses.max() > 1:
         raise Hint("`guess` needs two numbers from 0 to 1. They need not be right.")
-    for value in guess:
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
-            raise Hint("`guess` needs two numbers from 0 to 1. They need not be right.")
-    best_answers = compare.function(best_answers, "best_answers")
     apart = np.array([[80.0, 80], [-45, 45], [10, -50], [0, 10]])  # the medians of a and of b are of two colours
     cases, answers = [(apart, np.array([4, 3, 3, 1]) / 11, 0.5)], []
     for count in (5, 6, 7, 6):
@@ -30,13 +27,12 @@ def q6(guess: object, best_answers: object, figure: object, rng: np.random.Gener
         cases.append((colours, weights / weights.sum(), float(rng.uniform(0.3, 0.6))))
     for case in cases:
         answer = best_answers(*case)
-        if not isinstance(answer, list | tuple | np.ndarray) or len(answer) != 3:
-            raise Hint(
-                "`best_answers` must return three colours: for squared and absolute error, and the annealed mean."
-            )
+        if not (isinstance(answer, list | tuple) or getattr(answer, "ndim", 0)) or len(answer) != 3:
+            what = "three colours: for squared and absolute error, and the annealed mean"
+            raise Hint(f"`best_answers` must return {what}, not {compare.kind(answer)}.")
         answers.append(answer)
     _check_best(cases, answers)
-    _check_chart(compare.chart(figure, "figure").axes)
+    _check_chart(figure.axes)
 
 
 def _check_best(cases: list, answers: list) -> None:
@@ -72,17 +68,9 @@ def _check_best(cases: list, answers: list) -> None:
     ]  # fmt: skip
     names = ("squared error", "absolute error", "annealed mean")
     for k, (name, (right, mistakes)) in enumerate(zip(names, known, strict=True)):
-        found = [_pair(answer[k], name) for answer in answers]
+        found = [compare.as_array(answer[k], f"the answer for the {name} (a and b)", (2,)) for answer in answers]
         mistakes = {f"{name}: {hint}": wrong for hint, wrong in mistakes.items()}
         compare.array(np.array(found), f"the list of colours ({name})", right, mistakes)
-
-
-def _pair(answer: object, name: str) -> np.ndarray:
-    """Return a and b of one colour, else raise a hint."""
-    values = compare.as_floats(answer, f"the answer for the {name}")
-    if values.shape != (2,):
-        raise Hint(f"the answer for the {name} must be one colour: two numbers, a and b.")
-    return values
 
 
 def _median(colours: np.ndarray, shares: np.ndarray) -> list[float]:
