@@ -119,6 +119,26 @@ def results(
     return np.array(rows), calls
 
 
+def each_call(
+    function: Function,
+    settings: Sequence[tuple],
+    compute: Callable[..., object],
+    hints: Mapping[str, str],
+    name: str,
+    shape: tuple[int, ...] = (),
+) -> None:
+    """Compare the whole numbers that a function gives for each setting with those of ``compute(*setting, mistake)``.
+
+    The mistake is a key of ``hints``, or an empty text for none; ``name`` is how hints call all the numbers.
+    """
+    answers, calls = results(function, settings, shape)
+
+    def each(mistake: str = "") -> np.ndarray:
+        return np.array([compute(*setting, mistake) for setting in settings])
+
+    array(answers, name, each(), mistakes_of(each, hints), rtol=1e-9, calls=calls)
+
+
 def mistakes_of(compute: Callable[[str], object], hints: Mapping[str, str]) -> list[tuple[str, Callable]]:
     """Make mistakes from hints by name: ``compute(name)`` is what comes out if one makes that one."""
     return [(hint, lambda slip=slip: compute(slip)) for slip, hint in hints.items()]
@@ -182,12 +202,15 @@ def array(
     raise Hint(f"{share} of {name} are wrong, the first {where}.")
 
 
-def choice(answer: object, name: str, expected: str, options: Sequence[str], hints: Mapping[str, str]) -> None:
-    """Compare a text that must be one of several; ``hints`` has one for each wrong option."""
-    if not isinstance(answer, str) or answer.strip().lower() not in options:
-        raise Hint(f"{name} must be one of {', '.join(map(repr, options))}, not {kind(answer, show=True)}.")
-    if answer.strip().lower() != expected:
-        raise Hint(hints[answer.strip().lower()])
+def choice(answer: object, name: str, expected: str, hints: Mapping[str, str]) -> None:
+    """Compare a text that must be one of several; ``hints`` has one for each that is wrong."""
+    given = answer.strip().lower() if isinstance(answer, str) else answer
+    if given not in (expected, *hints):
+        raise Hint(
+            f"{name} must be one of {', '.join(map(repr, sorted({expected, *hints})))}, not {kind(answer, True)}."
+        )
+    if given != expected:
+        raise Hint(hints[given])
 
 
 def kind(answer: object, show: bool = False) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from scipy import ndimage, signal
 
 from coursekit.checks import compare
-from coursekit.checks.answers import Chart, Function, Hint
+from coursekit.checks.answers import Chart, Function, Hint, is_finite
 from coursekit.checks.lab import Lab
 
 lab = Lab("lab01", "Convolution")
@@ -70,59 +72,37 @@ def q3(sharpen: Function, rng: np.random.Generator) -> None:
         image = rng.integers(0, 256, (height, width), dtype=np.uint8)
         image[2:5, 2:5] = 120  # flat: sharpening changes nothing in its middle
         amount = _amount(image, rng)
-        compare.array(
-            sharpen(image, amount),
-            "the sharpened image",
-            _as_bytes(_sharpened(image, amount)),
-            {
-                "bytes wrap around here: limit the values to 0 ... 255 before you turn them into bytes.": (
-                    np.round(_sharpened(image, amount)).astype(np.int64) % 256
-                ),
-                "limit the values at both ends: those below 0 still wrap around.": (
-                    np.round(np.minimum(_sharpened(image, amount), 255)).astype(np.int64) % 256
-                ),
-                "limit the values at both ends: those above 255 still wrap around.": (
-                    np.round(np.maximum(_sharpened(image, amount), 0)).astype(np.int64) % 256
-                ),
-                "the sum of four bytes does not fit into a byte: turn the image into floats before you add.": (
-                    _as_bytes(image * (1 + amount) - amount * _byte_neighbours(image))
-                ),
-                "the border is wrong: outside lies the mirror image, here are zeros.": (
-                    _as_bytes(_sharpened(image, amount, mode="constant"))
-                ),
-                "the border is wrong: the mirror stands beside the last pixel; here it stands on it.": (
-                    _as_bytes(_sharpened(image, amount, mode="mirror"))
-                ),
-                "the border is wrong: here the image goes on with its other side.": (
-                    _as_bytes(_sharpened(image, amount, mode="wrap"))
-                ),
-                "the mean is over the four neighbours left, right, above and below, not over eight.": (
-                    _as_bytes(_sharpened(image, amount, neighbours=np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]]) / 8))
-                ),
-                "the pixel itself is not one of its four neighbours.": (
-                    _as_bytes(_sharpened(image, amount, neighbours=_CROSS / 5 + _MIDDLE / 5))
-                ),
-                "take the *mean* of the four neighbours: here it is their sum.": (
-                    _as_bytes(_sharpened(image, amount, neighbours=_CROSS))
-                ),
-                "you add the sum of four differences; asked for is the difference from the mean.": (
-                    _as_bytes(_sharpened(image, 4 * amount))
-                ),
-                "this is the difference alone: the photo itself is missing.": (
-                    _as_bytes(_sharpened(image, amount) - image)
-                ),
-                "`amount` has no effect.": _as_bytes(_sharpened(image, 1.0)),
-                "this blurs: the difference has the wrong sign.": _as_bytes(_sharpened(image, -amount)),
-                "turning a float into a byte cuts off what stands behind the point: round first.": (
-                    np.clip(_sharpened(image, amount), 0, 255).astype(np.uint8)
-                ),
-                "the result has lost its border: mode same keeps the size.": (
-                    _as_bytes(_sharpened(image, amount))[1:-1, 1:-1]
-                ),
-            },
-            rtol=0.5 / 255,
-            dtype=np.dtype(np.uint8),
-        )
+        exact = _sharpened(image, amount)
+        rounded = np.round(exact).astype(int)
+
+        def made(strength: float = amount, image: np.ndarray = image, **slip: object) -> np.ndarray:
+            return _as_bytes(_sharpened(image, strength, **slip))
+
+        mistakes = {
+            "bytes wrap around here: limit the values to 0 ... 255 before you turn them into bytes.": rounded % 256,
+            "limit the values at both ends: those below 0 still wrap around.": np.minimum(rounded, 255) % 256,
+            "limit the values at both ends: those above 255 still wrap around.": np.maximum(rounded, 0) % 256,
+            "the sum of four bytes does not fit into a byte: turn the image into floats before you add.": _as_bytes(
+                image * (1 + amount) - amount * _byte_neighbours(image)
+            ),
+            "the border is wrong: outside lies the mirror image, here are zeros.": made(mode="constant"),
+            "the border is wrong: the mirror stands beside the last pixel; here it stands on it.": made(mode="mirror"),
+            "the border is wrong: here the image goes on with its other side.": made(mode="wrap"),
+            "the mean is over the four neighbours left, right, above and below, not over eight.": made(
+                neighbours=(1 - _MIDDLE) / 8
+            ),
+            "the pixel itself is not one of its four neighbours.": made(neighbours=(_CROSS + _MIDDLE) / 5),
+            "take the *mean* of the four neighbours: here it is their sum.": made(neighbours=_CROSS),
+            "you add the sum of four differences; asked for is the difference from the mean.": made(4 * amount),
+            "this is the difference alone: the photo itself is missing.": _as_bytes(exact - image),
+            "`amount` has no effect.": made(1.0),
+            "this blurs: the difference has the wrong sign.": made(-amount),
+            "turning a float into a byte cuts off what stands behind the point: round first.": np.clip(exact, 0, 255)
+            // 1,
+            "the result has lost its border: mode same keeps the size.": made()[1:-1, 1:-1],
+        }
+        answer, dtype = sharpen(image, amount), np.dtype(np.uint8)
+        compare.array(answer, "the sharpened image", made(), mistakes, rtol=0.5 / 255, dtype=dtype)
 
 
 _CROSS = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=float)
@@ -189,8 +169,7 @@ def q4(separable: Function, rng: np.random.Generator) -> None:
         )
     # Only a 2-D kernel, column times row, is too large for its type; each pass for itself is not.
     small, large = (1e-25, 1e20) if answer.dtype == np.float32 else (1e-250, 1e200)
-    passed = separable(small * image, large * column, large * row, finite=False)
-    if not np.isfinite(passed).all():
+    if not is_finite(separable(small * image, large * column, large * row, finite=False)):
         raise Hint("two thin passes, please: multiplying `column` by `row` makes a 2-D kernel, which costs far more.")
 
 
@@ -202,22 +181,24 @@ def q5(counterexample: object, combine: Function, rng: np.random.Generator) -> N
         kernels = [rng.normal(size=shape) for shape in shapes]
         right = _fold(kernels, signal.convolve2d)
         claim = "this is the kernel of the claim. Try it on an image with one white pixel."
-        mistakes = {
-            claim: _fold(kernels, signal.correlate2d),
-            claim + " (Exchanging the two does not help.)": _fold(kernels, lambda a, b: signal.correlate2d(b, a)),
-            "the new kernel must be larger than each of the others: nothing may be cut off.": _fold(
-                kernels, lambda a, b: signal.convolve2d(a, b, "same")
-            ),
-        }
+        same, two = (
+            partial(signal.convolve2d, mode="same"),
+            "only two kernels are in it; `kernels` may hold any number.",
+        )
+        mistakes = [
+            (claim, _fold(kernels, signal.correlate2d)),
+            (claim + " (Exchanging the two does not help.)", _fold(kernels, lambda a, b: signal.correlate2d(b, a))),
+            ("the new kernel must be larger than each of the others: nothing may be cut off.", _fold(kernels, same)),
+        ]
         if len(kernels) > 1:
             turned = "it is turned by 180 degrees: that would be right if the passes were convolutions."
-            mistakes |= {turned: right[::-1, ::-1], "only the first kernel is in it.": kernels[0]}
+            mistakes += [(turned, right[::-1, ::-1]), ("only the first kernel is in it.", kernels[0])]
         if shapes == [(3, 3), (3, 3)]:
-            mistakes["a sum of kernels gives the sum of the results; here one pass follows the other."] = sum(kernels)
-            mistakes["a product element by element is not what two passes do."] = kernels[0] * kernels[1]
+            added = "a sum of kernels gives the sum of the results; here one pass follows the other."
+            product = "a product element by element is not what two passes do."
+            mistakes += [(added, sum(kernels)), (product, kernels[0] * kernels[1])]
         if len(kernels) > 2:
-            two = "only two kernels are in it; `kernels` may hold any number."
-            mistakes |= {two: _fold(kernels[:2], signal.convolve2d), two + " ": _fold(kernels[1:], signal.convolve2d)}
+            mistakes += [(two, _fold(some, signal.convolve2d)) for some in (kernels[:2], kernels[1:])]
         compare.array(combine(kernels), f"the kernel that combines {len(kernels)}", right, mistakes)
 
 
@@ -283,12 +264,12 @@ def _check_noise_figure(figure: Chart) -> None:
     lines = curves(figure.axes)
     if len(lines) < 2:
         raise Hint("`figure` needs two curves, each with at least four kernel sizes: measured and predicted.")
-    if any(np.min(x) < 1 or np.max(x) < 9 for x, _ in lines):
-        raise Hint("the horizontal axis of `figure` must be the kernel size K in pixels, up to 9 at least.")
     axes = [axis for axis in figure.axes if axis["xscale"] == axis["yscale"] == "log"]
     lines = curves(axes)
     if len(lines) < 2:
         raise Hint("make both axes of `figure` logarithmic: then a power law is a straight line.")
+    if any(np.min(x) < 1 or np.max(x) < 9 for x, _ in lines):
+        raise Hint("the horizontal axis of `figure` must be the kernel size K in pixels, up to 9 at least.")
     if any(len(axis["legend"]) < 2 <= len(curves([axis])) for axis in axes):
         raise Hint("`figure` needs a legend: nobody can tell which curve was measured.")
     errors = [np.max(np.abs(y * x - 1)) for x, y in lines]

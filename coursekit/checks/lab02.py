@@ -76,6 +76,7 @@ def q2(layer_cost: Function, rng: np.random.Generator) -> None:
 
     if np.array_equal(answers, np.stack([weights * places, weights + outputs], axis=1)):
         raise Hint("these are products, then parameters: it should be the other way round.")
+    pairs = outputs * inputs // groups
     compare.array(
         answers[:, 0],
         "the list of parameters for 12 layers",
@@ -83,15 +84,10 @@ def q2(layer_cost: Function, rng: np.random.Generator) -> None:
         {
             "the biases are missing: one for each output channel.": weights,
             "there is one bias for each *output* channel, not for each input channel.": weights + inputs,
-            "there is one bias for each output channel, not for each weight's pair of channels.": weights
-            + outputs * inputs // groups,
+            "there is one bias for each output channel, not for each weight's pair of channels.": weights + pairs,
             "with groups, an output sees only its group's share of the inputs.": outputs * inputs * kernel**2 + outputs,
-            "with groups, divide once: outputs meet the inputs of their own group.": outputs
-            * inputs
-            // groups**2
-            * kernel**2
-            + outputs,
-            "a kernel of size k has k x k elements.": outputs * inputs // groups * kernel + outputs,
+            "with groups, divide once: outputs meet the inputs of their own group.": weights // groups + outputs,
+            "a kernel of size k has k x k elements.": pairs * kernel + outputs,
         },
         calls=calls,
     )
@@ -118,13 +114,8 @@ def q2(layer_cost: Function, rng: np.random.Generator) -> None:
 @lab.question("The matrix of a layer", points=3)
 def q3(make_layer: Function, matrix_of: Function, rng: np.random.Generator) -> None:
     """Ask for the matrix of a layer, found by asking the layer."""
-    for channels, stride, padding, bias in (
-        (1, 1, 0, 0.0),
-        (1, 2, 1, 0.0),
-        (1, 1, 1, 0.5),
-        (2, 1, 0, 0.3),
-        (3, 2, 1, 0.0),
-    ):
+    settings = ((1, 1, 0, 0.0), (1, 2, 1, 0.0), (1, 1, 1, 0.5), (2, 1, 0, 0.3), (3, 2, 1, 0.0))
+    for channels, stride, padding, bias in settings:
         weight = normal(rng, 2, channels, 3, 2)
         shape = (channels, int(rng.integers(4, 6)), int(rng.integers(6, 8)))
         images = torch.eye(int(np.prod(shape))).view(-1, *shape)
@@ -205,27 +196,22 @@ def q5(counterexample: object, shift_stable: Function, rng: np.random.Generator)
             "pixel. It can be 100 %: which pixels are kept before the shift, and which after it?"
         )
     images, kernels = normal(rng, 3, 1, 12, 16), normal(rng, 4, 1, 3, 3)
-    answer = shift_stable(images, kernels)
     padded = F.pad(images, [1] * 4, mode="circular")
-    maps = F.conv2d(padded, kernels).relu()
-    right = maps.mean((2, 3))
+    raw, cut = F.conv2d(padded, kernels), F.conv2d(images, kernels)
+    maps = raw.relu()
     compare.array(
-        answer,
+        shift_stable(images, kernels),
         "the descriptor",
-        right,
+        maps.mean((2, 3)),
         {
             "the border is padded with zeros: what leaves the image at one edge must come in at the other.": (
                 F.conv2d(images, kernels, padding=1).relu().mean((2, 3))
             ),
-            "without padding, the pixels at the edge count less than the others.": F.conv2d(images, kernels)
-            .relu()
-            .mean((2, 3)),
-            "the ReLU is missing: without it only the kernel's sum times the image's mean is left.": F.conv2d(
-                padded, kernels
-            ).mean((2, 3)),
+            "without padding, the pixels at the edge count less than the others.": cut.relu().mean((2, 3)),
+            "the ReLU is missing: without it only the kernel's sum times the image's mean is left.": raw.mean((2, 3)),
             "this is the sum over all positions; asked for is the mean.": maps.sum((2, 3)),
             "the largest value is taken; asked for is the mean.": maps.amax((2, 3)),
-            "the ReLU comes before the mean, not after it.": F.conv2d(padded, kernels).mean((2, 3)).relu(),
+            "the ReLU comes before the mean, not after it.": raw.mean((2, 3)).relu(),
             "the mean runs over the kernels too: keep [B, K].": maps.mean((1, 2, 3))[:, None].expand(-1, 4),
             "only every second position counts: a stride puts a grid on the image.": maps[:, :, ::2, ::2].mean((2, 3)),
             "the kernels are turned: a layer correlates.": F.conv2d(padded, kernels.flip(2, 3)).relu().mean((2, 3)),
@@ -249,10 +235,8 @@ def q6(find_kernel: Function, rng: np.random.Generator) -> None:
         answer = find_kernel(x, y, size)
         if not isinstance(answer, tuple | list) or len(answer) != 2:
             raise Hint(f"`find_kernel` must return (kernel, bias), not {compare.kind(answer)}.")
-        found, offset = (
-            compare.as_array(answer[0], "the kernel").ravel(),
-            compare.as_array(answer[1], "the bias").ravel(),
-        )
+        names = ("the kernel", "the bias")
+        found, offset = (compare.as_array(part, name).ravel() for part, name in zip(answer, names, strict=True))
         right = kernel.reshape(-1)
         mistakes = [
             ("the kernel is found turned by 180 degrees: the layer correlates.", kernel.flip(2, 3).reshape(-1)),
@@ -262,14 +246,9 @@ def q6(find_kernel: Function, rng: np.random.Generator) -> None:
         ]
         if (found.size, offset.size) == (size**2, 1):
             near = F.conv2d(x, torch.tensor(found).float().view(kernel.shape), torch.tensor(offset).float())
-            loss = F.mse_loss(near, y)
-            mistakes.append(
-                (
-                    f"kernel and bias are not found yet: the loss that remains is {loss:.2g}. Does it fall from step to "
-                    "step? Without `zero_grad` gradients add up; few or small steps do not get there.",
-                    found,
-                )
-            )
+            hint = f"not found yet: the loss that remains is {F.mse_loss(near, y):.2g}. Does it fall at each step? "
+            hint += "Without `zero_grad` gradients add up; few or small steps do not get there."
+            mistakes.append((hint, found))
         compare.array(found, "the kernel", right, mistakes, rtol=0.02)
         compare.array(offset, "the bias", torch.tensor([bias]), {"the bias stays zero.": torch.zeros(1)}, rtol=0.02)
 

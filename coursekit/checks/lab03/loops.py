@@ -112,9 +112,6 @@ def _train(model: nn.Module, start: dict, images: Tensor, labels: Tensor, bugs: 
     return model.state_dict(), means, late
 
 
-_NOT_IT = "works on each image by itself, so that it does not matter which other images are in the batch."
-
-
 def q4(
     plain_net: Function, norm_net: Function, gradient_in_parts: Function, fails_with: object, rng: np.random.Generator
 ) -> None:
@@ -126,54 +123,36 @@ def q4(
     model = given(plain_net(channels, classes), "plain_net(channels, classes)", state)
     for count, part in ((8, 4), (11, 4), (7, 3)):
         images, labels = pairs(rng, count, channels, classes)
-        answer = gradient_in_parts(model, images, labels, part)
-        parts = [_gradient(own, x, y) for x, y in zip(images.split(part), labels.split(part), strict=True)]
         sizes = [len(y) for y in labels.split(part)]
-        right = _gradient(own, images, labels)
-        same = "the gradient from parts"
+        means = [_gradient(own, x, y) for x, y in zip(images.split(part), labels.split(part), strict=True)]
+        weighted = [mean * size / count for mean, size in zip(means, sizes, strict=True)]
+        right, whole = _gradient(own, images, labels), weighted[: count // part]
         mistakes = {
-            "this is the claim: a sum of means is larger than the mean over all.": sum(parts),
-            "a mean over parts lets the images of a short last part weigh more.": sum(parts) / len(parts),
-            "only the last part is in it: the gradients of the others are gone.": parts[-1],
-            "only the last part is in it, with its weight: the gradients of the others are gone.": parts[-1]
-            * sizes[-1]
-            / count,
-            "only the first part is in it.": parts[0],
-            "the last part may be shorter than `part`: then its weight is smaller.": sum(parts) * part / count,
-            "count the parts: `n // part` forgets the short last one.": sum(parts) / (count // part),
+            "this is the claim: a sum of means is larger than the mean over all.": sum(means),
+            "a mean over parts lets the images of a short last part weigh more.": sum(means) / len(means),
+            "only the last part is in it: the gradients of the others are gone.": means[-1],
+            "only the last part is in it, with its weight: the gradients of the others are gone.": weighted[-1],
+            "only the first part is in it.": means[0],
+            "the last part may be shorter than `part`: then its weight is smaller.": sum(means) * part / count,
+            "count the parts: `n // part` forgets the short last one.": sum(means) / (count // part),
             "divide by the number of images: this is the sum over them.": right * count,
-            "each part's mean is divided by its own size once more.": sum(
-                g / n for g, n in zip(parts, sizes, strict=True)
-            ),
-            "divided by the number of images, but each part is a mean already: give it its weight.": sum(parts) / count,
-            "the last part, shorter than the others, is left out.": sum(
-                g * n / count for g, n in zip(parts, sizes, strict=True) if n == part
-            ),
+            "each part's mean is divided by its own size once more.": sum(map(torch.div, means, sizes)),
+            "divided by the number of images, but each part is a mean already: give it its weight.": sum(means) / count,
+            "the last part, shorter than the others, is left out.": sum(whole),
         }
-        compare.array(answer, same, right, mistakes, rtol=1e-4)
-        again = gradient_in_parts(model, images, labels, part)
-        compare.array(
-            again,
-            "the gradient from parts, computed a second time,",
-            right,
-            {"called twice, it adds the first call's gradients to the second's.": 2 * right},
-            rtol=1e-4,
-        )
+        answer = gradient_in_parts(model, images, labels, part)
+        compare.array(answer, "the gradient from parts", right, mistakes, rtol=1e-4)
+        again, name = gradient_in_parts(model, images, labels, part), "the gradient from parts, computed a second time,"
+        added = {"called twice, it adds the first call's gradients to the second's.": 2 * right}
+        compare.array(again, name, right, added, rtol=1e-4)
     own.insert(1, nn.BatchNorm2d(5))
     own.load_state_dict(state := random_state(own, rng, 0.3))
     model = given(norm_net(channels, classes), "norm_net(channels, classes)", state)
     _compare_sent(gradient_in_parts, model, own, *pairs(rng, 11, channels, classes))
-    compare.choice(
-        fails_with,
-        "`fails_with`",
-        "batch norm",
-        ("relu", "max pooling", "batch norm", "global average pooling"),
-        {
-            "relu": f"a ReLU {_NOT_IT}",
-            "max pooling": f"max pooling {_NOT_IT}",
-            "global average pooling": f"global average pooling {_NOT_IT}",
-        },
-    )
+    options = {"relu": "a ReLU", "max pooling": "max pooling", "global average pooling": "global average pooling"}
+    alone = "works on each image by itself, so that it does not matter which other images are in the batch."
+    hints = {name: f"{what} {alone}" for name, what in options.items()}
+    compare.choice(fails_with, "`fails_with`", "batch norm", hints)
 
 
 def _compare_sent(gradient_in_parts: Function, model: Module, own: nn.Module, images: Tensor, labels: Tensor) -> None:

@@ -16,59 +16,32 @@ def q1(count_parameters: Function, rng: np.random.Generator) -> None:
         widths = rng.integers(3, 20, depth).tolist()
         size, kernel = rng.integers(40, 60), rng.integers(2, 6)
         settings.append((int(rng.integers(1, 5)), int(size), widths, int(kernel), int(rng.integers(2, 12))))
-    answers, calls = compare.results(count_parameters, settings)
-
-    def each(**slip: object) -> np.ndarray:
-        return np.array([_count(*setting, **slip) for setting in settings])
-
-    compare.array(
-        answers,
-        f"the list of counts for {len(settings)} networks",
-        each(),
-        {
-            "the biases are missing, everywhere.": each(conv_bias=0, dense_bias=0),
-            "the convolutions' biases are missing: one for each output channel.": each(conv_bias=0),
-            "the dense layer's biases are missing: one for each class.": each(dense_bias=0),
-            "the dense layer is missing.": each(dense=False),
-            "the dense layer sees every pixel of every map, not one number per map.": each(flat=False),
-            "without padding, a convolution makes the maps smaller.": each(shrink=False),
-            "the pooling halves the maps before they reach the dense layer.": each(pool=False),
-            "the pooling rounds an odd size down.": each(up=True),
-            "a kernel reaches through all channels of its input.": each(through=False),
-            "each convolution sees the channels of the one before it, not those of the image.": each(chain=False),
-            "a kernel has a height *and* a width.": each(square=False),
-        },
-        rtol=1e-9,
-        calls=calls,
-    )
+    hints = {
+        "bias": "the biases are missing, everywhere.",
+        "bias conv": "the convolutions' biases are missing: one for each output channel.",
+        "bias dense": "the dense layer's biases are missing: one for each class.",
+        "no dense": "the dense layer is missing.",
+        "pooled": "the dense layer sees every pixel of every map, not one number per map.",
+        "padded": "without padding, a convolution makes the maps smaller.",
+        "no pool": "the pooling halves the maps before they reach the dense layer.",
+        "up": "the pooling rounds an odd size down.",
+        "flat": "a kernel reaches through all channels of its input.",
+        "image": "each convolution sees the channels of the one before it, not those of the image.",
+        "line": "a kernel has a height *and* a width.",
+    }
+    compare.each_call(count_parameters, settings, _count, hints, f"the list of counts for {len(settings)} networks")
 
 
-def _count(
-    channels,
-    size,
-    widths,
-    kernel,
-    classes,
-    *,
-    conv_bias=1,
-    dense_bias=1,
-    dense=True,
-    flat=True,
-    shrink=True,
-    pool=True,
-    up=False,
-    through=True,
-    chain=True,
-    square=True,
-) -> int:
+def _count(channels: int, size: int, widths: list[int], kernel: int, classes: int, slip: str) -> int:
     total, inputs = 0, channels
     for width in widths:
-        total += width * (kernel ** (2 if square else 1) * (inputs if through else 1) + conv_bias)
-        size = size - (kernel - 1) * shrink
-        size = (size + up) // 2 if pool else size
-        inputs = width if chain else inputs
-    pixels = size**2 if flat else 1
-    return total + dense * classes * (widths[-1] * pixels + dense_bias)
+        weights = kernel ** (1 if slip == "line" else 2) * (1 if slip == "flat" else inputs)
+        total += width * (weights + (slip not in ("bias", "bias conv")))
+        size -= 0 if slip == "padded" else kernel - 1
+        size = size if slip == "no pool" else (size + (slip == "up")) // 2
+        inputs = inputs if slip == "image" else width
+    features = widths[-1] * (1 if slip == "pooled" else size**2)
+    return total + (slip != "no dense") * classes * (features + (slip not in ("bias", "bias dense")))
 
 
 def q3(balanced_error: Function, images_needed: Function, rng: np.random.Generator) -> None:
@@ -93,31 +66,23 @@ def q3(balanced_error: Function, images_needed: Function, rng: np.random.Generat
         guess = logits.argmax(axis=1)
         return np.array([(labels[guess == c] == c).mean() for c in np.unique(guess)])
 
-    compare.array(
-        answers,
-        f"the list of balanced errors for {len(cases)} test sets",
-        each(lambda z, y: 1 - recalls(z, y).mean()),
-        {
-            "this is the plain error rate: large classes weigh more in it than small ones.": each(
-                lambda z, y: (z.argmax(axis=1) != y).mean()
-            ),
-            "this is the balanced *accuracy*.": each(lambda z, y: recalls(z, y).mean()),
-            "a share is a number from 0 to 1; these are percent.": each(lambda z, y: 100 - 100 * recalls(z, y).mean()),
-            "this is the plain accuracy.": each(lambda z, y: (z.argmax(axis=1) == y).mean()),
-            "a class without any test image can be neither right nor wrong: here it counts as wrong.": each(
-                lambda z, y: 1 - recalls(z, y).sum() / z.shape[1]
-            ),
-            "a class without any test image can be neither right nor wrong: here it counts as right.": each(
-                lambda z, y: (1 - recalls(z, y)).sum() / z.shape[1]
-            ),
-            "group the images by their *true* class; here they are grouped by what was predicted.": each(
-                lambda z, y: 1 - precisions(z, y).mean()
-            ),
-            "the class is where the logit is largest; here it is where it is smallest.": each(
-                lambda z, y: 1 - recalls(z, y, np.argmin).mean()
-            ),
-        },
-    )
+    error = each(lambda z, y: 1 - recalls(z, y).mean())
+    plain = each(lambda z, y: (z.argmax(axis=1) != y).mean())
+    absent_wrong = each(lambda z, y: 1 - recalls(z, y).sum() / z.shape[1])
+    absent_right = each(lambda z, y: (1 - recalls(z, y)).sum() / z.shape[1])
+    by_guess = each(lambda z, y: 1 - precisions(z, y).mean())
+    smallest = each(lambda z, y: 1 - recalls(z, y, np.argmin).mean())
+    mistakes = {
+        "this is the plain error rate: large classes weigh more in it than small ones.": plain,
+        "this is the balanced *accuracy*.": 1 - error,
+        "a share is a number from 0 to 1; these are percent.": 100 * error,
+        "this is the plain accuracy.": 1 - plain,
+        "a class without any test image can be neither right nor wrong: here it counts as wrong.": absent_wrong,
+        "a class without any test image can be neither right nor wrong: here it counts as right.": absent_right,
+        "group the images by their *true* class; here they are grouped by what was predicted.": by_guess,
+        "the class is where the logit is largest; here it is where it is smallest.": smallest,
+    }
+    compare.array(answers, f"the list of balanced errors for {len(cases)} test sets", error, mistakes)
     _check_images_needed(images_needed, rng)
 
 

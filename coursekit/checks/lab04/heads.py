@@ -19,56 +19,31 @@ def q1(head_parameters: Function, rng: np.random.Generator) -> None:
     for depth in (1, 1, 2, 3):
         channels, pooled, outputs = rng.integers([40, 2, 1], [300, 8, 12]).tolist()
         settings.append((channels, pooled, rng.integers(10, 200, depth).tolist(), outputs))
-    answers, calls = compare.results(head_parameters, settings)
-
-    def each(**slip: object) -> np.ndarray:
-        return np.array([_count(*setting, **slip) for setting in settings])
-
-    compare.array(
-        answers,
-        f"the list of counts for {len(settings)} heads",
-        each(),
-        {
-            "the batch norms are missing: they learn a scale and a shift for each unit.": each(norm=0),
-            "a batch norm's running mean and variance are no parameters: no gradient reaches them.": each(norm=4),
-            "a `state_dict` holds more than parameters: also what batch norms keep, such as how many batches they have "
-            "seen.": each(norm=4, tracked=1),
-            "each hidden unit has a bias, and *two* numbers of its batch norm: one of the three is missing.": each(
-                norm=1
-            ),
-            "the biases of the linear layers are missing.": each(bias=0),
-            "the biases of the last layer are missing: one for each output.": each(last_bias=0),
-            "the first layer sees every pixel of every pooled map, not one number per map.": each(power=0),
-            "the pooled maps have a height *and* a width.": each(power=1),
-            "the last layer, with the outputs, is missing.": each(last=False),
-            "no batch norm follows the last layer.": each(last_norm=2),
-            "each layer sees the units of the one before it, not the features.": each(chain=False),
-        },
-        rtol=1e-9,
-        calls=calls,
-    )
+    hints = {
+        "norm 0": "the batch norms are missing: they learn a scale and a shift for each unit.",
+        "norm 4": "a batch norm's running mean and variance are no parameters: no gradient reaches them.",
+        "state": "a `state_dict` holds more than parameters: also what batch norms keep, such as how many batches they "
+        "have seen.",
+        "norm 1": "each hidden unit has a bias, and *two* numbers of its batch norm: one of the three is missing.",
+        "bias": "the biases of the linear layers are missing.",
+        "last bias": "the biases of the last layer are missing: one for each output.",
+        "maps": "the first layer sees every pixel of every pooled map, not one number per map.",
+        "line": "the pooled maps have a height *and* a width.",
+        "no last": "the last layer, with the outputs, is missing.",
+        "last norm": "no batch norm follows the last layer.",
+        "features": "each layer sees the units of the one before it, not the features.",
+    }
+    compare.each_call(head_parameters, settings, _count, hints, f"the list of counts for {len(settings)} heads")
 
 
-def _count(
-    channels,
-    pooled,
-    hidden,
-    outputs,
-    *,
-    norm=2,
-    tracked=0,
-    bias=1,
-    power=2,
-    last=True,
-    last_bias=1,
-    last_norm=0,
-    chain=True,
-) -> int:
-    total, inputs = 0, channels * pooled**power
+def _count(channels: int, pooled: int, hidden: list[int], outputs: int, slip: str) -> int:
+    total, inputs = 0, channels * pooled ** {"maps": 0, "line": 1}.get(slip, 2)
+    norm = {"norm 0": 0, "norm 1": 1, "norm 4": 4, "state": 4}.get(slip, 2)
     for units in hidden:
-        total += units * (inputs + bias + norm) + tracked
-        inputs = units if chain else inputs
-    return total + last * outputs * (inputs + bias * last_bias + last_norm)
+        total += units * (inputs + (slip != "bias") + norm) + (slip == "state")
+        inputs = inputs if slip == "features" else units
+    more = (slip not in ("bias", "last bias")) + 2 * (slip == "last norm")
+    return total + (slip != "no last") * outputs * (inputs + more)
 
 
 def q4(tiny_body: Function, tiny_head: Function, transfer_net: Function, rng: np.random.Generator) -> None:

@@ -119,16 +119,11 @@ def q5(first_layer: Function, fold_gray: Function, exact_with_padding: object, r
     }
     name, mistakes = f"the output of {len(settings)} layers", compare.mistakes_of(each, hints)
     compare.array(torch.cat(answers), name, each(), mistakes, rtol=1e-4)
-    compare.choice(
-        exact_with_padding,
-        "`exact_with_padding`",
-        "away from the border",
-        ("everywhere", "away from the border", "nowhere"),
-        {
-            "everywhere": "what does a padded zero stand for, before folding and after it? Try it.",
-            "nowhere": "where the kernel touches no padding, nothing has changed.",
-        },
-    )
+    hints = {
+        "everywhere": "what does a padded zero stand for, before folding and after it? Try it.",
+        "nowhere": "where the kernel touches no padding, nothing has changed.",
+    }
+    compare.choice(exact_with_padding, "`exact_with_padding`", "away from the border", hints)
 
 
 def _fold(fold_gray: Function, layer: Module, scale: Tensor, shift: Tensor, conv: nn.Conv2d) -> object:

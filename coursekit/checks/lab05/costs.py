@@ -66,9 +66,6 @@ def q3(block_cost: Function, rng: np.random.Generator) -> None:
             rows, columns = (6 * rng.integers(1, 6, 2) + 1).tolist()  # divided by 2 and 3, 1 remains
             settings.append((kind, inputs, channels, stride, (rows, columns + 4)))
 
-    def each(slip: str = "") -> np.ndarray:
-        return np.array([_cost(*setting, slip) for setting in settings])
-
     hints = {
         "norm 0": "the parameters of the batch norms are missing.",
         "norm 1": "a batch norm has a factor *and* a shift for each channel.",
@@ -88,11 +85,10 @@ def q3(block_cost: Function, rng: np.random.Generator) -> None:
         "expand": "the last convolution of a bottleneck has four times as many outputs.",
         "line": "a kernel has a height *and* a width.",
         "double": "a product and a sum together are *one* multiply-add.",
+        "turned": "these are multiply-adds, then parameters: it should be the other way round.",
     }
-    turned = [("these are multiply-adds, then parameters: it should be the other way round.", each()[:, ::-1])]
     name = f"the list of costs for {len(settings)} blocks"
-    rows, calls = compare.results(block_cost, settings, (2,))
-    compare.array(rows, name, each(), turned + compare.mistakes_of(each, hints), rtol=1e-9, calls=calls)
+    compare.each_call(block_cost, settings, _cost, hints, name, (2,))
 
 
 def _cost(kind: str, inputs: int, channels: int, stride: int, size: tuple, slip: str) -> tuple[int, int]:
@@ -112,7 +108,8 @@ def _cost(kind: str, inputs: int, channels: int, stride: int, size: tuple, slip:
     weights = [i * o * k ** (1 if slip == "line" else 2) for i, o, k, _ in layers]
     products = sum(weight * layer[3] for weight, layer in zip(weights, layers, strict=True))
     each = int(slip[-1]) if slip.startswith("norm") else 2
-    return sum(weights) + each * sum(layer[1] for layer in layers), products * (2 if slip == "double" else 1)
+    cost = sum(weights) + each * sum(layer[1] for layer in layers), products * (2 if slip == "double" else 1)
+    return cost[::-1] if slip == "turned" else cost
 
 
 def q6(count_paths: Function, depth_in_training: Function, rng: np.random.Generator) -> None:

@@ -22,49 +22,41 @@ def q2(panorama_matrix: Function, paint_back: Function, rng: np.random.Generator
         cases.append((rng.integers(1, 10, (high, wide)) + rng.uniform(0.1, 0.9, (high, wide)), shape, stride))
     for kernel, shape, stride in cases:
         turned, matrix = kernel[::-1, ::-1], partial(_around, shape=shape, stride=stride)
-        compare.array(
-            panorama_matrix(kernel, shape, stride),
-            f"the matrix for a {_by(kernel.shape)} kernel on {_by(shape)} pixels, stride {stride},",
-            matrix(kernel),
-            {
-                "this is the transposed matrix: each *row* belongs to one position of the kernel.": matrix(kernel).T,
-                "the kernel is turned by 180 degrees: the layers of torch leave it as it is.": matrix(turned),
-                "at the right edge the kernel is cut off: it must go on at column 0.": matrix(kernel, wrap=False),
-                "only the columns go round: at the bottom the image ends.": matrix(kernel, rows=True),
-                "pixels are counted row by row: pixel (i, j) is number i W + j.": matrix(kernel, by_columns=True),
-                "the kernel must begin in every column that the stride reaches: positions are missing at the "
-                "right.": matrix(kernel, inside=True),
-                "what reaches beyond the last column goes on in column 0 of the *same* row, not of the next.": matrix(
-                    kernel, spill=True
-                ),
-                "the numbers are cut to whole ones: a matrix of zeros made by `dtype=int` does that.": np.trunc(
-                    matrix(kernel)
-                ),
-                "the positions of the kernel are counted row by row, too: here they go column by "
-                "column.": _around_by_columns(kernel, shape, stride),
-            },
-        )
+        right, by_columns = matrix(kernel), _around_by_columns(kernel, shape, stride)
+        mistakes = {
+            "this is the transposed matrix: each *row* belongs to one position of the kernel.": right.T,
+            "the kernel is turned by 180 degrees: the layers of torch leave it as it is.": matrix(turned),
+            "at the right edge the kernel is cut off: it must go on at column 0.": matrix(kernel, wrap=False),
+            "only the columns go round: at the bottom the image ends.": matrix(kernel, rows=True),
+            "pixels are counted row by row: pixel (i, j) is number i W + j.": matrix(kernel, by_columns=True),
+            "the kernel must begin in every column that the stride reaches: positions are missing at the right.": (
+                matrix(kernel, inside=True)
+            ),
+            "what reaches beyond the last column goes on in column 0 of the *same* row, not of the next.": (
+                matrix(kernel, spill=True)
+            ),
+            "the numbers are cut to whole ones: a matrix of zeros made by `dtype=int` does that.": np.trunc(right),
+            "the positions of the kernel are counted row by row, too: here they go column by column.": by_columns,
+        }
+        name = f"the matrix for a {_by(kernel.shape)} kernel on {_by(shape)} pixels, stride {stride},"
+        compare.array(panorama_matrix(kernel, shape, stride), name, right, mistakes)
     for kernel, shape, stride in cases:
         turned, matrix = kernel[::-1, ::-1], partial(_around, shape=shape, stride=stride)
         y = rng.normal(size=((shape[0] - len(kernel)) // stride + 1, -(-shape[1] // stride)))
-        right, inverse = matrix(kernel).T @ y.ravel(), np.linalg.pinv(matrix(kernel)) @ y.ravel()
-        cut = matrix(kernel, wrap=False).T @ y.ravel()
-        compare.array(
-            paint_back(y, kernel, shape, stride),
-            f"the image painted from {_by(y.shape)} numbers, stride {stride},",
-            right.reshape(shape),
-            {
-                "each number puts the kernel down as it is: here it is turned by 180 degrees.": (
-                    matrix(turned).T @ y.ravel()
-                ).reshape(shape),
-                "where two kernels overlap, add what they put down: here the later one wins.": _overwritten(
-                    y, kernel, shape, stride
-                ),
-                "what is put down beyond the right edge is lost: it must go on at column 0.": cut.reshape(shape),
-                "this is an inverse (as far as there is one); asked for is the transpose.": inverse.reshape(shape),
-            },
-            shapes={right.shape: "the image is still one long row: give it its rows and columns back."},
-        )
+        numbers = y.ravel()
+        right, inverse = matrix(kernel).T @ numbers, np.linalg.pinv(matrix(kernel)) @ numbers
+        overwritten, back, cut = _overwritten(y, kernel, shape, stride), matrix(turned).T, matrix(kernel, wrap=False).T
+        mistakes = {
+            "each number puts the kernel down as it is: here it is turned by 180 degrees.": back @ numbers,
+            "where two kernels overlap, add what they put down: here the later one wins.": overwritten,
+            "what is put down beyond the right edge is lost: it must go on at column 0.": cut @ numbers,
+            "this is an inverse (as far as there is one); asked for is the transpose.": inverse,
+        }
+        mistakes = {hint: wrong.reshape(shape) for hint, wrong in mistakes.items()}
+        name = f"the image painted from {_by(y.shape)} numbers, stride {stride},"
+        shapes = {right.shape: "the image is still one long row: give it its rows and columns back."}
+        answer = paint_back(y, kernel, shape, stride)
+        compare.array(answer, name, right.reshape(shape), mistakes, shapes=shapes)
 
 
 def _around_by_columns(kernel, shape, stride) -> np.ndarray:
