@@ -28,38 +28,43 @@ def _check_probe(probe: Function, small_body: Function, rng: np.random.Generator
     own, dead, images = _easy(labels, rng)
     body = given(small_body(), "small_body()", own.state_dict())
     body.train(True)
-    before = body.state()
-    guess = _labels_of(probe(body, images[:54], labels[:54], images[54:]), 24)
+    before, test, truth = body.state(), images[54:], labels[54:].numpy()
+
+    def says(test: Tensor = test) -> np.ndarray:
+        answer, name = (
+            probe(body, images[:54], labels[:54], test),
+            "what `probe` returns (one label for each test image)",
+        )
+        return compare.as_array(answer, name, (len(test),), whole=True)
+
+    guess = says()
     if any(not torch.equal(value, before[key]) for key, value in body.state().items()):
         raise Hint("`probe` changes the body: its batch norm moves unless the body is in eval mode.")
-    share = np.mean(guess == labels[54:].numpy())
-    if share < 0.9:
+    if (share := np.mean(guess == truth)) < 0.9:
         raise Hint(f"`probe` recognizes {share:.0%} of test images that are easy to tell apart.")
     body.train(True)
-    alone = _labels_of(probe(body, images[:54], labels[:54], images[54:60]), 6)
-    if (alone != guess[:6]).any():
+    if (says(test[:6]) != guess[:6]).any():
         raise Hint("what `probe` says to an image changes with the other test images, or from call to call.")
-    bright = torch.cat([images[54:], 1e7 * images[54:]])
-    if (_labels_of(probe(body, images[:54], labels[:54], bright), 48)[:24] != guess).any():
+    if (says(torch.cat([test, 1e7 * test]))[:24] != guess).any():
         raise Hint(
             "what `probe` says to an image changes if other test images are very bright: use the training "
             "images alone for means and scales."
         )
     body.load(dead)
     try:
-        guess, says = _labels_of(probe(body, images[:54], labels[:54], images[54:]), 24), ""
+        fine, error = np.mean(says() == truth) >= 0.9, ""
     except Hint as hint:
-        guess, says = None, f" (Python says: {str(hint).split(' stops with ')[-1]})"
-    if guess is None or np.mean(guess == labels[54:].numpy()) < 0.9:
+        fine, error = False, f" (Python says: {str(hint).split(' stops with ')[-1]})"
+    if not fine:
         raise Hint(
             "`probe` is right, but not where a feature is the same for all training images, such as 0 behind a ReLU: "
-            f"its standard deviation is 0, and what is divided by it becomes NaN.{says}"
+            f"its standard deviation is 0, and what is divided by it becomes NaN.{error}"
         )
     body.load({key: 0 * value for key, value in dead.items()})
-    blind = guess * 0 - 1
+    blind = 0 * truth - 1
     with contextlib.suppress(Hint):  # a classifier may well stop where all features are alike
-        blind = _labels_of(probe(body, images[:54], labels[:54], images[54:]), 24)
-    if np.mean(blind == labels[54:].numpy()) > 0.75:
+        blind = says()
+    if np.mean(blind == truth) > 0.75:
         raise Hint(
             "`probe` still recognizes the images when all features are 0: it does not look at what `body` gives."
         )
@@ -93,10 +98,6 @@ def _apart(features: Tensor, labels: Tensor, train: int) -> bool:
         if not torch.equal(by_mean, labels[train:]) or not torch.equal(by_neighbour, labels[train:]):
             return False
     return torch.equal((scaled[train:] @ means.T).argmax(1), labels[train:])
-
-
-def _labels_of(answer: object, count: int) -> np.ndarray:
-    return compare.as_array(answer, "what `probe` returns (one label for each test image)", (count,), whole=True)
 
 
 def _check_interval(balanced_interval: Function, rng: np.random.Generator) -> None:

@@ -74,12 +74,8 @@ def _forth_mistakes(images: Tensor, which: int) -> list[tuple[str, object]]:
     ranges = {"": 255, "`rgb2lab` wants bytes, or floats from 0 to 1; floats up to 255 make it wrong.": 1}
     ranges["bytes are divided by 255 twice: `rgb2lab` does it for bytes, and not for floats."] = 255**2
     mixed = "`reshape` does not move an axis: it mixes pixels. `permute` or `movedim` moves it."
-    orders = [
-        ("", "permute"),
-        ("red and blue are exchanged.", "bgr"),
-        (mixed, "reshape there"),
-        (mixed, "reshape back"),
-    ]
+    orders = [("", "permute"), ("red and blue are exchanged.", "bgr")]
+    orders += [(mixed, "reshape there"), (mixed, "reshape back")]
     found = [("a and b are exchanged.", _forth(images)[1].flip(1))] if which == 1 else []
     for (a, axes), (r, high), (u, slip) in product(orders, ranges.items(), units):
         if a or r or u:
@@ -113,33 +109,24 @@ def q5(skill: Function, visible: Function, rng: np.random.Generator) -> None:
             gains.append(1 - np.mean((own / other) ** power))
         return np.array(gains)
 
-    compare.array(
-        answers,
-        f"the list of skills for {len(cases)} test sets",
-        each(),
-        {
-            "the constant colour must come from the training images: nobody knows the mean of the truth.": each(
-                lambda _, true: true.mean((0, 2, 3))[:, None, None]
-            ),
-            "the constant has one number for a and another one for b.": each(lambda train, _: train.mean()),
-            "this compares with gray; asked for is the constant colour of the training images.": each(
-                lambda train, _: 0 * train.mean()
-            ),
-            "the constant is *one* colour; here each pixel has a mean of its own.": each(
-                lambda train, _: train.mean(0)
-            ),
-            "the constant is one colour for all images; here each image has its own.": each(
-                lambda _, true: true.mean((2, 3), keepdims=True)
-            ),
-            "1 must be perfect, and 0 as good as the constant: here 0 is perfect.": 1 - each(),
-            "1 must be perfect; here these are percent.": 100 * each(),
-            "the sign is wrong: better than the constant is above zero.": -each(),
-            "take one ratio of two mean errors, not the mean of the images' ratios.": each(axis=(1, 2, 3)),
-            "these are root mean squares; compare squared errors.": each(power=0.5),
-            "these are absolute errors; compare squared ones.": each(error=np.abs),
-        },
-        rtol=1e-4,
-    )
+    of_truth = each(lambda _, true: true.mean((0, 2, 3))[:, None, None])
+    of_image = each(lambda _, true: true.mean((2, 3), keepdims=True))
+    of_pixel = each(lambda train, _: train.mean(0))
+    gray = each(lambda train, _: 0 * train.mean())
+    mistakes = {
+        "the constant colour must come from the training images: nobody knows the mean of the truth.": of_truth,
+        "the constant has one number for a and another one for b.": each(lambda train, _: train.mean()),
+        "this compares with gray; asked for is the constant colour of the training images.": gray,
+        "the constant is *one* colour; here each pixel has a mean of its own.": of_pixel,
+        "the constant is one colour for all images; here each image has its own.": of_image,
+        "1 must be perfect, and 0 as good as the constant: here 0 is perfect.": 1 - each(),
+        "1 must be perfect; here these are percent.": 100 * each(),
+        "the sign is wrong: better than the constant is above zero.": -each(),
+        "take one ratio of two mean errors, not the mean of the images' ratios.": each(axis=(1, 2, 3)),
+        "these are root mean squares; compare squared errors.": each(power=0.5),
+        "these are absolute errors; compare squared ones.": each(error=np.abs),
+    }
+    compare.array(answers, f"the list of skills for {len(cases)} test sets", each(), mistakes, rtol=1e-4)
     _check_visible(visible, rng)
 
 
@@ -148,32 +135,29 @@ def _check_visible(visible: Function, rng: np.random.Generator) -> None:
     spread = rng.permutation([5, 12, 25])[:, None, None, None]
     predicted = np.clip(true + rng.normal(0, spread, true.shape), 0, 255).astype(np.uint8)
     threshold = float(rng.uniform(4, 6))
-    one, two = color.rgb2lab(true), color.rgb2lab(predicted)
-    difference, plain = color.deltaE_ciede2000(one, two), color.deltaE_cie76(one, two)
-    share, plain_share = (difference > threshold).mean((1, 2)), (plain > threshold).mean((1, 2))
-    bytes_apart = np.sqrt(np.square(true - predicted.astype(float)).sum(-1))
-    compare.array(
-        visible(predicted, true, threshold),
-        "the share of visibly wrong pixels of 3 images",
-        share,
-        {
-            "these are the pixels that look right; asked for are the others.": 1 - share,
-            "these are mean differences; asked for is a *share of pixels*.": difference.mean((1, 2)),
-            "this is the plain distance in Lab (CIE76); CIEDE2000 weighs it as eyes do.": plain_share,
-            "this is a distance in RGB; bring both images to Lab first.": (bytes_apart > threshold).mean((1, 2)),
-            "these are RGB values where `deltaE_ciede2000` wants Lab.": lambda: (
-                color.deltaE_ciede2000(true.astype(float), predicted.astype(float)) > threshold
-            ).mean((1, 2)),
-            "`rgb2lab` wants bytes, or floats from 0 to 1.": lambda: (
-                color.deltaE_ciede2000(color.rgb2lab(true.astype(float)), color.rgb2lab(predicted.astype(float)))
-                > threshold
-            ).mean((1, 2)),
-            "a share is a number from 0 to 1; these are percent.": 100 * share,
-            "these are numbers of pixels; asked for is their share.": share * 72,
-        },
-        shapes={true.shape[:3]: "this is a map for each "
-        "image: say which share of its pixels is above the threshold."},
-    )  # fmt: skip
+    lab = [color.rgb2lab(image) for image in (true, predicted)]
+    difference = color.deltaE_ciede2000(*lab)
+    share = (difference > threshold).mean((1, 2))
+
+    def share_of(one: np.ndarray, two: np.ndarray, measure=color.deltaE_ciede2000) -> np.ndarray:
+        return (measure(one, two) > threshold).mean((1, 2))
+
+    as_floats = [image.astype(float) for image in (true, predicted)]
+    mistakes = {
+        "these are the pixels that look right; asked for are the others.": 1 - share,
+        "these are mean differences; asked for is a *share of pixels*.": difference.mean((1, 2)),
+        "this is the plain distance in Lab (CIE76); CIEDE2000 weighs it as eyes do.": share_of(
+            *lab, color.deltaE_cie76
+        ),
+        "this is a distance in RGB; bring both images to Lab first.": share_of(*as_floats, color.deltaE_cie76),
+        "these are RGB values where `deltaE_ciede2000` wants Lab.": lambda: share_of(*as_floats),
+        "`rgb2lab` wants bytes, or floats from 0 to 1.": lambda: share_of(*map(color.rgb2lab, as_floats)),
+        "a share is a number from 0 to 1; these are percent.": 100 * share,
+        "these are numbers of pixels; asked for is their share.": share * 72,
+    }
+    shapes = {true.shape[:3]: "this is a map for each image: say which share of its pixels is above the threshold."}
+    answer, name = visible(predicted, true, threshold), "the share of visibly wrong pixels of 3 images"
+    compare.array(answer, name, share, mistakes, shapes=shapes)
     predicted[:, ::2] = true[:, ::2]
     if np.min(compare.as_array(visible(predicted, true, 0.0), "what `visible` returns")) > 0.9:
         raise Hint("a difference *above* the threshold is larger than it; an equal one is not visible yet.")
