@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 
 import nbformat
@@ -38,13 +38,18 @@ exec /autograder/venv/bin/python -m tools.grading.gradescope {name} /autograder
 
 def gradescope(path: Path, name: str, master: Path, root: Path) -> None:
     """Write the archive to upload to Gradescope to ``path``: package, tools and data, the lab's master, two scripts."""
-    files = {name: (root / name).read_bytes() for name in _FILES if (root / name).exists()}
-    for file in [file for folder in _FOLDERS for file in (root / folder).rglob("*")]:
-        if file.is_file() and "__pycache__" not in file.parts:
-            files[file.relative_to(root).as_posix()] = file.read_bytes()
-    files[f"notebooks/labs/{master.name}"] = master.read_bytes()
-    files |= {"setup.sh": _SETUP.encode(), "run_autograder": _RUN.format(name=name).encode()}
-    _write(path, files)
+    with tempfile.TemporaryDirectory() as temporary:
+        source = Path(temporary)
+        (source / "notebooks" / "labs").mkdir(parents=True)
+        shutil.copy(master, source / "notebooks" / "labs")
+        for folder in _FOLDERS:
+            shutil.copytree(root / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        for file in _FILES:
+            shutil.copy(root / file, source)
+        for script, text in {"setup.sh": _SETUP, "run_autograder": _RUN.format(name=name)}.items():
+            (source / script).write_text(text, encoding="utf-8")
+            (source / script).chmod(0o755)
+        shutil.make_archive(str(path.with_suffix("")), "zip", source)
 
 
 def otter(path: Path, master: Path, address: str) -> str:
@@ -61,8 +66,7 @@ def otter(path: Path, master: Path, address: str) -> str:
         made = sorted(Path(folder, "out", "autograder").glob("*.zip"))
         if done.returncode or not made:
             return "otter assign failed: " + " ".join((done.stderr or done.stdout).split())[-300:]
-        with zipfile.ZipFile(made[0]) as archive:
-            _write(path, {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")})
+        shutil.copy(made[0], path)
     return ""
 
 
@@ -76,16 +80,3 @@ def _with_requirements(master: nbformat.NotebookNode, address: str) -> nbformat.
     }
     first.source = lines[0] + "\n" + yaml.safe_dump(config)
     return master
-
-
-def _write(path: Path, files: dict[str, bytes]) -> None:
-    """Write a zip whose bytes depend on the files only."""
-    temporary = path.with_suffix(".tmp")
-    with zipfile.ZipFile(temporary, "w") as archive:
-        for name in sorted(files):
-            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            script = name in ("setup.sh", "run_autograder") or name.endswith(".sh")
-            entry.external_attr = (0o100755 if script else 0o100644) << 16
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, files[name])
-    temporary.replace(path)
