@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import coursekit
 from tools import launch, site
 
-_fork = launch.fork(site.root_of(os.environ))
+_fork = launch.fork(Path(os.environ[site.ROOT_VARIABLE]))
 
 project = "Convolutional networks in PyTorch"
 author = "The authors of the course"
@@ -72,5 +73,6 @@ copybutton_exclude = ".linenos, .gp, .go"
 
 
 def setup(app) -> None:
-    """Tell Sphinx what the course adds: links from code in a notebook to the package's pages."""
+    """Tell Sphinx what the course adds: links from code in a notebook to the package's pages, and back."""
     app.connect("html-page-context", site.link_names)
+    app.connect("autodoc-process-docstring", site.add_uses)

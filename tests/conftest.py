@@ -1,37 +1,38 @@
-"""What several test files share: the site, built once per run, and how a run is divided among processes."""
+"""What several test files share: slow tests, the site, and how a run is divided among processes."""
 
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from tools import execute
-
 ROOT = Path(__file__).parent.parent
+FIRST = ("test_browser", "test_execute", "test_labs_make")  # long files begin early
+
+
+def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="also the tests marked slow, which belong to the night")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: runs with `--all` only")
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Keep a file's tests in one process, but let each notebook and hard time go to a free one; longest first."""
-    seconds = {stem: cost["seconds"] for stem, cost in execute.known_costs().items()}
-
-    def length(item):
-        if item.originalname == "test_running_again_gives_no_diff":
-            return seconds.get(item.callspec.id, 30)
-        if item.originalname == "test_stress":
-            return 40
-        return 200 if item.path.stem == "test_browser" else 0
-
+def pytest_collection_modifyitems(config, items):
+    """Leave out slow tests by day; keep a file's tests in one process, but let each slow one go to a free one."""
+    skip = pytest.mark.skip(reason="slow: `make test-all`")
     for item in items:
-        alone = length(item) and item.path.stem != "test_browser"
-        item.add_marker(pytest.mark.xdist_group(item.name if alone else item.path.stem))
-    items.sort(key=length, reverse=True)
+        slow = item.get_closest_marker("slow")
+        if slow and not config.getoption("--all"):
+            item.add_marker(skip)
+        item.add_marker(pytest.mark.xdist_group(item.nodeid if slow else item.path.stem))
+    items.sort(key=lambda item: (not item.get_closest_marker("slow"), item.path.stem not in FIRST))
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
     """The folder of the site, built from the notebooks as they stand; one build serves all processes of a test run."""
-    pytest.importorskip("sphinx", reason="the site needs the extra `site`")
+    pytest.importorskip("sphinx", reason="the site needs the dependency group `site`")
     from tools import site as builder
 
     folder = ROOT / "build" / "tests"

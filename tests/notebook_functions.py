@@ -2,7 +2,6 @@
 
 import ast
 import contextlib
-import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,11 +12,13 @@ NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 def functions_of(stem: str) -> SimpleNamespace:
     """Run the imports, function and class definitions of a notebook's code cells, and nothing else of them."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
     namespace: dict = {}
     notebook = nbformat.read(NOTEBOOKS / f"{stem}.ipynb", as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            tree = ast.parse(re.sub(r"^(\s*)[%!].*$", r"\1pass", cell.source, flags=re.MULTILINE))
+            tree = ast.parse(TransformerManager().transform_cell(cell.source))
             kept = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
             for node in (node for node in tree.body if isinstance(node, kept)):
                 with contextlib.suppress(NameError):  # its defaults need the notebook's variables: no function to test

@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pytest
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="browser tests need the extra `browser`")
-axe_core = pytest.importorskip("axe_playwright_python.sync_playwright", reason="browser tests need `browser`")
-
 ROOT = Path(__file__).parent.parent
 SCREENS = ROOT / "build" / "screens"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -29,6 +26,9 @@ DESKTOP, PHONE, PROJECTOR = (1280, 900), (390, 844), (1280, 720)
 
 @pytest.fixture(scope="module")
 def browser():
+    pytest.importorskip("axe_playwright_python.sync_playwright", reason="this needs the dependency group `browser`")
+    from playwright import sync_api
+
     with sync_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium
@@ -64,18 +64,29 @@ def projected(browser, deck):
         yield page, wrong
 
 
-def pages_of(site):
-    """Every page of the site, the decks apart."""
-    return [path for path in sorted(site.rglob("*.html")) if "slides" not in path.parts and "_static" not in path.parts]
+SAMPLE = ("index", "01_convolution")  # by day; by night every page and deck
 
 
-def decks_of(site):
-    return sorted((site / "slides").glob("*.html"))
+def pages_of(site, every):
+    """The pages of the site, the decks apart: a sample, or every one."""
+    pages = [
+        path for path in sorted(site.rglob("*.html")) if "slides" not in path.parts and "_static" not in path.parts
+    ]
+    return [path for path in pages if every or (path.stem in SAMPLE and path.parent.name != "api")]
+
+
+def decks_of(site, every):
+    return [path for path in sorted((site / "slides").glob("*.html")) if every or path.stem in SAMPLE]
+
+
+EVERY = pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["sample", "every"])
 
 
 def violations(page, options=WCAG, exclude=()):
+    from axe_playwright_python.sync_playwright import Axe
+
     context = {"include": [["html"]], "exclude": [[selector] for selector in exclude]}
-    results = axe_core.Axe().run(page, context=context, options=options).response["violations"]
+    results = Axe().run(page, context=context, options=options).response["violations"]
     return [f"{v['id']}: {node['target']} {node['html'][:120]}" for v in results for node in v["nodes"][:3]]
 
 
@@ -96,9 +107,10 @@ def shoot(page, name, **options):
     page.screenshot(path=SCREENS / f"{name}.png", **options)
 
 
-def test_every_page_is_whole_and_open_to_everybody(site, browser):
+@EVERY
+def test_pages_are_whole_and_open_to_everybody(site, browser, every):
     found = {}
-    for path in pages_of(site):
+    for path in pages_of(site, every):
         name = path.relative_to(site).with_suffix("").as_posix()
         with opened(browser, path) as (page, wrong):
             wrong += pictures_without_words(page) + violations(page)
@@ -113,9 +125,10 @@ def test_every_page_is_whole_and_open_to_everybody(site, browser):
     assert found == {}
 
 
-def test_no_page_is_wider_than_a_phone(site, browser):
+@EVERY
+def test_no_page_is_wider_than_a_phone(site, browser, every):
     found = []
-    for path in pages_of(site):
+    for path in pages_of(site, every):
         with opened(browser, path, PHONE) as (page, _):
             if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
                 found.append(path.name)
@@ -179,12 +192,10 @@ def test_code_can_be_copied_and_the_notebook_opened_elsewhere(site, browser):
 # Decks
 
 
-def test_decks_are_whole(site, browser):
+@EVERY
+def test_decks_are_whole(site, browser, every):
     found = {}
-    assert [deck.stem for deck in decks_of(site)] == [
-        path.stem for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
-    ]
-    for deck in decks_of(site):
+    for deck in decks_of(site, every):
         with projected(browser, deck) as (page, wrong):
             wrong += pictures_without_words(page)
             last = page.evaluate("Reveal.getTotalSlides()") - 1
@@ -198,9 +209,10 @@ def test_decks_are_whole(site, browser):
     assert found == {}
 
 
-def test_no_slide_overflows_and_none_is_empty(site, browser):
+@EVERY
+def test_no_slide_overflows_and_none_is_empty(site, browser, every):
     found = {}
-    for deck in decks_of(site):
+    for deck in decks_of(site, every):
         with projected(browser, deck) as (page, _):
             wrong = page.evaluate(MEASURE)
         found |= {deck.stem: wrong} if wrong else {}
@@ -237,7 +249,7 @@ MEASURE = """() => {
 
 
 def test_speaker_notes_are_there_and_not_on_the_slide(site, browser):
-    for deck in decks_of(site):
+    for deck in decks_of(site, every=False):
         with projected(browser, deck) as (page, _):
             notes = page.locator("aside.notes")
             assert notes.count() >= page.locator(".picture").count()

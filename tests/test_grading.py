@@ -10,10 +10,10 @@ import pytest
 if sys.platform == "win32":
     pytest.skip("grading needs Linux or macOS", allow_module_level=True)
 
-from tools.grading.judge import Judge, Limits
-from tools.grading.submissions import Submission, find, read, written_answers
 from coursekit.checks import compare
 from coursekit.checks.lab import Lab
+from tools.grading.judge import Judge, Limits
+from tools.grading.submissions import Submission, find, read, written_answers
 
 LIMITS = Limits(cell_seconds=1.5, question_seconds=2, seconds=120, megabytes=400, processes=15)
 GOOD = ["def double(x):\n    return 2 * x", "b = 2", "def triple(x):\n    return 3 * x"]

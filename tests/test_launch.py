@@ -1,17 +1,16 @@
 """Launch links: each opens its own notebook, of the right branch and variant; and what the first cell does on Colab."""
 
-import subprocess
+import json
 import sys
 import venv
 import zipfile
-from importlib import metadata
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import nbformat
 import pytest
 
-from tools import checks, colabcheck, launch, newnotebook
+from tools import colabcheck, launch
 from tools.__main__ import main
 
 ROOT = Path(__file__).parent.parent
@@ -73,12 +72,6 @@ def test_the_students_copies_are_those_of_the_masters():
         assert student.read_text(encoding="utf-8") == launch.student_copy(master), f"run `make links` for {master.name}"
 
 
-def test_the_address_stands_in_one_place_for_links_and_installation():
-    place = launch.fork(ROOT)
-    assert place.for_pip in checks.setup_cell(checks.repository(ROOT))
-    assert place.for_pip == f"{place.address}@{place.branch}"
-
-
 # A course of another address, branch and form
 
 
@@ -116,6 +109,56 @@ def test_one_command_points_a_fork_to_itself(course, capsys):
     assert (path.read_bytes(), (course / "README.md").read_bytes()) == before
 
 
+LEFT = {  # what other editors leave of the cell with the links
+    "tag": {"metadata": {"tags": ["launch"], "collapsed": True}, "source": ["[old](x)"]},
+    "text": {"metadata": {"vscode": {}}, "source": ["[Open in Colab](old)"]},
+    "id": {"metadata": {}, "source": "", "id": "launch"},
+}
+
+
+@pytest.mark.parametrize("left", LEFT)
+def test_the_cell_with_the_links_is_found_after_another_editor(course, left):
+    """Also where an earlier version had added it twice."""
+    path = course / "notebooks" / "01_a b.ipynb"
+    links = {"cell_type": "markdown"} | LEFT[left]
+    others = [
+        {"cell_type": "markdown", "metadata": {}, "source": "# 1"},
+        {"cell_type": "code", "metadata": {}, "source": "1", "outputs": [], "execution_count": None},
+    ]
+    if minor := 5 * ("id" in links):
+        others = [cell | {"id": str(index)} for index, cell in enumerate(others)]
+    raw = {"nbformat": 4, "nbformat_minor": minor, "metadata": {"colab": {}}}
+    again = [] if minor else [links]
+    path.write_text(json.dumps(raw | {"cells": [others[0], links, others[1], *again]}))
+    assert main(["links"]) == 0
+    notebook = nbformat.read(path, as_version=4)
+    assert [cell.source[:15] for cell in notebook.cells] == ["# 1", "[Open in Colab]", "1"]
+    assert nbformat.validate(notebook) is None
+    before = path.read_bytes()
+    assert main(["links"]) == 0
+    assert path.read_bytes() == before
+
+
+def test_links_of_a_notebook_without_code_or_title(course):
+    for cells in ([nbformat.v4.new_markdown_cell("# 1")], [nbformat.v4.new_code_cell("1")], []):
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        launch.set_setup_cell(notebook, "coursekit.setup()")
+        assert launch.set_links(notebook, "a")
+        assert not launch.set_links(notebook, "a")
+        assert len(notebook.cells) == len(cells) + 1
+        assert notebook.cells[0].source != "coursekit.setup()", "a cell of somebody's is overwritten"
+
+
+def test_the_students_copy_of_a_master_without_ids_is_a_valid_notebook(tmp_path):
+    raw = json.loads(MASTERS[0].read_text(encoding="utf-8"))
+    for cell in raw["cells"]:
+        del cell["id"]
+    (tmp_path / MASTERS[0].name).write_text(json.dumps(raw | {"nbformat_minor": 4}), encoding="utf-8")
+    text = launch.student_copy(tmp_path / MASTERS[0].name)
+    assert text == launch.student_copy(tmp_path / MASTERS[0].name)
+    assert nbformat.validate(nbformat.reads(text, as_version=4)) is None
+
+
 def test_links_move_back_below_the_title(course):
     notebook = nbformat.read(course / "notebooks" / "01_a b.ipynb", as_version=4)
     assert launch.set_links(notebook, "a")
@@ -123,33 +166,6 @@ def test_links_move_back_below_the_title(course):
     assert launch.set_links(notebook, "b")
     assert [cell.source for cell in notebook.cells] == ["old", "# 1 · A", "b"]
     assert not launch.set_links(notebook, "b")
-
-
-# A new notebook
-
-
-def test_a_new_notebook_keeps_the_rules_but_for_its_outputs(course, capsys):
-    assert main(["new-notebook", "07_detection"]) == 0
-    path = course / "notebooks" / "07_detection.ipynb"
-    assert links_of(path)["binder"][2] == "notebooks/07_detection.ipynb"
-    wrong = checks.check_all(path, course)
-    assert all("execution count" in line or "make notebooks" in line for line in wrong), wrong
-    texts = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
-    assert texts[0].startswith("# 7 · Detection")
-    assert texts[-1].startswith("## Sources")
-    assert "make notebooks" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("names", [[], ["detection"], ["07_a", "08_b"], ["07_Ä"]])
-def test_a_new_notebook_needs_one_good_name(course, names):
-    with pytest.raises(SystemExit, match="such as 07_detection"):
-        newnotebook.write(course, names)
-
-
-def test_a_new_notebook_never_overwrites(course):
-    newnotebook.write(course, ["07_detection"])
-    with pytest.raises(SystemExit, match="exists already"):
-        newnotebook.write(course, ["07_detection.ipynb"])
 
 
 # Colab: what its first cell does to the packages that are there
@@ -169,11 +185,12 @@ def wheel(folder, name, version, *requires):
     return path
 
 
+@pytest.mark.slow
 def test_the_first_cell_adds_two_packages_and_changes_none(tmp_path):
     """Colab's versions, as empty packages; what is installed wants newer ones of everything, and does not get them."""
     environment, wheels = tmp_path / "env", tmp_path / "wheels"
     wheels.mkdir()
-    venv.create(environment)
+    venv.create(environment, with_pip=True)
     (packages,) = [*environment.glob("lib/python*/site-packages"), *environment.glob("Lib/site-packages")]
     for name, version in colabcheck.COLAB.items():
         with zipfile.ZipFile(wheel(wheels, name.replace("-", "_"), version or "1.0")) as archive:
@@ -181,19 +198,15 @@ def test_the_first_cell_adds_two_packages_and_changes_none(tmp_path):
     newer = [f"{name}>=99" for name in colabcheck.COLAB]
     ours = wheel(wheels, "coursekit", "0.1", *newer)
     wheel(wheels, "torchinfo", "1.8", *newer)
-    line = colabcheck.setup_line(LECTURES[0])
-    words = [str(ours) if word.startswith("coursekit") else word for word in colabcheck.pip_words(line)]
-
-    def installed():
-        return {found.name: found.version for found in metadata.distributions(path=[str(packages)])}
-
-    before = installed()
-    assert len(before) == len(colabcheck.COLAB)
+    words = colabcheck.pip_words(launch.fork(ROOT).for_pip)
+    words = [str(ours) if word.startswith("coursekit") else word for word in words]
     python = environment / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    command = [sys.executable, "-m", "pip", "--python", python, *words, "--no-index", "--find-links", wheels]
-    subprocess.run(command, capture_output=True, check=True)
-    assert colabcheck.differences(before, installed(), ["coursekit", "torchinfo"]) == []
-    assert installed().keys() - before.keys() == {"coursekit", "torchinfo"}
+    before = colabcheck.installed(python)
+    assert len(before) >= len(colabcheck.COLAB)
+    colabcheck._pip(python, *words, "--no-index", "--find-links", str(wheels))
+    after = colabcheck.installed(python)
+    assert colabcheck.differences(before, after, ["coursekit", "torchinfo"]) == []
+    assert after.keys() - before.keys() == {"coursekit", "torchinfo"}
 
 
 def test_what_the_package_needs_is_on_colab_or_installed_by_the_first_cell():
@@ -201,7 +214,7 @@ def test_what_the_package_needs_is_on_colab_or_installed_by_the_first_cell():
 
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     needed = {line.split(">=")[0]: line.split(">=")[1] for line in settings["project"]["dependencies"]}
-    added = colabcheck.added_by(colabcheck.setup_line(LECTURES[0]))
+    added = colabcheck.added_by(colabcheck.pip_words(launch.fork(ROOT).for_pip))
     assert needed.keys() <= {*colabcheck.COLAB, *added}
     for name, version in colabcheck.COLAB.items():
         if version and name in needed:
@@ -211,12 +224,12 @@ def test_what_the_package_needs_is_on_colab_or_installed_by_the_first_cell():
 def test_differences_are_told_in_words():
     before, after = {"torch": "2.11", "numpy": "2.1", "old": "1"}, {"torch": "2.15", "numpy": "2.1", "new": "1"}
     wrong = colabcheck.differences(before, after, ["coursekit"])
-    assert wrong == ["coursekit is missing", "old was removed", "new was added", "torch: 2.11 became 2.15"]
+    assert wrong == ["coursekit is missing", "new was added", "torch: 2.11 became 2.15", "old: 1 became nothing"]
     assert colabcheck.differences(before, before | {"coursekit": "1"}, ["coursekit"]) == []
 
 
-def test_pip_lines_are_read():
-    line = '%pip install --quiet --no-deps "coursekit @ git+https://github.com/a/b@main" torchinfo'
-    assert colabcheck.added_by(line) == ["coursekit", "torchinfo"]
-    assert colabcheck.pip_words(line)[:3] == ["install", "--quiet", "--no-deps"]
-    assert colabcheck.pip_words(line)[3].endswith("b@main")
+def test_the_setup_cells_line_for_pip_is_read():
+    words = colabcheck.pip_words("https://github.com/a/b@main")
+    assert words[:3] == ["install", "--quiet", "--no-deps"]
+    assert words[3] == "coursekit @ git+https://github.com/a/b@main"
+    assert colabcheck.added_by(words) == ["coursekit", "torchinfo"]

@@ -1,12 +1,16 @@
 """The rules that notebooks keep, and that running them again changes nothing."""
 
 import copy
+import json
+import warnings
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from tools import checks, execute
+from tools import execute, normalform, rules
+from tools.__main__ import main
+from tools.launch import fork, setup_cell
 
 ROOT = Path(__file__).parent.parent
 PATHS = sorted((ROOT / "notebooks").glob("**/*.ipynb"))
@@ -21,7 +25,7 @@ def test_there_are_notebooks():
 
 @NOTEBOOKS
 def test_notebook_keeps_the_rules(path):
-    assert checks.check_all(path, ROOT) == []
+    assert rules.check_all(path, ROOT) == []
 
 
 @pytest.mark.parametrize("path", LABS, ids=lambda path: path.stem)
@@ -47,17 +51,18 @@ def test_notebook_has_objectives_exercises_and_sources(path):
     assert slides.count("slide") >= 5
 
 
+@pytest.mark.slow
 @NOTEBOOKS
 def test_running_again_gives_no_diff(path, tmp_path):
     """On a machine like the author's every byte; on another one the same kinds of outputs."""
-    committed = nbformat.read(path, as_version=4)
+    committed = normalform.read(path)
     again = copy.deepcopy(committed)
     result = execute.execute(again, name=path.stem, folder=tmp_path, strict=True)
     assert result.error == ""
     assert list(tmp_path.iterdir()) == [], "the notebook left files behind"
-    same_machine = committed.metadata["coursekit"]["made_on"] == execute.machine()
-    for old, new in zip(committed.cells, execute.normalize(again).cells, strict=True):
-        if old.cell_type == "code" and not execute.is_measured(old):
+    same_machine = committed.metadata["coursekit"]["made_on"] == normalform.machine()
+    for old, new in zip(committed.cells, normalform.normalize(again).cells, strict=True):
+        if old.cell_type == "code" and not normalform.is_measured(old):
             assert [kinds(output) for output in old.outputs] == [kinds(output) for output in new.outputs], old.source
             if same_machine:
                 assert old.outputs == new.outputs, old.source
@@ -71,7 +76,7 @@ def kinds(output):
 # The rules themselves: each must find its fault in a notebook that is otherwise right.
 
 
-SETUP = checks.setup_cell(checks.repository(ROOT))
+SETUP = setup_cell(fork(ROOT).for_pip)
 PNG = {"image/png": "aGVsbG8=", "text/plain": "x"}
 
 
@@ -89,14 +94,14 @@ def good():
         code(SETUP, nbformat.v4.new_output("stream", name="stdout", text="profile mini\n"), count=1),
         code("1 + 1", output(PNG, **{"image/png": {"alt": "what can be seen"}}), count=2),
     ]
-    notebook = execute.normalize(nbformat.v4.new_notebook(cells=cells))
-    execute.mark_fresh(notebook)
+    notebook = normalform.normalize(nbformat.v4.new_notebook(cells=cells))
+    normalform.mark_fresh(notebook)
     return notebook
 
 
 def write(notebook, tmp_path):
     nbformat.write(notebook, tmp_path / "99_test.ipynb")
-    return checks.check_all(tmp_path / "99_test.ipynb", ROOT)
+    return rules.check_all(tmp_path / "99_test.ipynb", ROOT)
 
 
 def test_a_good_notebook_passes(tmp_path):
@@ -144,6 +149,12 @@ FAULTS = {
         change(2, outputs=[output({"text/plain": "'C:\\\\\\\\Users'"})]),
         "names a path of this machine",
     ),
+    "an unknown command": (append(code("%notmagic\nraise TypeError", count=3)), "uses % or !"),
+    "an unknown kind of cell": (append(code("%%notmagic\n1 +", count=3)), "uses % or !"),
+    "a command inside a line": (append(code("if True:\n    x = %notmagic 3", count=3)), "uses % or !"),
+    "a command that hides others": (append(code("%%capture\n%notmagic", count=3)), "uses % or !"),
+    "a shell command": (append(code("!false", count=3)), "uses % or !"),
+    "a shell command that is kept": (append(code("files = !ls", count=3)), "uses % or !"),
     "editor metadata": (lambda n: n.metadata.update(toc={"x": 1}), "not in normal form"),
     "outputs of other code": (change(2, source="2 + 2"), "outputs are not of this code"),
     "no Python": (append(code("a b", count=3)), "is not Python"),
@@ -162,22 +173,85 @@ def test_each_rule_finds_its_fault(fault, tmp_path):
     assert any(message in line for line in found), found
 
 
+@pytest.mark.parametrize("source", ["x = (7\n% 256)", "%pip install --quiet x", "x = 7 % 3 != 1"])
+def test_percent_and_exclamation_mark_may_be_python(source):
+    assert rules.check_code(nbformat.v4.new_notebook(cells=[code(source)])) == []
+
+
 def test_setup_cell_installs_without_dependencies_from_the_one_address():
-    assert checks.repository(ROOT) in SETUP
+    assert fork(ROOT).for_pip in SETUP
     assert "--no-deps" in SETUP
     assert SETUP.count("http") == 1
 
 
-def test_links_command_points_every_notebook_to_a_fork(tmp_path, monkeypatch, capsys):
-    from tools.__main__ import main
+# Notebooks that other editors have saved
 
+
+def without_ids(minor):
+    """A notebook that keeps the rules, as an editor saves it that knows no ids, and adds metadata of its own."""
+    raw = json.loads(nbformat.writes(good()))
+    for cell in raw["cells"]:
+        cell["metadata"] |= {"id": "x", "vscode": {"languageId": "python"}}
+        del cell["id"]
+    raw["metadata"]["colab"] = {"provenance": []}
+    raw["nbformat_minor"] = minor
+    return json.dumps(raw)
+
+
+@pytest.mark.parametrize("minor", [0, 4, 5])
+def test_a_notebook_without_ids_is_not_in_normal_form_and_comes_into_it(minor, tmp_path):
+    path = tmp_path / "99_test.ipynb"
+    path.write_text(without_ids(minor))
+    assert rules.check_all(path, ROOT) == ["not in normal form: run `make notebooks`"]
+    normalform.write(normalform.normalize(normalform.read(path)), path)
+    assert rules.check_all(path, ROOT) == []
+
+
+def test_faults_are_told_of_cells_without_ids(tmp_path):
+    path = tmp_path / "99_test.ipynb"
+    path.write_text(without_ids(4).replace("1 + 1", "1 +"))
+    assert any("a cell without id ('1 +') is not Python" in line for line in rules.check_all(path, ROOT))
+
+
+def test_executing_a_notebook_without_ids_gives_it_some(tmp_path):
+    path = tmp_path / "99_test.ipynb"
+    path.write_text(without_ids(4).replace("session = coursekit.setup()", ""))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of jupyter's own making
+        assert execute.execute_in_place(path).error == ""
+    notebook = nbformat.read(path, as_version=4)
+    assert all(cell.id for cell in notebook.cells)
+    assert nbformat.validate(notebook) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"nbformat": 4, "nbformat_minor": 4, "cells": [{}]}', "no JSON"])
+def test_a_file_that_is_no_notebook_is_named(text, tmp_path):
+    path = tmp_path / "99_test.ipynb"
+    path.write_text(text)
+    (found,) = rules.check_all(path, ROOT)
+    assert found.startswith("99_test.ipynb is not a notebook: ")
+
+
+def test_links_command_points_every_notebook_to_a_fork(tmp_path, monkeypatch, capsys):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://example.org/fork"\n')
     nbformat.write(good(), tmp_path / "notebooks" / "01_test.ipynb")
     monkeypatch.chdir(tmp_path)
     assert main(["links"]) == 0
     notebook = nbformat.read(tmp_path / "notebooks" / "01_test.ipynb", as_version=4)
-    assert "git+https://example.org/fork" in checks.code_cells(notebook)[0].source
-    assert checks.check_all(tmp_path / "notebooks" / "01_test.ipynb", tmp_path) == []
+    assert "git+https://example.org/fork" in rules.code_cells(notebook)[0].source
+    assert rules.check_all(tmp_path / "notebooks" / "01_test.ipynb", tmp_path) == []
     assert main(["links"]) == 0
     assert "unchanged" in capsys.readouterr().out
+
+
+def test_the_template_keeps_the_rules_but_for_its_outputs(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://example.org/fork"\n')
+    path = tmp_path / "notebooks" / "07_title.ipynb"
+    path.write_text((ROOT / "tools" / "template.ipynb").read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert main(["links"]) == 0
+    wrong = rules.check_all(path, tmp_path)
+    assert all("execution count" in line or "outputs are not of this code" in line for line in wrong), wrong
+    assert "notebooks/07_title.ipynb" in normalform.read(path).cells[1].source

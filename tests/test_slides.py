@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-pytest.importorskip("mdit_py_plugins", reason="slides need the extra `site`")
+pytest.importorskip("mdit_py_plugins", reason="slides need the dependency group `site`")
 
 from tools import slides
 

@@ -23,6 +23,7 @@ def test_every_script_is_tried():
     assert {path.stem for path in SCRIPTS.glob("*.py")} == {*SMALL, *OTHERS}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="forks, mounts and makes pipes")
 @pytest.mark.parametrize("name", SMALL)
 def test_stress(name):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 import nbformat
 
-from tools import archives
-from tools.checks import repository
-from tools.grading.classroom import lab_names, load_lab
-from tools.grading.judge import Judge, Limits, Outcome
-from tools.grading.submissions import Submission
-from tools.markup import Derived, derive
 from coursekit.checks.lab import Lab
+from tools import autograder
+from tools.grading.classroom import grade, load_lab
+from tools.launch import fork
+from tools.markup import Derived, derive
+from tools.normalform import read
 
 
 def masters(root: Path, names: list[str] | None = None) -> dict[str, Path]:
@@ -39,31 +41,24 @@ def masters(root: Path, names: list[str] | None = None) -> dict[str, Path]:
 def make(root: Path, names: list[str], *, zips: bool = True) -> bool:
     """Write ``build/labs/student``, ``instructor`` and ``autograder``; return whether all proofs hold.
 
-    Parameters
-    ----------
-    root : Path
-        Of the course.
-    names : list of str
-        Of labs; all without names.
-    zips : bool
-        Also make the archives.
+    Without names, all labs are made; without ``zips``, no archives.
     """
     output, fine = root / "build" / "labs", True
     for kind in ("student", "instructor", "autograder"):
         (output / kind).mkdir(parents=True, exist_ok=True)
     for name, path in masters(root, names).items():
-        lab, derived = load_lab(name), derive(nbformat.read(path, as_version=4))
+        lab, derived = load_lab(name), derive(read(path))
         nbformat.write(derived.student, output / "student" / path.name)
         nbformat.write(derived.instructor, output / "instructor" / path.name)
         text = (output / "student" / path.name).read_text(encoding="utf-8")
-        wrong = [*disagreements(lab, derived), *leaks(derived, text), *prove(lab, derived, root)]
+        wrong = [*disagreements(lab, derived), *leaks(derived, text), *prove(name, derived, root)]
         print(f"{name}: " + ("the master gets all points, the blank copy none" if not wrong else "NOT AS IT SHOULD BE"))
         for line in wrong:
             print(f"  {line}")
         fine &= not wrong
         if zips:
-            archives.gradescope(output / "autograder" / f"{name}-gradescope.zip", name, path, root)
-            made = archives.otter(output / "autograder" / f"{name}-otter.zip", path, repository(root))
+            autograder.gradescope(output / "autograder" / f"{name}-gradescope.zip", name, path, root)
+            made = autograder.otter(output / "autograder" / f"{name}-otter.zip", path, fork(root).for_pip)
             print("  archives: Gradescope" + (", otter" if not made else f"; none for otter: {made}"))
     print(f"See {output}.")
     return fine
@@ -110,17 +105,20 @@ def leaks(derived: Derived, text: str) -> list[str]:
     return wrong
 
 
-def prove(lab: Lab, derived: Derived, root: Path) -> list[str]:
+def prove(name: str, derived: Derived, root: Path) -> list[str]:
     """Grade the solution and the blank copy as submissions: all points for the one, none for the other, no crash."""
-    hidden = [root / "notebooks" / "labs"]
     wrong = []
-    with Judge(lab_names(), hidden, Limits()) as judge:
-        for notebook, kind in ((derived.instructor, "right"), (derived.student, "open")):
-            cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-            outcome: Outcome = judge.judge(Submission(kind, kind, cells), lab, seed=1)
-            called = "the master" if kind == "right" else "the blank copy"
-            wrong += [f"{called}: {problem}" for problem in outcome.problems]
-            for name, verdict in outcome.verdicts.items():
-                if (verdict["state"] == "right") != (kind == "right") or verdict["state"] == "failed":
-                    wrong.append(f"{called}: {name} is {verdict['state']}: {verdict['text']}")
+    with tempfile.TemporaryDirectory() as folder:
+        handed_in = Path(folder) / "handed in"
+        handed_in.mkdir()
+        nbformat.write(derived.instructor, handed_in / "master.ipynb")
+        nbformat.write(derived.student, handed_in / "blank.ipynb")
+        with contextlib.redirect_stdout(io.StringIO()):
+            results = grade(handed_in, name, root, Path(folder) / "grades", jobs=1, seed=1)
+    for result in results:
+        copy = "the master" if "master" in result["name"] else "the blank copy"
+        wrong += [f"{copy}: {problem}" for problem in result["problems"]]
+        for question, verdict in result["verdicts"].items():
+            if verdict["state"] == "failed" or (verdict["state"] == "right") != (copy == "the master"):
+                wrong.append(f"{copy}: {question} is {verdict['state']}: {verdict['text']}")
     return wrong

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import re
+import shlex
 import shutil
 import subprocess
 import sys
 import venv
 from pathlib import Path
 
-import nbformat
-
-from tools import execute
+from tools.execute import execute
+from tools.launch import fork, setup_cell
+from tools.normalform import read
 
 # What Colab brought in August 2026, as far as the course needs it (its Python was 3.13); "" is any version.
 COLAB = {
@@ -32,63 +32,51 @@ COLAB = {
     "tqdm": "",
 }
 _KERNEL = "coursekit-colab"
-FOLDER = Path("build") / "colab"
 
 
 def check(root: Path, paths: list[Path]) -> int:
-    """Make the environment if it is missing, install as the setup cell does, run the notebooks; return the exit code.
-
-    Parameters
-    ----------
-    root : Path
-        The course's root folder.
-    paths : list of Path
-        The notebooks; each runs in an empty folder that has only the notebook in it.
-    """
-    folder = (root / FOLDER).resolve()
+    """Install with Colab's versions as the setup cell does, and run each notebook alone; return the exit code."""
+    folder = (root / "build" / "colab").resolve()
     python = make_environment(folder / "venv")
-    wheel = build_wheel(root, folder / "wheel")
-    _pip(python, "uninstall", "--yes", "--quiet", *added_by(setup_line(paths[0])))
+    words = pip_words(fork(root).for_pip)
+    added = added_by(words)
+    _pip(python, "uninstall", "--yes", "--quiet", *added)
     before = installed(python)
-    line = [str(wheel) if word.startswith("coursekit") else word for word in pip_words(setup_line(paths[0]))]
-    _pip(python, *line)
-    wrong = differences(before, installed(python), added_by(setup_line(paths[0])))
+    shutil.rmtree(folder / "wheel", ignore_errors=True)
+    _pip(python, "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder / "wheel"), str(root))
+    (wheel,) = (folder / "wheel").glob("*.whl")
+    _pip(python, *[str(wheel) if word.startswith("coursekit") else word for word in words])
+    wrong = differences(before, installed(python), added)
     print("\n".join(wrong) or "The first cell adds what it says, and changes no package.")
+    os.environ["JUPYTER_PATH"] = str(folder / "share" / "jupyter")
     for path in paths:
-        result = run_alone(path, folder / "runs" / path.stem, python)
+        alone = folder / "runs" / path.stem
+        shutil.rmtree(alone, ignore_errors=True)
+        alone.mkdir(parents=True)
+        result = execute(read(path), name=path.stem, folder=alone, kernel=_KERNEL)
         print(f"{path.stem}: {result.error or f'{result.seconds:.0f} s'}", flush=True)
         wrong += [result.error] if result.error else []
     return 1 if wrong else 0
 
 
-def setup_line(path: Path) -> str:
-    """Return the ``%pip`` line of a notebook's setup cell."""
-    cells = nbformat.read(path, as_version=4).cells
-    return next(
-        line.strip() for cell in cells for line in cell.source.splitlines() if line.strip().startswith("%pip install")
-    )
+def pip_words(address: str) -> list[str]:
+    """Return what the setup cell gives to pip, ``install`` first."""
+    line = next(line for line in setup_cell(address).splitlines() if "%pip" in line)
+    return shlex.split(line.partition("%pip")[2])
 
 
-def pip_words(line: str) -> list[str]:
-    """Return pip's arguments from a ``%pip`` line, ``install`` first."""
-    return [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|(\S+)', line.removeprefix("%pip "))]
-
-
-def added_by(line: str) -> list[str]:
-    """Return the names of the packages that a ``%pip`` line asks for."""
-    return [word.split(" ")[0] for word in pip_words(line)[1:] if not word.startswith("-")]
+def added_by(words: list[str]) -> list[str]:
+    """Return the names of the packages that pip is asked for."""
+    return [word.split()[0] for word in words[1:] if not word.startswith("-")]
 
 
 def differences(before: dict[str, str], after: dict[str, str], added: list[str]) -> list[str]:
     """Say in words what an installation did beyond adding these packages; an empty list if nothing."""
     wrong = [f"{name} is missing" for name in added if name not in after]
-    wrong += [f"{name} was removed" for name in before if name not in after]
     wrong += [f"{name} was added" for name in after if name not in before and name not in added]
-    wrong += [
-        f"{name}: {before[name]} became {after[name]}"
-        for name in before
-        if after.get(name, before[name]) != before[name]
-    ]
+    for name, version in before.items():
+        if after.get(name) != version:
+            wrong.append(f"{name}: {version} became {after.get(name, 'nothing')}")
     return wrong
 
 
@@ -99,7 +87,7 @@ def installed(python: Path) -> dict[str, str]:
 
 
 def make_environment(folder: Path) -> Path:
-    """Make an environment with Colab's versions, unless it is there, and return its Python."""
+    """Make an environment with Colab's versions and a kernel in it, unless it is there, and return its Python."""
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     stamp = folder / "colab.json"
     if not stamp.exists() or json.loads(stamp.read_text(encoding="utf-8")) != COLAB:
@@ -108,29 +96,10 @@ def make_environment(folder: Path) -> Path:
         venv.create(folder, with_pip=True)
         wanted = [f"{name}=={version}.*" if version else name for name, version in COLAB.items()]
         _pip(python, "install", "--quiet", "ipykernel", *wanted)
+        command = [python, "-m", "ipykernel", "install", "--prefix", folder.parent, "--name", _KERNEL]
+        subprocess.run(command, capture_output=True, check=True)
         stamp.write_text(json.dumps(COLAB), encoding="utf-8")
     return python
-
-
-def build_wheel(root: Path, folder: Path) -> Path:
-    """Build the package's wheel and return its path."""
-    shutil.rmtree(folder, ignore_errors=True)
-    _pip(Path(sys.executable), "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(root))
-    return next(folder.glob("*.whl"))
-
-
-def run_alone(path: Path, folder: Path, python: Path) -> execute.Result:
-    """Run a notebook in a folder that has nothing else in it, with another environment's Python."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    shutil.copy(path, folder)
-    spec = folder.parent.parent / "jupyter" / "kernels" / _KERNEL / "kernel.json"
-    spec.parent.mkdir(parents=True, exist_ok=True)
-    command = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    spec.write_text(json.dumps({"argv": command, "display_name": _KERNEL, "language": "python"}), encoding="utf-8")
-    os.environ["JUPYTER_PATH"] = str(spec.parent.parent.parent)
-    notebook = nbformat.read(path, as_version=4)
-    return execute.execute(notebook, name=path.stem, folder=folder, kernel=_KERNEL)
 
 
 def _pip(python: Path, *words: str) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import nbformat
+
+from tools import summary
+from tools.normalform import read
 
 _IMPORT = re.compile(r"^\s*from coursekit import (.+)$", re.MULTILINE)
 _NAME = r'<span class="n">{}</span>'
@@ -23,17 +27,20 @@ def modules_of(source: str) -> dict[str, str]:
     return found
 
 
-def uses(paths: list[Path]) -> dict[str, list[tuple[str, str]]]:
+def code_of(notebook: nbformat.NotebookNode) -> str:
+    """Return the code of all cells as one text."""
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+
+
+@cache
+def uses(paths: tuple[Path, ...]) -> dict[str, list[tuple[str, str]]]:
     """Return for each name of the package, such as ``coursekit.training.fit``, the notebooks that use it.
 
     A notebook is given by its name and its title.
     """
     found: dict[str, list[tuple[str, str]]] = {}
     for path in paths:
-        cells = nbformat.read(path, as_version=4).cells
-        title = next((cell.source for cell in cells if cell.cell_type == "markdown"), path.stem)
-        page = (path.stem, title.splitlines()[0].lstrip("# "))
-        source = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+        page, source = (path.stem, summary.read(path).title), code_of(read(path))
         for alias, module in modules_of(source).items():
             for name in dict.fromkeys(re.findall(rf"(?<![\w.]){alias}\.(\w+)", source)):
                 found.setdefault(f"{module}.{name}", []).append(page)
@@ -41,16 +48,9 @@ def uses(paths: list[Path]) -> dict[str, list[tuple[str, str]]]:
 
 
 def link_code(html: str, source: str, targets: Mapping[str, str]) -> str:
-    """Make links of the names in highlighted code that ``targets`` knows.
+    """Make links of the names that ``targets`` knows, full name to address, in a page that Pygments has highlighted.
 
-    Parameters
-    ----------
-    html : str
-        A page with code that Pygments has marked up.
-    source : str
-        The page's code as text, for its imports.
-    targets : mapping
-        Full name to address.
+    ``source`` is the page's code as text, for its imports.
     """
     modules = modules_of(source)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import nbformat
 import yaml
 
-from tools.execute import normalize
+from tools.normalform import normalize
 
 ANSWER_HERE = "*Write your answer here.*"
 _BLOCK = re.compile(r"# (BEGIN|END) (QUESTION|SOLUTION|TESTS)\b")
@@ -29,25 +29,13 @@ class MarkupError(ValueError):
 
 @dataclass
 class MarkedQuestion:
-    """One question of a master.
-
-    Attributes
-    ----------
-    name : str
-    points : int
-    manual : bool
-        Whether a person marks it.
-    tests : list of str
-        Sources of the test cells.
-    solutions : list of str
-        The lines that no student may see.
-    """
+    """One question of a master."""
 
     name: str
     points: int
-    manual: bool
-    tests: list[str] = field(default_factory=list)
-    solutions: list[str] = field(default_factory=list)
+    manual: bool  # a person marks it
+    tests: list[str] = field(default_factory=list)  # sources of the test cells
+    solutions: list[str] = field(default_factory=list)  # the lines that no student may see
 
 
 @dataclass
@@ -143,6 +131,8 @@ def _without_solution(cell: nbformat.NotebookNode, question: MarkedQuestion) -> 
 
 
 def _notebook(cells: list[nbformat.NotebookNode]) -> nbformat.NotebookNode:
-    notebook = normalize(nbformat.v4.new_notebook(cells=cells))
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = cells
+    notebook = normalize(notebook)
     nbformat.validate(notebook)
     return notebook

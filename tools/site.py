@@ -7,46 +7,35 @@ package's pages from its docstrings. Written by hand are only the texts in ``doc
 
 from __future__ import annotations
 
-import importlib
-import inspect
+import ast
 import os
+import pkgutil
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 
 import nbformat
 
 import coursekit
 from tools import crosslinks, slides, tables
 from tools.launch import fork
+from tools.normalform import normalize, read
 
 ROOT_VARIABLE = "COURSEKIT_ROOT"  # tells docs/conf.py, which runs in a process of its own, where the course lies
 _NOT_DOCUMENTED = ("checks",)  # they would tell the answers
-_FILES = "coursekit/|tests/|data/|README|LICENSE|Makefile|pyproject|environment"
+_FILES = "coursekit/|tools/|tests/|data/|README|LICENSE|Makefile|pyproject|environment"
 _INSERT = re.compile(r"^<!-- insert: (?P<name>[\w ]+?) -->$", re.MULTILINE)
 
 
 def build(root: Path, executed: Path | None = None, folder: Path | None = None) -> Path:
-    """Build the site, decks included, and return its first page.
+    """Build the site, decks included, from what has changed, and return its first page.
 
-    What was built before is used again where nothing has changed.
-
-    Parameters
-    ----------
-    root : Path
-        The course's root folder.
-    executed : Path, optional
-        A folder with freshly executed notebooks, taken instead of the committed ones of the same name.
-    folder : Path, optional
-        Where to build: the site itself goes into its ``site``. Without it, the course's ``build``.
-
-    Raises
-    ------
-    SiteError
-        If Sphinx warns of anything, or fails; the message is what it said.
+    Notebooks in the folder ``executed`` are taken instead of the committed ones of the same name. The site goes into
+    ``site`` in ``folder``, or in the course's ``build``. A `SiteError` says what Sphinx warned of.
     """
     folder = folder or root / "build"
     source, site = folder / "site-source", folder / "site"
@@ -66,11 +55,6 @@ class SiteError(RuntimeError):
     """Sphinx found something wrong with a page."""
 
 
-def root_of(environment: os._Environ | dict) -> Path:
-    """Return the course's root folder, as `build` handed it to Sphinx's process."""
-    return Path(environment[ROOT_VARIABLE])
-
-
 def anchor(heading: str) -> str:
     """Return a heading's anchor as Jupyter writes it, so that links inside a notebook lead there on the site too."""
     return heading.strip().replace(" ", "-")
@@ -78,21 +62,17 @@ def anchor(heading: str) -> str:
 
 def gather(root: Path, source: Path, executed: Path | None = None) -> None:
     """Write all pages and settings that Sphinx needs into ``source``. A page that has not changed is left alone."""
-    wanted = {}
     course, place = tables.Course.of(root), fork(root)
     address = f"{place.address}/blob/{place.branch}"
-    for path in sorted((root / "docs").rglob("*")):
-        if path.is_file():
-            wanted[path.relative_to(root / "docs")] = path.read_bytes()
-    wanted[Path("measured.md")] += b"\n## The notebooks\n\n<!-- insert: runtimes -->\n"
+    docs = root / "docs"
+    wanted = {path.relative_to(docs): path.read_bytes() for path in docs.rglob("*") if path.is_file()}
     wanted[Path("contributing.md")] = (root / "CONTRIBUTING.md").read_bytes()
     for path in [*course.notebooks, *course.labs]:
         fresh = executed / path.name if executed else path
-        place = Path("labs" if path in course.labs else "notebooks") / path.name
-        wanted[place] = page_of(fresh if fresh.exists() else path, address)
-    for name, text in api_pages(crosslinks.uses([*course.notebooks])):
+        folder = "labs" if path in course.labs else "notebooks"
+        wanted[Path(folder) / path.name] = page_of(fresh if fresh.exists() else path, address)
+    for name, text in api_pages():
         wanted[Path("api") / f"{name}.rst"] = text.encode()
-    address = f"{fork(root).address}/blob/{fork(root).branch}"
     for path in [path for path in wanted if path.suffix == ".md"]:
         wanted[path] = relink(complete(wanted[path].decode(), course), address).encode()
     _write_changed(wanted, source)
@@ -119,7 +99,6 @@ def relink(text: str, address: str) -> str:
     text = re.sub(r"\]\((?:\.\./)*notebooks/(?!labs/)", "](/notebooks/", text)
     text = re.sub(r"\]\((?:\.\./)*labs/", "](/labs/", text)
     text = re.sub(r"\]\((?:\.\./)*CONTRIBUTING\.md", "](/contributing.md", text)
-    text = text.replace("](/modules.svg)", "](modules.svg)")
     return re.sub(rf"\]\((?:\.\./)*(?={_FILES})", f"]({address}/", text)
 
 
@@ -128,7 +107,7 @@ def page_of(path: Path, address: str) -> bytes:
 
     A cell with several pictures becomes several, since each has one description.
     """
-    notebook = nbformat.read(path, as_version=4)
+    notebook = normalize(read(path))
     cells = []
     notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}  # it knows %pip
     for cell in notebook.cells:
@@ -154,59 +133,29 @@ def page_of(path: Path, address: str) -> bytes:
 
 def modules() -> list[str]:
     """Return the names of the package's modules that have a page; a folder counts as one."""
-    folder = Path(coursekit.__file__).parent
-    names = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
-    return sorted(names - {"__init__", *_NOT_DOCUMENTED})
+    names = {module.name for module in pkgutil.iter_modules(coursekit.__path__)}
+    return sorted(names - {*_NOT_DOCUMENTED})
 
 
-def api_pages(uses: dict[str, list[tuple[str, str]]]) -> Iterator[tuple[str, str]]:
-    """Yield name and text of the package's pages: one for each module, and one that lists them.
-
-    ``uses`` tells for a name which notebooks use it (name and title).
-    """
-    lines, names = [], modules()
-    for name in names:
-        module = importlib.import_module(f"coursekit.{name}")
-        first = inspect.getdoc(module).splitlines()[0].rstrip(".:")
+def api_pages() -> Iterator[tuple[str, str]]:
+    """Yield name and text of the package's pages: one for each module, and one that lists them."""
+    lines = []
+    for name in modules():
+        source = Path(find_spec(f"coursekit.{name}").origin).read_text(encoding="utf-8")
+        first = ast.get_docstring(ast.parse(source)).splitlines()[0].rstrip(".:")
         lines.append(f"* :doc:`coursekit.{name} <{name}>`: {first[0].lower() + first[1:]}")
-        yield name, _api_page(module, uses)
-    contents = "\n   ".join(names)
-    yield (
-        "index",
-        f"{_title('The package')}\nWhat the notebooks built, kept for later ones. Names in the notebooks' code "
-        "lead here; below each entry stands where it is used.\n\n"
-        ".. automodule:: coursekit\n   :no-members:\n\n.. py:currentmodule:: coursekit\n\n"
-        + "\n".join(_entry(coursekit, thing, uses) for thing in public_names(coursekit))
-        + "\n\n"
-        + "\n".join(lines)
-        + f"\n\n.. toctree::\n   :hidden:\n\n   {contents}\n",
-    )
+        title = f"coursekit.{name}"
+        yield name, f"{title}\n{'=' * len(title)}\n\n.. automodule:: {title}\n"
+    text = "What the notebooks built, kept for later ones. Names in the notebooks' code lead here; below each entry "
+    text += "stands where it is used.\n\n.. automodule:: coursekit\n\n" + "\n".join(lines)
+    yield "index", f"The package\n===========\n\n{text}\n\n.. toctree::\n   :hidden:\n   :glob:\n\n   *\n"
 
 
-def public_names(module: ModuleType) -> list[str]:
-    """Return a module's public names in the order of its ``__all__``, or of its source."""
-    if hasattr(module, "__all__"):
-        return [name for name in module.__all__ if callable(getattr(module, name))]
-    defined = (vars(module)[name] for name in vars(module) if not name.startswith("_"))
-    return [thing.__name__ for thing in defined if getattr(thing, "__module__", None) == module.__name__]
-
-
-def _api_page(module: ModuleType, uses: dict[str, list[tuple[str, str]]]) -> str:
-    name = module.__name__
-    parts = [_title(name), f".. automodule:: {name}\n   :no-members:\n", f".. py:currentmodule:: {name}\n"]
-    return "\n".join(parts + [_entry(module, thing, uses) for thing in public_names(module)])
-
-
-def _entry(module: ModuleType, thing: str, uses: dict[str, list[tuple[str, str]]]) -> str:
-    kind = "autoclass" if inspect.isclass(getattr(module, thing)) else "autofunction"
-    pages = ", ".join(
-        f":doc:`{title} </notebooks/{page}>`" for page, title in uses.get(f"{module.__name__}.{thing}", [])
-    )
-    return f".. {kind}:: {thing}\n" + (f"\n   *Used in* {pages}\n" if pages else "")
-
-
-def _title(text: str) -> str:
-    return f"{text}\n{'=' * len(text)}\n"
+def add_uses(app, what: str, name: str, obj: object, options, lines: list[str]) -> None:
+    """Add to a docstring which notebooks use what it describes (a hook of Sphinx)."""
+    found = crosslinks.uses(tuple(sorted((Path(app.srcdir) / "notebooks").glob("*.ipynb"))))
+    pages = ", ".join(f":doc:`{title} </notebooks/{page}>`" for page, title in found.get(name, []))
+    lines += ["", f"*Used in* {pages}", ""] * bool(pages)
 
 
 def link_names(app, page: str, template: str, context: dict, doctree) -> None:
@@ -216,14 +165,11 @@ def link_names(app, page: str, template: str, context: dict, doctree) -> None:
         return
     context["body"] = context["body"].replace("Variables<span", "Attributes<span")  # numpydoc's word
     if path.exists():
-        objects = app.env.get_domain("py").objects
+        objects = app.env.get_domain("py").objects.items()
         targets = {
-            name: f"{app.builder.get_relative_uri(page, entry.docname)}#{entry.node_id}"
-            for name, entry in objects.items()
+            name: f"{app.builder.get_relative_uri(page, entry.docname)}#{entry.node_id}" for name, entry in objects
         }
-        cells = nbformat.read(path, as_version=4).cells
-        source = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-        context["body"] = crosslinks.link_code(context["body"], source, targets)
+        context["body"] = crosslinks.link_code(context["body"], crosslinks.code_of(read(path)), targets)
 
 
 def _write_changed(wanted: dict[Path, bytes], folder: Path) -> None:
@@ -235,3 +181,16 @@ def _write_changed(wanted: dict[Path, bytes], folder: Path) -> None:
         if not path.exists() or path.read_bytes() != content:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+
+
+def publish(root: Path, executed: Path | None = None) -> int:
+    """Build the site, say where it is, and return the exit code."""
+    start = time.perf_counter()
+    try:
+        page = build(root, executed)
+    except SiteError as error:
+        print(error, file=sys.stderr)
+        return 1
+    seconds = time.perf_counter() - start
+    print(f"\nThe site, built in {seconds:.0f} s: {page.resolve().as_uri()}  (open it in a browser)")
+    return 0

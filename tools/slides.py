@@ -14,6 +14,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from string import Template
 
 import nbformat
 from markdown_it import MarkdownIt
@@ -22,63 +23,42 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+from tools.normalform import read
+
 STYLE = "a11y-high-contrast-light"
 _REVEAL = ("reveal.js", "reveal.css", "reset.css")
 _OTHER_DECK = re.compile(r"\]\((\d\d_\w+)\.ipynb")
+_TEMPLATE = Path(__file__).with_name("deck.html")
 _PREDICT = "<strong>Predict.</strong>"
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}: slides</title>
-<link rel="stylesheet" href="assets/reset.css">
-<link rel="stylesheet" href="assets/reveal.css">
-<link rel="stylesheet" href="assets/deck.css">
-<style>{pygments}</style>
-</head>
-<body>
-<div class="reveal"><main class="slides">
-{slides}
-</main></div>
-<a class="home" href="{home}">notebook</a>
-<script>MathJax = {{ startup: {{ typeset: false }}, options: {{ enableMenu: false }} }};</script>
-<script src="{mathjax}"></script>
-<script src="assets/reveal.js"></script>
-<script src="assets/notes.js"></script>
-<script src="assets/deck.js"></script>
-</body>
-</html>
-"""
 
 
 def build(paths: Iterable[Path], folder: Path, mathjax: str = "../_static/mathjax/tex-chtml.js") -> list[Path]:
     """Write a deck for each notebook into ``folder``, and what they share into its ``assets``; return the decks.
 
-    Parameters
-    ----------
-    paths : iterable of Path
-        Executed notebooks.
-    folder : Path
-        Made if it is missing. The notebooks' own pages are expected in ``../notebooks``.
-    mathjax : str
-        Where the decks find MathJax, as seen from ``folder``.
+    The notebooks' own pages are expected in ``../notebooks``, and MathJax where ``mathjax`` says, seen from ``folder``.
     """
     assets = folder / "assets"
     assets.mkdir(parents=True, exist_ok=True)
     reveal = package_folder("sphinx_revealjs") / "_static" / "revealjs"
-    for source in [*(reveal / "dist" / name for name in _REVEAL), reveal / "plugin" / "notes" / "notes.js"]:
-        shutil.copy(source, assets)
-    for source in Path(__file__).parent.glob("deck.*"):
+    notes, own = reveal / "plugin" / "notes" / "notes.js", [_TEMPLATE.with_suffix(end) for end in (".css", ".js")]
+    for source in [*(reveal / "dist" / name for name in _REVEAL), notes, *own]:
         shutil.copy(source, assets)
     decks = []
     for path in paths:
         deck = folder / f"{path.stem}.html"
-        page = render(nbformat.read(path, as_version=4), home=f"../notebooks/{path.stem}.html", mathjax=mathjax)
+        page = render(read(path), home=f"../notebooks/{path.stem}.html", mathjax=mathjax)
         deck.write_text(page, encoding="utf-8")
         decks.append(deck)
     return decks
+
+
+def publish(root: Path, paths: Iterable[Path]) -> int:
+    """Make the decks, say where they are, and return the exit code."""
+    folder = root / "build" / "site" / "slides"
+    copy_mathjax(folder.parent / "_static" / "mathjax")
+    for deck in build(paths, folder):
+        print(deck.resolve().as_uri())
+    return 0
 
 
 def package_folder(name: str) -> Path:
@@ -98,7 +78,8 @@ def render(notebook: nbformat.NotebookNode, *, home: str, mathjax: str) -> str:
     slides = "\n".join("\n".join(["<section>", *blocks, "</section>"]) for blocks in sections(notebook))
     title = html.escape(first.splitlines()[0].lstrip("# "))
     pygments = HtmlFormatter(style=STYLE).get_style_defs(".code")
-    return _PAGE.format(title=title, slides=slides, home=home, mathjax=mathjax, pygments=pygments)
+    page = Template(_TEMPLATE.read_text(encoding="utf-8"))
+    return page.substitute(title=title, slides=slides, home=home, mathjax=mathjax, pygments=pygments)
 
 
 def sections(notebook: nbformat.NotebookNode) -> list[list[str]]:

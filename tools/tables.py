@@ -21,14 +21,7 @@ _LECTURES = {
 
 @dataclass(frozen=True)
 class Course:
-    """Where the course's files lie.
-
-    Attributes
-    ----------
-    root : Path
-    notebooks, labs : tuple of Path
-        The lectures' notebooks, and the labs' student versions.
-    """
+    """Where the course's files lie: its root, the lectures' notebooks, and the labs' student versions."""
 
     root: Path
     notebooks: tuple[Path, ...]
@@ -55,9 +48,7 @@ def lectures(course: Course) -> str:
     rows = []
     for one in course.summaries():
         colab = launch.colab(place, Path("notebooks") / f"{one.name}.ipynb")
-        minutes = str(one.minutes) if one.minutes else ""
-        page, deck = f"[{one.title}](notebooks/{one.name}.ipynb)", f'<a href="slides/{one.name}.html">slides</a>'
-        rows.append((page, one.question, minutes, deck, f"[Colab]({colab})"))
+        rows.append((_page(one), one.question, str(one.minutes or ""), _deck(one), f"[Colab]({colab})"))
     return _table(("lecture", "question", "minutes", "to project", "to run"), rows)
 
 
@@ -88,8 +79,7 @@ def needs(course: Course, number: str) -> str:
         machine = f"{cost['seconds']} s and {cost['megabytes']} MB of memory on two CPU cores (mini)"
     objectives = "\n".join(f"  - {objective}" for objective in one.objectives)
     return (
-        f"[{one.title}](notebooks/{one.name}.ipynb), "
-        f'<a href="slides/{one.name}.html">slides</a>. *{one.question}*\n\n'
+        f"{_page(one)}, {_deck(one)}. *{one.question}*\n\n"
         f"- **Time**: {one.minutes} minutes with the questions; {one.predictions} places to stop and ask.\n"
         f"- **Prerequisites**: {one.needs}.\n- **Machine**: {machine}.\n- **Afterwards students can**\n{objectives}"
     )
@@ -98,15 +88,8 @@ def needs(course: Course, number: str) -> str:
 def run_times(course: Course) -> str:
     """Return the table of seconds and memory that `make costs` measured."""
     costs = course.costs()
-    rows = [
-        (
-            f"[{one.title}](notebooks/{one.name}.ipynb)",
-            str(costs[one.name]["seconds"]),
-            str(costs[one.name]["megabytes"]),
-        )
-        for one in course.summaries()
-        if one.name in costs
-    ]
+    measured = [one for one in course.summaries() if one.name in costs]
+    rows = [(_page(one), *map(str, (costs[one.name]["seconds"], costs[one.name]["megabytes"]))) for one in measured]
     return _table(("notebook", "seconds", "peak memory, MB"), rows)
 
 
@@ -116,14 +99,21 @@ def slips(course: Course) -> str:
     found = [(one, remark) for one in course.summaries() for remark in one.remarks]
     for lecture, title in _LECTURES.items():
         items = [
-            f"- {remark.text} ([{one.title}](notebooks/{one.name}.ipynb#{remark.heading.replace(' ', '-')}), "
-            f"“{remark.heading}”)"
+            f"- {remark.text} ({_page(one, '#' + remark.heading.replace(' ', '-'))}, “{remark.heading}”)"
             for one, remark in found
             if lecture in remark.lectures
         ]
         if items:
             parts.append(f"## {title}\n\n" + "\n".join(items))
     return "\n\n".join(parts)
+
+
+def _page(one: summary.Summary, anchor: str = "") -> str:
+    return f"[{one.title}](notebooks/{one.name}.ipynb{anchor})"
+
+
+def _deck(one: summary.Summary) -> str:
+    return f'<a href="slides/{one.name}.html">slides</a>'
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

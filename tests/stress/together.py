@@ -24,7 +24,7 @@ import psutil
 
 from coursekit.runtime import known_costs
 from tests.stress import common, shared_cache
-from tools import execute
+from tools import execute, normalform
 
 NOTEBOOKS = common.ROOT / "notebooks"
 UNKNOWN = 2500  # MB, for a notebook that was not measured yet
@@ -42,14 +42,14 @@ class Run:
 
 def outputs(notebook: nbformat.NotebookNode) -> list:
     """Return what the cells show, but for those that show times."""
-    cells = [cell for cell in execute.normalize(notebook).cells if cell.cell_type == "code"]
-    shown = [output for cell in cells if not execute.is_measured(cell) for output in cell.outputs]
+    cells = [cell for cell in normalform.normalize(notebook).cells if cell.cell_type == "code"]
+    shown = [output for cell in cells if not normalform.is_measured(cell) for output in cell.outputs]
     return [{**output, "execution_count": None} for output in shown]
 
 
 def run(name: str, folder: Path) -> Run:
     """Execute a copy of a notebook in ``folder``, as strictly as the outputs in the repository were made."""
-    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    notebook = normalform.read(NOTEBOOKS / f"{name}.ipynb")
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = []
@@ -60,9 +60,9 @@ def run(name: str, folder: Path) -> Run:
 
 def undisturbed(name: str, scratch: Path) -> tuple[str, Run]:
     """Return the outputs of a run that nothing disturbed, and where they are from."""
-    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
-    made_on = notebook.metadata.get(execute.MARK, {}).get("made_on")
-    if execute.fresh(notebook) and made_on == execute.machine():
+    notebook = normalform.read(NOTEBOOKS / f"{name}.ipynb")
+    made_on = notebook.metadata.get(normalform.MARK, {}).get("made_on")
+    if normalform.fresh(notebook) and made_on == normalform.machine():
         return "in the repository", Run(outputs(notebook), "", 0, 0)
     folder = scratch / "alone" / name
     folder.mkdir(parents=True)

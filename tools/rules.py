@@ -8,51 +8,16 @@ import statistics
 from pathlib import Path
 
 import nbformat
+from IPython.core.inputtransformer2 import TransformerManager
 
-from tools import launch
-from tools.execute import MARK, fresh, is_measured, mark_fresh, normalize
+from tools.launch import fork, setup_cell
+from tools.normalform import fresh, is_measured, normalize, read
 
 LONGEST, NINE_IN_TEN, MEDIAN = 30, 20, 6  # lines of a code cell
 LARGEST = 2_500_000  # bytes of a notebook
 _PATHS = re.compile(r"(/home/|/root/|/tmp/|/work/|/Users/|[A-Z]:\\\\|site-packages|\.venv)")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _WARNING = re.compile(r"\b\w*Warning\b:")
-
-
-def repository(root: Path) -> str:
-    """Return the repository's address and branch as pip wants them; they stand in ``pyproject.toml`` alone."""
-    return launch.fork(root).for_pip
-
-
-def setup_cell(address: str) -> str:
-    """Return the source of the first code cell, the same in every notebook.
-
-    Where ``coursekit`` is missing (on Colab) it is installed without dependencies, so that no package of the machine's
-    changes; `torchinfo` is the one that Colab lacks.
-    """
-    return (
-        "# The same first cell in every notebook. On Colab it adds two packages and changes none.\n"
-        "try:\n"
-        "    import coursekit\n"
-        "except ModuleNotFoundError:\n"
-        f'    %pip install --quiet --no-deps "coursekit @ git+{address}" torchinfo\n'
-        "    import coursekit\n\n"
-        "session = coursekit.setup()"
-    )
-
-
-def set_setup_cell(path: Path, source: str) -> bool:
-    """Write the setup cell into a notebook; return whether that changed the file. Outputs stay."""
-    notebook = nbformat.read(path, as_version=4)
-    cell = next(cell for cell in notebook.cells if cell.cell_type == "code")
-    changed = cell.source != source
-    if changed:
-        mark = notebook.metadata[MARK] if fresh(notebook) else {}
-        cell.source = source
-        if mark:  # an address changes no output
-            mark_fresh(notebook, mark["made_on"])
-        nbformat.write(notebook, path)
-    return changed
 
 
 def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
@@ -136,18 +101,31 @@ def check_machine_paths(notebook: nbformat.NotebookNode) -> list[str]:
     return wrong
 
 
-def check_form(notebook: nbformat.NotebookNode) -> list[str]:
-    """Find metadata that `make notebooks` would not write, code that does not parse, and imports of ``*``."""
-    wrong = [] if normalize(notebook) == notebook else ["not in normal form: run `make notebooks`"]
-    wrong += [] if fresh(notebook) else ["the outputs are not of this code: run `make notebooks`"]
+def check_form(notebook: nbformat.NotebookNode, text: str) -> list[str]:
+    """Find what `make notebooks` would not write: other metadata, cells without ids, outputs of other code."""
+    wrong = []
+    if nbformat.writes(normalize(notebook)).strip() != text.strip():
+        wrong.append("not in normal form: run `make notebooks`")
+    if not fresh(notebook):
+        wrong.append("the outputs are not of this code: run `make notebooks`")
+    return wrong
+
+
+def check_code(notebook: nbformat.NotebookNode) -> list[str]:
+    """Find code that does not parse, commands that fail unnoticed, imports of ``*``, and times without their tag."""
+    wrong = []
     for cell in code_cells(notebook):
         try:
-            tree = ast.parse(re.sub(r"^(\s*)[%!].*$", r"\1pass", cell.source, flags=re.MULTILINE))
+            nodes = list(ast.walk(ast.parse(TransformerManager().transform_cell(cell.source))))
         except SyntaxError as error:
             wrong.append(f"{_say(cell)} is not Python: {error.msg}")
             continue
-        stars = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.names[0].name == "*"]
-        wrong += [f"{_say(cell)} imports *"] * bool(stars)
+        calls = [ast.unparse(node) for node in nodes if isinstance(node, ast.Call)]
+        # nbval passes over an unknown magic command, and nobody sees that a shell command failed.
+        if any(call.startswith("get_ipython().") and "'pip'" not in call for call in calls):
+            wrong.append(f"{_say(cell)} uses % or !: write Python; only `%pip` is needed, and only in the setup cell")
+        if any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in nodes):
+            wrong.append(f"{_say(cell)} imports *")
         if "perf_counter" in cell.source and cell.outputs and not is_measured(cell):
             wrong.append(f"{_say(cell)} takes times, but has no tag 'measured'")
     return wrong
@@ -155,16 +133,20 @@ def check_form(notebook: nbformat.NotebookNode) -> list[str]:
 
 def check_all(path: Path, root: Path) -> list[str]:
     """Return everything that is wrong with the notebook file, one line each; an empty list if nothing is."""
-    notebook = nbformat.read(path, as_version=4)
+    try:
+        notebook = read(path)
+    except (ValueError, AttributeError, nbformat.ValidationError) as error:
+        return [f"{path.name} is not a notebook: {str(error).splitlines()[0]}"]
     size = path.stat().st_size
     return [
-        *check_setup(notebook, setup_cell(repository(root))),
+        *check_setup(notebook, setup_cell(fork(root).for_pip)),
         *check_cell_lengths(notebook),
         *check_outputs(notebook),
         *check_alt_text(notebook),
         *check_links(notebook, path.parent),
         *check_machine_paths(notebook),
-        *check_form(notebook),
+        *check_form(notebook, path.read_text(encoding="utf-8")),
+        *check_code(notebook),
         *([f"the file has {size:,} bytes, at most {LARGEST:,}"] if size > LARGEST else []),
     ]
 
@@ -176,4 +158,4 @@ def _text(output: nbformat.NotebookNode) -> str:
 
 def _say(cell: nbformat.NotebookNode) -> str:
     first = cell.source.strip().splitlines()[0] if cell.source.strip() else "(empty)"
-    return f"{cell.id} ({first[:50]!r})"
+    return f"{cell.get('id', 'a cell without id')} ({first[:50]!r})"

@@ -1,0 +1,99 @@
+"""The form in which notebooks are stored: the same bytes whoever ran them, marked with the code that outputs are of."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import platform
+import warnings
+from importlib import metadata
+from pathlib import Path
+
+import nbformat
+
+MEASURED = "measured"  # the tag of cells that show times: their outputs differ from run to run
+MARK = "coursekit"  # in the notebook's metadata: which code its outputs are of
+_CELL_METADATA = {"tags", "slideshow", "mystnb", "jupyter"}
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    """Read a notebook, also one whose cells have no ids, or one id twice: they are given others."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", nbformat.warnings.MissingIDFieldWarning)
+        warnings.simplefilter("ignore", nbformat.warnings.DuplicateCellId)
+        return nbformat.read(path, as_version=4)
+
+
+def write(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Write a notebook, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    nbformat.write(notebook, temporary)
+    temporary.replace(path)
+
+
+def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return the notebook without what differs between machines and editors; outputs stay.
+
+    Streams are joined, metadata is reduced to what the course uses, and cells get ids where an older editor gave none.
+    """
+    notebook = copy.deepcopy(notebook)
+    mark = {MARK: notebook.metadata[MARK]} if MARK in notebook.metadata else {}
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata = nbformat.from_dict({**mark, "kernelspec": kernel, "language_info": {"name": "python"}})
+    for index, cell in enumerate(notebook.cells):
+        if "id" not in cell:
+            cell.id = hashlib.sha256(f"{index}\0{cell.source}".encode()).hexdigest()[:8]
+        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in _CELL_METADATA})
+        if cell.cell_type == "code":
+            cell.outputs = _join_streams(cell.outputs)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
+
+
+def _join_streams(outputs: list) -> list:
+    """Join neighbouring pieces of one stream: where a stream is cut depends on the kernel's mood."""
+    joined: list = []
+    for output in outputs:
+        last = joined[-1] if joined else None
+        if last and output.output_type == "stream" == last.output_type and output.name == last.name:
+            last.text += output.text
+        else:
+            joined.append(output)
+    return joined
+
+
+def is_measured(cell: nbformat.NotebookNode) -> bool:
+    """Tell whether a cell shows times."""
+    return cell.cell_type == "code" and MEASURED in cell.metadata.get("tags", [])
+
+
+def fresh(notebook: nbformat.NotebookNode) -> bool:
+    """Tell whether the outputs were made by the code as it stands."""
+    return notebook.metadata.get(MARK, {}).get("outputs_of") == _code_digest(notebook)
+
+
+def mark_fresh(notebook: nbformat.NotebookNode, made_on: str | None = None) -> None:
+    """Write down in the notebook that its outputs are of its present code, made on a machine like this one."""
+    mark = {"made_on": made_on or machine(), "outputs_of": _code_digest(notebook)}
+    notebook.metadata[MARK] = nbformat.from_dict(mark)
+
+
+def machine() -> str:
+    """Return a fingerprint of what decides over the last bits of a result: processor and versions.
+
+    The same notebook gives the same bytes on two machines with one fingerprint; on others, trained networks differ.
+    """
+    import torch
+
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    models = sorted({line for line in lines if line.startswith("model")}) or [platform.processor()]
+    versions = [f"{name} {metadata.version(name)}" for name in ("torch", "torchvision", "numpy", "scipy", "matplotlib")]
+    facts = [platform.system(), platform.machine(), torch.backends.cpu.get_cpu_capability(), *models, *versions]
+    return hashlib.sha256("\0".join(facts).encode()).hexdigest()[:16]
+
+
+def _code_digest(notebook: nbformat.NotebookNode) -> str:
+    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16]
