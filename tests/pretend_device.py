@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import ClassVar
 from unittest import mock
 
 import torch
@@ -104,7 +105,9 @@ def _without_lists(index: object) -> object:
 class Generator(torch.Generator):
     """A generator that may be of the device."""
 
-    of_device: dict[int, Generator] = {}  # by torch's own number, since operations are given another Python object
+    of_device: ClassVar[
+        dict[int, Generator]
+    ] = {}  # by torch's own number, since operations are given another Python object
 
     def __new__(cls, device="cpu"):
         made = super().__new__(cls, "cpu" if _is_pretend(device) else device)

@@ -1,0 +1,115 @@
+"""The rehearsal of the full profile: what stops it, what does not, and its account of what was left out."""
+
+import sys
+from unittest import mock
+
+import nbformat
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from coursekit import training
+from tests.notebook_functions import NOTEBOOKS
+from tools import rehearse, rehearse_files, rehearse_kernel
+
+SETS = """
+from coursekit import data
+sets = {name: data.load("digits", name) for name in ("mnist", "fashion_mnist", "cifar10")}
+assert [len(part) for s in sets.values() for part in (s.train, s.test)] == [60000, 10000] * 2 + [50000, 10000]
+sets["pets"] = data.load("cats_vs_dogs", train=1000, test=150)
+sets |= {name: data.load("colour_photos", name) for name in ("flowers102", "places365")}
+assert [len(s.classes) for s in sets.values()] == [10, 10, 10, 2, 102, 365]
+assert all(len(s.train.labels.unique()) == len(s.classes) for s in sets.values())
+"""
+WEIGHTS = """
+import torch
+from coursekit import pretrained
+vgg16, resnet18 = pretrained.load("vgg16"), pretrained.load("resnet18")
+assert sum(p.numel() for p in vgg16.model.parameters()) == 138_357_544
+assert resnet18.model(torch.zeros(1, 3, 64, 64)).isfinite().all()
+"""
+SETUP = 'import coursekit\nassert coursekit.setup().profile == "full"'
+
+
+def rehearsed(folder, cells, capsys):
+    """Rehearse a notebook of these cells, each with its tags; return the exit code and what was printed."""
+    made = [nbformat.v4.new_code_cell(source, metadata={"tags": tags}) for source, tags in cells]
+    path = folder / "11_new.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=made), path)
+    return rehearse.rehearse(NOTEBOOKS.parent, [path]), capsys.readouterr().out
+
+
+def test_only_what_is_said_of_trained_networks_may_fail(tmp_path, capsys):
+    cells = [(SETUP, []), ("assert 1 > 2", ["trained"]), ("done = True", [])]
+    with mock.patch.object(rehearse_files, "write"):
+        assert rehearsed(tmp_path, cells, capsys)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "tags", "message"),
+    [
+        ("assert 1 > 2", [], "AssertionError"),
+        ("undefined", ["trained"], "NameError: name 'undefined'"),
+        ("import urllib.request\nurllib.request.urlopen('http://192.0.2.1/file')", [], "the rehearsal uses no network"),
+    ],
+)
+def test_everything_else_stops_it(source, tags, message, tmp_path, capsys):
+    with mock.patch.object(rehearse_files, "write"):
+        code, printed = rehearsed(tmp_path, [(SETUP, []), (source, tags)], capsys)
+    assert code == 1
+    assert message in printed
+
+
+@pytest.mark.slow
+def test_every_set_and_network_of_the_full_profile_is_fetched_and_read(tmp_path, capsys):
+    code, printed = rehearsed(tmp_path, [(SETUP, []), (SETS, []), (WEIGHTS, [])], capsys)
+    assert code == 0, printed
+
+
+def settings():
+    torch.manual_seed(0)
+    images, labels = torch.rand(64, 3, 8, 8), torch.arange(64) % 2
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
+    return model, TensorDataset(images, labels), TensorDataset(images[:32], labels[:32])
+
+
+@pytest.fixture
+def package():
+    """Put back what is replaced in the package."""
+    kept = {name: dict(vars(module)) for name, module in sys.modules.items() if name.startswith("coursekit")}
+    yield
+    for name, values in kept.items():
+        vars(sys.modules[name]).update(values)
+
+
+@pytest.mark.parametrize("name", ["fit", "evaluate", "predict"])
+def test_the_account_of_a_part_is_that_of_the_whole(name, package):
+    model, train, val = settings()
+    data, options = ((train, val), {"epochs": 3}) if name == "fit" else ((train,), {})
+    with rehearse_kernel.Meter() as meter:
+        _, whole, _ = meter.watch(getattr(training, name), model, *data, batch_size=8, **options)
+    with rehearse_kernel.Meter() as meter:
+        rehearse_kernel._shorten(meter)
+        labels = len(train) if name == "predict" else 0  # collected one by one, and counted
+        getattr(training, name)(model, *data, batch_size=8, **options)
+    products, operations = meter.work + meter.omitted
+    assert products == whole[0] > 4 * meter.work[0]
+    assert whole[1] <= operations <= whole[1] + 3 * labels + 3
+
+
+def test_predictions_of_a_part_stand_for_the_whole(package):
+    model, train, _ = settings()
+    rehearse_kernel._shorten(rehearse_kernel.Meter())
+    outputs, labels = training.predict(model, train)
+    assert outputs.shape == (64, 2)
+    assert torch.equal(labels, train.tensors[1])
+
+
+def test_memory_is_that_of_all_tensors_that_live_at_a_time():
+    with rehearse_kernel.Meter() as meter:
+        kept = torch.zeros(1000)
+        for _ in range(5):
+            torch.zeros(2000)
+        kept.view(10, 100)
+    assert (meter.most, meter.living) == (12_000, 4_000)

@@ -1,0 +1,102 @@
+"""Rehearse the full profile: every notebook from beginning to end, without a network, a GPU or the lectures' data.
+
+A server on this machine gives files of the right form (`rehearse_files`), and each kernel is prepared so that it asks
+there and looks at few pictures (`rehearse_kernel`). What is learned is worthless; that every cell runs is the point.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from unittest import mock
+
+import nbformat
+
+from tools import execute, rehearse_files
+from tools.rehearse_kernel import PICTURES
+
+TRAINED = "trained"  # the tag of cells whose assert speaks of what was trained: here it may fail
+T4 = 8.1e12 / 2 * 0.3  # multiply-adds a second: three tenths of the 8.1 TFLOP/s that the T4's data sheet promises
+LAUNCH = 12e-6  # seconds that each operation takes at least, for Python and to start it on the GPU
+CUDA = 1e9  # bytes that CUDA and its libraries take
+MOST_MINUTES, MOST_GB = 30, 12
+NOTE = f"""
+The last two columns say what the notebook would need on a T4 with 16 GB, at three tenths of its 8.1 TFLOP/s and
+{LAUNCH * 1e6:.0f} us for each operation, without downloads. Memory is that of all tensors, and 1 GB for CUDA.
+Networks looked at {PICTURES} pictures of each data set at a time; the account adds the others in proportion."""
+STARTUP = """from pathlib import Path
+from tools import rehearse_kernel
+rehearse_kernel.prepare({!r}, Path({!r}), Path({!r}))
+"""
+
+
+def rehearse(root: Path, paths: list[Path]) -> int:
+    """Run notebooks on the full profile, two at a time, and print what failed and what they would need on a GPU.
+
+    Parameters
+    ----------
+    root : Path
+        The course's root folder.
+    paths : list of Path
+        The notebooks.
+
+    Returns
+    -------
+    int
+        0 where every cell ran and nothing would need too much. A cell tagged ``trained`` may end in an AssertionError.
+    """
+    print(f"Rehearsing {len(paths)} notebooks on the full profile, two at a time:", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch, files = Path(folder), Path(folder) / "files"
+        files.mkdir()
+        rehearse_files.write(files)
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder + "/files"))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        startup = scratch / "profile_default" / "startup" / "rehearsal.py"
+        startup.parent.mkdir(parents=True)
+        address = f"http://127.0.0.1:{server.server_port}"
+        startup.write_text(STARTUP.format(address, str(files), folder), encoding="utf-8")
+        places = {"COURSEKIT_CACHE": folder + "/cache", "IPYTHONDIR": folder, "PYTHONPATH": str(root.resolve())}
+        with mock.patch.dict(os.environ, COURSEKIT_PROFILE="full", **places), ThreadPoolExecutor(2) as pool:
+            costs = execute.known_costs()
+            longest_first = sorted(paths, key=lambda path: -costs.get(path.stem, {}).get("seconds", 0))
+            done = list(pool.map(partial(_run, scratch=scratch), longest_first))
+        server.shutdown()
+    print(f"\n{'notebook':24s}{'10^12 multiply-adds':>20s}{'10^6 operations':>17s}{'minutes':>9s}{'GB':>6s}")
+    for row, _ in sorted(done):
+        print(row)
+    print(NOTE)
+    return 0 if all(well for _, well in done) else 1
+
+
+def _run(path: Path, scratch: Path) -> tuple[str, bool]:
+    """Run one notebook; return its row of the table, and whether all went well."""
+    notebook = nbformat.read(path, as_version=4)
+    trained = [cell for cell in notebook.cells if TRAINED in cell.metadata.get("tags", [])]
+    for cell in trained:
+        cell.metadata.tags.append("raises-exception")
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        result = execute.execute(notebook, name=path.stem, folder=Path(folder), threads=1, timeout=900)
+    raised = [output for cell in trained for output in cell.outputs if output.output_type == "error"]
+    others = [f"{output.ename}: {output.evalue}" for output in raised if output.ename != "AssertionError"]
+    error = result.error or "; ".join(others)
+    print(f"{path.stem} ... {error or 'ok'} ({result.seconds:.0f} s, {result.megabytes:.0f} MB)", flush=True)
+    report = scratch / f"{path.stem}.json"
+    if not report.exists():
+        return f"{path.stem:24s} did not begin", False
+    products, operations, size = json.loads(report.read_text(encoding="utf-8")).values()
+    minutes, gigabytes = (products / T4 + operations * LAUNCH) / 60, (size + CUDA) / 1e9
+    fits = minutes <= MOST_MINUTES and gigabytes <= MOST_GB
+    row = f"{path.stem:24s}{products / 1e12:20,.1f}{operations / 1e6:17,.1f}{minutes:9,.1f}{gigabytes:6.1f}"
+    return row + ("" if fits else "  TOO MUCH") + ("  (until it failed)" if error else ""), fits and not error
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing of each request."""

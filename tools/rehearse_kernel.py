@@ -1,0 +1,172 @@
+"""What a kernel does before a notebook of the rehearsal; the notebook and the package are as they are.
+
+- Each download comes from a server on this machine, with the checksum of what lies there; nothing else is connected.
+- `fit` trains on the first `PICTURES` of a data set in each epoch; `predict` and `evaluate` look at the first
+  `PICTURES`, whose outputs stand for the others. A `DataLoader` that the notebook made is left whole.
+- Multiply-adds, operations and memory are counted; what was left out is added in proportion.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import sys
+import weakref
+from contextlib import ExitStack
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import torch
+import torchvision.datasets as tv
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.flop_counter import flop_registry
+from torch.utils.weak import WeakIdKeyDictionary
+
+from coursekit import pretrained, training  # noqa: F401 -- pretrained fetches, too
+from coursekit.data import downloads
+
+PICTURES = 8
+
+
+class Meter(TorchDispatchMode):
+    """Counts multiply-adds and operations, and the bytes of all tensors that live at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.work, self.omitted = np.zeros(2), np.zeros(2)  # multiply-adds, operations
+        self.living = self.peak = self.most = 0
+        self.counts = True  # operations, too
+        self._seen = WeakIdKeyDictionary()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # noqa: D105 -- torch's own name
+        result = function(*args, **(kwargs or {}))
+        tensors = [x for x in tree_leaves(result) if isinstance(x, torch.Tensor)]
+        if any(x.device.type == "meta" for x in tensors):  # shapes without numbers
+            return result
+        flops = flop_registry.get(function.overloadpacket)
+        self.work += flops(*args, **(kwargs or {}), out_val=result) / 2 if flops else 0, self.counts
+        for storage in (x.untyped_storage() for x in tensors):
+            if storage not in self._seen:
+                self._seen[storage] = True
+                self._grow(storage.nbytes())
+                weakref.finalize(storage, self._grow, -storage.nbytes())
+        return result
+
+    def _grow(self, size: int) -> None:
+        self.living += size
+        self.peak, self.most = max(self.peak, self.living), max(self.most, self.living)
+
+    def watch(self, function, model, *args, **options):
+        """Return what a function returns, its work, and by how many bytes tensors grew meanwhile.
+
+        Operations are those of the model and of ``backward``: what the processor does besides is left out.
+        """
+        backward = torch.Tensor.backward
+
+        def counted(*args, **options):
+            self.counts = True
+            backward(*args, **options)
+            self.counts = False
+
+        work, self.peak, start = self.work.copy(), self.living, self.living
+        with ExitStack() as stack:
+            stack.enter_context(model.register_forward_pre_hook(lambda *_: setattr(self, "counts", True)))
+            stack.enter_context(model.register_forward_hook(lambda *_: setattr(self, "counts", False)))
+            stack.enter_context(mock.patch.object(torch.Tensor, "backward", counted))
+            stack.callback(setattr, self, "counts", True)
+            self.counts = False
+            result = function(model, *args, **options)
+        return result, self.work - work, self.peak - start
+
+    def omit(self, work: np.ndarray, data: Dataset, batch_size: int, grown: float = 0, lasting: float = 0) -> None:
+        """Account for the pictures of ``data`` that were left out: ``work`` and ``grown`` are of the first ones."""
+        few = min(PICTURES, len(data))
+        self.omitted += work * (len(data) / few - 1, math.ceil(len(data) / batch_size) - 1)
+        each = max(0, grown - lasting) / few
+        self.most = max(self.most, self.living + lasting + each * min(batch_size, len(data)))
+
+
+def prepare(server: str, files: Path, reports: Path) -> None:
+    """Change what the rehearsal changes, in this process; the account goes into a file named like the notebook."""
+    report = reports / Path(os.environ["JPY_SESSION_NAME"]).with_suffix(".json")
+    meter = Meter()
+
+    def write(*_) -> None:
+        products, operations = meter.work + meter.omitted
+        report.write_text(json.dumps({"products": products, "operations": operations, "bytes": meter.most}))
+
+    sys.addaudithook(_stay_here)
+    _redirect(server, files)
+    _shorten(meter)
+    meter.__enter__()
+    get_ipython().events.register("post_run_cell", write)  # noqa: F821 -- a kernel has it
+
+
+def _stay_here(event: str, arguments: tuple) -> None:
+    if event == "socket.connect" and isinstance(arguments[1], tuple) and arguments[1][0] not in ("127.0.0.1", "::1"):
+        raise ConnectionError(f"the rehearsal uses no network, and something wants to speak to {arguments[1][0]}.")
+
+
+def _replace(old: object, new: object) -> None:
+    """Put a function in another's place, in every module of the package that has it."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("coursekit") and getattr(module, old.__name__, None) is old:
+            setattr(module, old.__name__, new)
+
+
+def _redirect(server: str, files: Path) -> None:
+    fetch = downloads.fetch
+
+    def from_here(urls, path, *, md5=None, sha256=None, size=None, **options):
+        file = files / (urls if isinstance(urls, str) else urls[0]).rsplit("/", 1)[1]
+        with file.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        return fetch(f"{server}/{file.name}", path, sha256=digest, **options)
+
+    _replace(fetch, from_here)
+    for module in (tv.cifar, tv.flowers102, tv.places365):  # these know checksums of what is inside an archive
+        module.check_integrity = lambda path, md5=None: os.path.isfile(path)
+
+
+def _shorten(meter: Meter) -> None:
+    fit, predict, evaluate = training.fit, training.predict, training.evaluate
+
+    def few_fit(model, train, val=None, *, batch_size=64, **options):
+        if isinstance(train, DataLoader) or isinstance(val, DataLoader):
+            return fit(model, train, val, batch_size=batch_size, **options)
+        history, work, grown = meter.watch(fit, model, _first(train), _first(val), batch_size=batch_size, **options)
+        if val is not None:
+            alike = {key: options[key] for key in ("loss", "metrics") if key in options}
+            _, look, _ = meter.watch(evaluate, model, _first(val), **alike)
+            meter.omitted -= look
+            work -= look * len(history)
+            meter.omit(look * len(history), val, batch_size)
+        learned = sum(p.nbytes for p in model.parameters() if p.requires_grad)
+        meter.omit(work, train, batch_size, grown, lasting=3 * learned)  # gradients, and what Adam keeps
+        return history
+
+    def shortened(function):
+        def answer(model, data, *, batch_size=256, **options):
+            if isinstance(data, DataLoader):
+                return function(model, data, **options)
+            found, work, grown = meter.watch(function, model, _first(data), batch_size=batch_size, **options)
+            meter.omit(work, data, batch_size, grown)
+            if function is evaluate:
+                return found
+            labels = torch.stack([torch.as_tensor(data[index][1]) for index in range(len(data))])
+            return found[0][torch.arange(len(data)) % len(found[0])], labels
+
+        return answer
+
+    _replace(fit, few_fit)
+    _replace(predict, shortened(predict))
+    _replace(evaluate, shortened(evaluate))
+
+
+def _first(data: Dataset | None) -> Dataset | None:
+    return data and Subset(data, list(range(min(PICTURES, len(data)))))
