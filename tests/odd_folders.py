@@ -3,6 +3,7 @@
 import itertools
 import os
 import random
+import struct
 
 import numpy as np
 from PIL import Image
@@ -13,6 +14,11 @@ COLOURS = odd.SQUARES.reshape(4, 3).astype(int)
 GRAYS = np.asarray(Image.fromarray(odd.SQUARES).convert("L")).reshape(4, 1).repeat(3, 1).astype(int)
 GOOD = odd.saved(odd.COLOUR, "PNG")
 FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (odd.SIDE, odd.SIDE))]}
+
+
+# EXIF data that announce two entries and end after the first: Pillow warns, and still knows the orientation.
+CUT_EXIF = b"Exif\0\0II*\0\x08\0\0\0\x02\0" + struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
+SIXTEEN_WHITE = Image.fromarray(np.full((9, 9), 65535, np.uint16))
 
 
 def on_white(colours):
@@ -52,6 +58,7 @@ CONVERTED = {
     "cmyk.jpg": (odd.saved(odd.COLOUR.convert("CMYK"), "JPEG"), "CMYK to RGB", COLOURS, LOSSY),
     "cmyk.tif": (odd.saved(odd.COLOUR.convert("CMYK"), "TIFF"), "CMYK to RGB", COLOURS, EXACT),
     "16.png": (odd.png_16_gray(), "16-bit to 8-bit", GRAYS, EXACT),
+    "16 white.png": (odd.saved(SIXTEEN_WHITE, "PNG"), "16-bit", [[255, 255, 255]] * 4, 0),
     "16 colour.png": (odd.png_16_rgb(), "16-bit to 8-bit", COLOURS, EXACT),
     "16.tif": (odd.saved(Image.fromarray(odd.gray_16()), "TIFF"), "16-bit to 8-bit", GRAYS, EXACT),
     "16 big end.tif": (odd.saved(Image.fromarray(odd.gray_16().astype(">u2")), "TIFF"), "16-bit", GRAYS, EXACT),
@@ -59,6 +66,12 @@ CONVERTED = {
     **{f"turned{i}.jpeg": (odd.turned(i, "JPEG"), "turned upright", COLOURS, LOSSY) for i in range(2, 9)},
     **{f"turned.{kind.lower()}": (odd.turned(6, kind), "turned upright", COLOURS, LOSSY) for kind in ("PNG", "TIFF")},
     "damaged exif.jpg": (odd.saved(odd.COLOUR, "JPEG", exif=b"Exif\0\0" + b"\xff" * 40), None, COLOURS, LOSSY),
+    "cut exif.jpg": (
+        odd.saved(odd.COLOUR.transpose(odd.STORED[6]), "JPEG", exif=CUT_EXIF),
+        "turned upright",
+        COLOURS,
+        LOSSY,
+    ),
     "animated.gif": (odd.saved(odd.COLOUR, "GIF", **FRAMES), "first of several frames", COLOURS, EXACT),
     "pages.tif": (odd.saved(odd.COLOUR, "TIFF", **FRAMES), "first of several frames", COLOURS, EXACT),
     "phone.jpg": (odd.saved(odd.COLOUR, "MPO", quality=95, **FRAMES), "first of several frames", COLOURS, 30),
