@@ -58,7 +58,7 @@ def correlate2d(
     """Slide the kernel over the image and take the sum of products at each position: cross-correlation.
 
     ``Z[i, j] = sum over m, n of K[m, n] X[i stride + m, j stride + n]``. Modes and boundaries are those of
-    `scipy.signal.correlate2d`, which has no stride. For convolution, turn the kernel: ``kernel[::-1, ::-1]``.
+    `scipy.signal.correlate2d`, which has no stride. For convolution, flip the kernel: ``kernel[::-1, ::-1]``.
 
     Parameters
     ----------

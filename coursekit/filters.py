@@ -66,7 +66,7 @@ def conv2d_from_kernels(
     padding_mode: str = "zeros",
     dtype: torch.dtype = torch.float32,
 ) -> nn.Conv2d:
-    """Make a convolutional layer that holds the given kernels. It correlates: the kernels are not turned.
+    """Make a convolutional layer that holds the given kernels. It correlates: the kernels are not flipped.
 
     Parameters
     ----------
@@ -203,8 +203,8 @@ def receptive_field_by_gradient(
 ) -> Tensor:
     """Measure how much each input pixel can move one output: the mean size of the gradient over random inputs.
 
-    A pixel above zero belongs to the receptive field; how far above, says what the field is like inside (Luo, Li,
-    Urtasun and Zemel, 2016). The model may be of any kind; it is not changed. Works on a copy in double precision and
+    A pixel above zero belongs to the receptive field; its value is its influence there (Luo, Li, Urtasun and Zemel,
+    2016). The model may be of any kind; it is not changed. Works on a copy in double precision and
     in evaluation mode: in training mode, batch norm would let each output see the whole batch.
 
     Parameters
@@ -252,7 +252,7 @@ def receptive_field_by_gradient(
 
 
 def _layers(model: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Walk through nested Sequentials in order; unlike `named_modules`, name a layer that is used twice twice."""
+    """Walk through nested Sequentials in order; unlike `named_modules`, give a layer that is used twice two times."""
     if not isinstance(model, nn.Sequential):
         yield name or "model", model
         return

@@ -111,9 +111,9 @@ def test_parts_are_where_their_names_say(species):
 
 
 def test_things_in_front_hide_parts_but_never_most_of_the_animal(monkeypatch):
-    seen = [critters.draw("dog", seed, difficulty=1) for seed in range(60)]
+    seen = [critters.draw("dog", seed, 32, difficulty=1) for seed in range(60)]
     monkeypatch.setattr(scene, "occluders", lambda *_: [])
-    whole = [critters.draw("dog", seed, difficulty=1) for seed in range(60)]
+    whole = [critters.draw("dog", seed, 32, difficulty=1) for seed in range(60)]
     hidden = 0
     for some, every in zip(seen, whole, strict=True):
         assert some.mask.sum() > 0.66 * every.mask.sum()

@@ -77,7 +77,7 @@ class Bins:
 
         Raises
         ------
-        TypeError, ValueError
+        ValueError
             If the logits do not fit the bins, or the temperature is negative.
         """
         if arguments.tensor("logits", logits, f"[N, {len(self)}, H, W]").ndim != 4 or logits.shape[1] != len(self):

@@ -16,7 +16,7 @@ from coursekit.colorization.cielab import check_rgb, rgb_to_lab
 
 
 def mse(predicted: ArrayLike, true: ArrayLike) -> np.ndarray:
-    """Return the mean squared error of R, G and B, as parts of 1: 0 is best, 1 is black for white."""
+    """Return the mean squared error of R, G and B, scaled to 0..1: 0 is best, 1 is black for white."""
     predicted, true = _pair(predicted, true)
     return np.square(predicted - true).mean(axis=(-3, -2, -1))
 

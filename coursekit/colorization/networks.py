@@ -24,12 +24,7 @@ def gray_encoder(resnet: nn.Module) -> nn.Sequential:
     Parameters
     ----------
     resnet : nn.Module
-        In torchvision's layout, as `pretrained.resnet18` makes it.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is no network, or one of another layout.
+        In torchvision's layout, as `pretrained.resnet18` makes it; another layout is a ValueError.
     """
     children = dict(list(arguments.module(resnet, "resnet").named_children())[: len(_KEPT)])
     if list(children) != _KEPT or not isinstance(children["conv1"], nn.Conv2d):

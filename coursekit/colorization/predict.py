@@ -77,8 +77,8 @@ def colorize(
 
     Raises
     ------
-    TypeError, ValueError
-        If the photo cannot be used (see `as_photo`), or the model gives another shape.
+    ImageFileError, ValueError
+        As for `as_photo`; if the model gives another shape.
     """
     arguments.module(model)
     arguments.whole("size", size)

@@ -82,10 +82,8 @@ def bars(values: Mapping[str, ArrayLike], *, alt: str, ylabel: str, limits: tupl
     Parameters
     ----------
     values : mapping from label to number or array [runs]
-    alt, ylabel : str
-        As in `curves`.
-    limits : (float, float), optional
-        Ends of the value axis.
+    alt, ylabel, limits : str, str, (float, float)
+        As in `curves`; the ends of the value axis.
     """
     rows = _rows(values)
     figure, axis = _axis("", ylabel)
@@ -109,12 +107,7 @@ def runs(values: Mapping[str, ArrayLike], *, alt: str, xlabel: str, reference: s
     alt, xlabel : str
         As in `curves`.
     reference : str, optional
-        The label whose mean is drawn as a dashed line through all rows.
-
-    Raises
-    ------
-    ValueError
-        If `values` is no mapping or empty, a label has no run, or the reference is not among the labels.
+        The label whose mean is drawn as a dashed line through all rows; another one is a ValueError.
     """
     rows = _rows(values)
     if reference is not None and reference not in rows:

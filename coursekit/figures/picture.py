@@ -67,12 +67,7 @@ def show(figure: Figure, *, alt: str) -> Picture:
     ----------
     figure : matplotlib.figure.Figure
     alt : str
-        What there is to see, for readers who cannot see it: at least a short sentence.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is no figure, or ``alt`` says next to nothing.
+        What there is to see, for readers who cannot see it. Less than three words are a ValueError.
     """
     if not isinstance(figure, Figure):
         raise TypeError(f"figure must be a matplotlib Figure, not {type(figure).__name__}. Of axes take axes.figure.")
