@@ -30,6 +30,7 @@ def activations(model: nn.Module, images: Tensor, layers: Sequence[str]) -> dict
     return {layer: seen[layer].detach().cpu() for layer in layers}
 
 
+@torch.inference_mode(False)
 def grad_cam(
     model: nn.Module, images: Tensor, layer: str, classes: int | Sequence[int] | Tensor | None = None
 ) -> Tensor:
@@ -55,7 +56,7 @@ def grad_cam(
         ``[N, H, W]`` on the CPU, from 0 to 1 in each image; all 0 where nothing speaks for the class.
     """
     model, images = _prepare(model, images)
-    with torch.inference_mode(False), torch.enable_grad(), _watched(model, [layer]) as seen:
+    with torch.enable_grad(), _watched(model, [layer]) as seen:
         # A gradient of its own for the images lets a frozen network have gradients too.
         logits = model(images.detach().clone().requires_grad_())
         _check_seen(seen, [layer])
@@ -69,6 +70,7 @@ def grad_cam(
     return (heat / highest.where(highest > 0, torch.ones_like(highest))).cpu()
 
 
+@torch.inference_mode(False)
 def maximize(
     model: nn.Module,
     layer: str,
@@ -107,7 +109,7 @@ def maximize(
         raise ValueError("mean and std must be three numbers, of red, green and blue; std and rate must be above 0.")
     generator = torch.Generator().manual_seed(seed)
     picture = (0.5 + 0.05 * torch.randn(3, size, size, generator=generator)).to(like)
-    with torch.inference_mode(False), torch.enable_grad(), _watched(model, [layer]) as seen:
+    with torch.enable_grad(), _watched(model, [layer]) as seen:
         for step in range(steps):
             shift = torch.randint(-4, 5, (2,), generator=generator).tolist()
             picture = picture.roll(shift, dims=(1, 2)).detach().requires_grad_()

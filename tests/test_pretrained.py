@@ -327,7 +327,7 @@ def test_unknown_networks():
 
 @pytest.mark.parametrize("old", [False, True])
 def test_the_full_profile_reads_torchvisions_file(old, monkeypatch, tmp_path):
-    """The download itself is that of `data.downloads`, which has tests of its own. VGG16's file has torch's old form."""
+    """The download itself is that of `data.downloads`, tested there. The file of VGG16 has an older form of torch."""
     torch.manual_seed(0)
     theirs = torchvision.models.resnet18(weights=None).eval()
     torch.save(theirs.state_dict(), tmp_path / "resnet18-f37072fd.pth", _use_new_zipfile_serialization=not old)

@@ -36,12 +36,7 @@ def insert_batch_norm(model: nn.Module, images: Tensor) -> nn.Module:
     It is the way back from `fold_batch_norm`: each batch norm takes mean and variance of what it sees from ``images``,
     and undoes them by its own scale and shift. A plain deep network is hard to fine-tune; this one is not.
 
-    Parameters
-    ----------
-    model : nn.Module
-        With convolutions in an `nn.Sequential`, as VGG16; it is left as it is.
-    images : Tensor
-        ``[N, 3, H, W]``, as the model wants them; a batch of 64 or so will do.
+    The convolutions stand in an `nn.Sequential`, as VGG16's; of images ``[N, 3, H, W]`` a batch of 64 or so will do.
     """
     model, handles = copy.deepcopy(model).eval(), []
     for sequence in _sequences(model):

@@ -30,18 +30,9 @@ SIZES = {"vgg16": (48, 64, 64), "resnet18": (64, 96, 96)}  # of the views, in pi
 
 
 def source(cifar: str | Path | None, pictures: int, seed: int, *, photos: bool = True) -> dict[str, data.Splits]:
-    """Return the source tasks by name, each with a fortieth held out.
+    """Return the source tasks by name, each with a fortieth held out: ``pictures`` critters and, with photos, CIFAR-10.
 
-    Parameters
-    ----------
-    cifar : path, optional
-        A folder with CIFAR-10's class folders. Without it, CIFAR-10 is downloaded.
-    pictures : int
-        How many critters.
-    seed : int
-        Of the critters and of the splits.
-    photos : bool
-        False takes the critters alone.
+    ``cifar`` is a folder with CIFAR-10's class folders; without it, CIFAR-10 is downloaded.
     """
     species = [name for name in critters.SPECIES if name not in TARGETS]
     sets = {"critters": data.critters(pictures, 40, 64, seed, species=species).train}
@@ -67,19 +58,9 @@ def train(
 ) -> tuple[nn.Module, dict]:
     """Train a thin network on the source tasks; return it, batch norm folded where the lecture has none, and its card.
 
-    Parameters
-    ----------
-    name : {"vgg16", "resnet18"}
-    tasks : dict
-        As `source` returns it.
-    epochs, seed : int
-    rate : float, default 0.1
-        The highest learning rate: right for the 5,000 steps of the whole source, too high for few steps.
-    batch_size : int, default 128
-    sizes : sequence of int, optional
-        Of the views; `SIZES` if not given.
-    autosave : path, optional
-        Where an interrupted training goes on.
+    ``tasks`` come from `source`; ``sizes`` are those of the views, `SIZES` if not given; ``autosave`` is a file from
+    which an interrupted training goes on. The highest learning rate ``rate`` is right for the 5,000 steps of the whole
+    source; for some dozen steps it is too high: the loss rises again, or running statistics lag behind.
     """
     sizes = sizes or SIZES[name]
     views = Views([task.train for task in tasks.values()], sizes, normalize)

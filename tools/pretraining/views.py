@@ -19,14 +19,7 @@ def random_views(images: Tensor, size: int, least: float = 0.5) -> Tensor:
     half of the cases, with contrast, brightness and saturation changed by up to 30, 20 and 50 %. As augmentation it is
     what `RandomResizedCrop`, `RandomHorizontalFlip` and `ColorJitter` of torchvision do, for a batch at once.
 
-    Parameters
-    ----------
-    images : Tensor
-        ``[N, C, H, W]``, floats in 0..1.
-    size : int
-        Height and width of the views ``[N, C, size, size]`` in pixels.
-    least : float, default 0.5
-        Side of the smallest piece, above 0 and at most 1.
+    Images are floats ``[N, C, H, W]`` in 0..1, views ``[N, C, size, size]``.
     """
     count, channels = images.shape[:2]
 
@@ -54,14 +47,8 @@ class Views(Dataset):
 
     ``views[indices]`` is a batch: normalized views ``[N, 3, size, size]`` and labels ``[N]``, sorted by set.
 
-    Parameters
-    ----------
-    sets : sequence of ImageSet
-        Each may have images of another size. Their transforms are not used.
-    sizes : sequence of int
-        The height and width in pixels of a batch's views is drawn from these.
-    normalize : callable
-        Applied to the views of a batch, for example `Pretrained.normalize`.
+    Each set may have images of another size; their transforms are not used. The size of a batch's views in pixels is
+    drawn from ``sizes``; ``normalize`` is applied to them, for example `Pretrained.normalize`.
     """
 
     def __init__(self, sets: Sequence[ImageSet], sizes: Sequence[int], normalize: Callable[[Tensor], Tensor]) -> None:
