@@ -70,16 +70,7 @@ def as_number(answer: object, name: str, least: float = -np.inf, most: float = n
 def as_array(answer: object, name: str, shape: tuple[int, ...] | None = None, *, whole: bool = False) -> np.ndarray:
     """Return several numbers as an array of floats, or with ``whole`` of ints; anything else raises a hint.
 
-    Parameters
-    ----------
-    answer : object
-        A number, (nested) list, tuple, array or tensor.
-    name : str
-        How hints call it.
-    shape : tuple of int, optional
-        What its shape must be; -1 stands for any length.
-    whole : bool
-        Whether the numbers must be whole ones.
+    ``name`` is how hints call them; -1 in ``shape`` stands for any length.
     """
     try:
         values = np.array(as_numpy(answer))
@@ -120,12 +111,7 @@ def results(
 
 
 def each_call(
-    function: Function,
-    settings: Sequence[tuple],
-    compute: Callable[..., object],
-    hints: Mapping[str, str],
-    name: str,
-    shape: tuple[int, ...] = (),
+    function: Function, settings: Sequence[tuple], compute: Callable, hints: Mapping[str, str], name: str, shape=()
 ) -> None:
     """Compare the whole numbers that a function gives for each setting with those of ``compute(*setting, mistake)``.
 
@@ -152,11 +138,12 @@ def array(
     *,
     rtol: float = 1e-6,
     dtype: object = None,
-    lists: bool = False,
     shapes: Mapping[tuple[int, ...], str] | None = None,
     calls: Sequence[str] | None = None,
 ) -> None:
     """Compare numbers by type, shape and values.
+
+    With two axes and more it must be an array where an array is expected, and a tensor where a tensor is.
 
     Parameters
     ----------
@@ -169,15 +156,12 @@ def array(
         Tolerance, relative to the largest expected value.
     dtype : optional
         What the type of numbers must be; without it, any real type will do.
-    lists : bool
-        Whether any kind will do, also with two axes and more; else it must be an array where an array is expected, and
-        a tensor where a tensor is.
     shapes : mapping, optional
         Hints for wrong shapes.
     calls : sequence of str, optional
         What was called for each row (see `Function.shown`): hints then show the first call with a wrong result.
     """
-    strict = dtype is not None or not (lists or expected.ndim == 1)
+    strict = dtype is not None or expected.ndim > 1
     if strict and not isinstance(answer, np.generic | type(expected)):
         wanted = "a numpy array" if isinstance(expected, np.ndarray) else "a torch tensor"
         raise Hint(f"{name} must be {wanted}, not {kind(answer)}.")

@@ -35,7 +35,7 @@ def q1(by_hand_correlation: object, by_hand_convolution: object) -> None:
             f"`{name}` has as many numbers as X: in mode valid the kernel never leaves X.": method(X, K, "same"),
             f"`{name}` is mode full; asked for is valid: the kernel never leaves X.": method(X, K, "full"),
         }
-        compare.array(answers[name], f"`{name}`", method(X, K, "valid"), mistakes, lists=True)
+        compare.array(compare.as_array(answers[name], f"`{name}`"), f"`{name}`", method(X, K, "valid"), mistakes)
 
 
 @lab.question("The smallest image", points=2)

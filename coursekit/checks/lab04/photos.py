@@ -28,27 +28,20 @@ def q3(read_folder: Function, split: Function, rng: np.random.Generator) -> None
         raise Hint(f"`read_folder` must return a dictionary with the keys {', '.join(map(repr, wanted))}.")
     _check_texts(found["classes"], "classes", classes)
     _check_names(found, list(pictures), bad, gray)
-    _check_labels(found["labels"], [classes.index(name.split("/")[0]) for name in pictures])
-    arrays = [np.array(Image.fromarray(p).resize((size, size), Image.Resampling.BILINEAR)) for p in pictures.values()]
-    right = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
-    compare.array(
-        found["images"],
-        "`images`",
-        right,
-        {
-            "red and blue have changed places in `images`.": right.flip(1),
-            "height and width have changed places in `images`.": right.transpose(2, 3),
-            "the axes of `images` must change places; a reshape scrambles the pixels.": np.stack(arrays).reshape(
-                right.shape
-            ),
-            "`images` holds one channel three times: where are the colours?": right.float()
-            .mean(1, True)
-            .expand(right.shape),
-        },
-        rtol=0.05,
-        dtype=torch.uint8,
-        shapes={tuple(np.stack(arrays).shape): "the channels of `images` must come second: [N, 3, size, size]."},
-    )
+    labels = torch.tensor([classes.index(name.split("/")[0]) for name in pictures])
+    hints = {"the labels do not fit to the order of `classes`: the first class is 0.": labels + 1}
+    compare.array(found["labels"], "`labels`", labels, hints, dtype=torch.int64)
+    small = [Image.fromarray(p).resize((size, size), Image.Resampling.BILINEAR) for p in pictures.values()]
+    stacked = torch.from_numpy(np.stack([np.array(picture) for picture in small]))
+    right = stacked.permute(0, 3, 1, 2)
+    mistakes = {
+        "red and blue have changed places in `images`.": right.flip(1),
+        "height and width have changed places in `images`.": right.transpose(2, 3),
+        "the axes of `images` must change places; a reshape scrambles the pixels.": stacked.reshape(right.shape),
+        "`images` holds one channel three times: where are the colours?": right.float().mean(1, True) + 0 * right,
+    }
+    shapes = {tuple(stacked.shape): "the channels of `images` must come second: [N, 3, size, size]."}
+    compare.array(found["images"], "`images`", right, mistakes, rtol=0.05, dtype=torch.uint8, shapes=shapes)
     for share in (0.2, 0.34, 0.5, 0.1):
         _check_split(split, _series_names(rng), share, rng)
 
@@ -144,10 +137,9 @@ def _check_texts(answer: object, name: str, right: list[str]) -> None:
 
 def _check_names(found: dict, right: list[str], bad: list[str], gray: list[str]) -> None:
     names, said = found["names"], found["bad"]
-    if not all(
-        isinstance(part, list | tuple) and all(isinstance(name, str) for name in part) for part in (names, said)
-    ):
-        raise Hint("`names` and `bad` must be lists of texts.")
+    for part in (names, said):
+        if not isinstance(part, list | tuple) or not all(isinstance(name, str) for name in part):
+            raise Hint("`names` and `bad` must be lists of texts.")
     if any("/." in name.replace("\\", "/") for name in [*names, *said]):
         raise Hint("a hidden file (its name begins with a dot) is no photo, and not a bad one either: pass it over.")
     if any(name.replace("\\", "/").count("/") != 1 for name in [*names, *said]):
@@ -166,12 +158,6 @@ def _check_names(found: dict, right: list[str], bad: list[str], gray: list[str])
         raise Hint("the photos must come class by class, and sorted by name: no folder promises an order of its own.")
     if list(names) != right:
         raise Hint("`names` must name each photo once.")
-
-
-def _check_labels(labels: object, right: list[int]) -> None:
-    wanted = torch.tensor(right)
-    hints = {"the labels do not fit to the order of `classes`: the first class is 0.": wanted + 1}
-    compare.array(labels, "`labels`", wanted, hints, dtype=torch.int64)
 
 
 def _check_split(split: Function, names: list[str], share: float, rng: np.random.Generator) -> None:
