@@ -1,6 +1,7 @@
 """Running notebooks: progress, table, errors, memory, execution in place, costs."""
 
 import json
+import sys
 import warnings
 
 import nbformat
@@ -146,6 +147,12 @@ def test_normal_form_joins_streams_and_keeps_outputs():
     assert clean.metadata.language_info == {"name": "python"}
     assert normalize(clean) == clean
     assert messy.metadata.language_info["version"] == "3.99"
+
+
+def test_a_missing_package_is_named(course, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tools.site", None)
+    assert main(["site"]) == 1
+    assert "is not installed: `make` installs it" in capsys.readouterr().err
 
 
 def test_unknown_names_and_wrong_folders_are_named(course, tmp_path):

@@ -185,8 +185,6 @@ def test_the_archive_for_gradescope_holds_what_it_needs(tmp_path):
         f"notebooks/labs/{MASTERS[0].name}",
         "tools/template.ipynb",
     ]
-        f"notebooks/labs/{MASTERS[0].name}"
-    ]
 
 
 def test_without_otter_the_archive_is_left_out_and_that_is_said(tmp_path, monkeypatch):

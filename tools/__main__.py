@@ -25,7 +25,15 @@ _NAMES = {"measured": "measurements, such as fit", "labs": "labs, such as lab01"
 def main(arguments: list[str] | None = None) -> int:
     """Carry out one command in the current directory, the course's root; return the exit code."""
     options = _parser().parse_args(arguments)
-    root, command = Path.cwd(), options.command
+    try:
+        return _carry_out(options, Path.cwd())
+    except ModuleNotFoundError as error:
+        print(f"{error.name} is not installed: `make` installs it, from the groups `dev` and `site`.", file=sys.stderr)
+        return 1
+
+
+def _carry_out(options: argparse.Namespace, root: Path) -> int:
+    command = options.command
     if command == "site":
         from tools import site
 
@@ -59,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _execute(root: Path, paths: list[Path], options: argparse.Namespace) -> int:
-    from tools import costs, execute, site
+    from tools import costs, execute
 
     if options.command == "notebooks":
         results = []
@@ -71,6 +79,8 @@ def _execute(root: Path, paths: list[Path], options: argparse.Namespace) -> int:
         build, jobs = Path("build") / "notebooks", getattr(options, "jobs", 1)  # costs are measured one by one
         results = execute.run_all(paths, build, jobs)
         if options.command == "run" and (root / "docs" / "conf.py").exists():
+            from tools import site
+
             site.publish(root, build)
         if options.command == "costs" and not any(result.error for result in results):
             costs.record(root, results)
