@@ -16,11 +16,12 @@ from tools import rehearse, rehearse_files, rehearse_kernel
 SETS = """
 from coursekit import data
 sets = {name: data.load("digits", name) for name in ("mnist", "fashion_mnist", "cifar10")}
-assert [len(part) for s in sets.values() for part in (s.train, s.test)] == [60000, 10000] * 2 + [50000, 10000]
+lengths = [len(part) for s in sets.values() for part in (s.train, s.test)]
+assert lengths == [60_000, 10_000] * 2 + [50_000, 10_000], lengths
 sets["pets"] = data.load("cats_vs_dogs", train=1000, test=150)
-sets |= {name: data.load("colour_photos", name) for name in ("flowers102", "places365")}
-assert [len(s.classes) for s in sets.values()] == [10, 10, 10, 2, 102, 365]
-assert all(len(s.train.labels.unique()) == len(s.classes) for s in sets.values())
+sets["flowers"] = data.load("colour_photos", "flowers102")
+classes = {name: (len(s.classes), len(s.train.labels.unique())) for name, s in sets.items()}
+assert list(classes.values()) == [(10, 10)] * 3 + [(2, 2), (102, 102)], classes
 """
 WEIGHTS = """
 import torch
@@ -29,6 +30,7 @@ vgg16, resnet18 = pretrained.load("vgg16"), pretrained.load("resnet18")
 assert sum(p.numel() for p in vgg16.model.parameters()) == 138_357_544
 assert resnet18.model(torch.zeros(1, 3, 64, 64)).isfinite().all()
 """
+ELSEWHERE = "import urllib.request\nurllib.request.urlopen('http://192.0.2.1/file')"
 SETUP = 'import coursekit\nassert coursekit.setup().profile == "full"'
 
 
@@ -43,15 +45,18 @@ def rehearsed(folder, cells, capsys):
 def test_only_what_is_said_of_trained_networks_may_fail(tmp_path, capsys):
     cells = [(SETUP, []), ("assert 1 > 2", ["trained"]), ("done = True", [])]
     with mock.patch.object(rehearse_files, "write"):
-        assert rehearsed(tmp_path, cells, capsys)[0] == 0
+        code, printed = rehearsed(tmp_path, cells, capsys)
+    assert code == 0
+    assert "11_new ... ok" in printed
+    assert "1 claims about what was trained do not hold here" in printed
 
 
 @pytest.mark.parametrize(
     ("source", "tags", "message"),
     [
         ("assert 1 > 2", [], "AssertionError"),
-        ("undefined", ["trained"], "NameError: name 'undefined'"),
-        ("import urllib.request\nurllib.request.urlopen('http://192.0.2.1/file')", [], "the rehearsal uses no network"),
+        pytest.param("undefined", ["trained"], "NameError: name 'undefined'", marks=pytest.mark.slow),
+        pytest.param(ELSEWHERE, [], "the rehearsal uses no network", marks=pytest.mark.slow),
     ],
 )
 def test_everything_else_stops_it(source, tags, message, tmp_path, capsys):

@@ -62,8 +62,14 @@ def rehearse(root: Path, paths: list[Path]) -> int:
         startup.parent.mkdir(parents=True)
         address = f"http://127.0.0.1:{server.server_port}"
         startup.write_text(STARTUP.format(address, str(files), folder), encoding="utf-8")
-        places = {"COURSEKIT_CACHE": folder + "/cache", "IPYTHONDIR": folder, "PYTHONPATH": str(root.resolve())}
-        with mock.patch.dict(os.environ, COURSEKIT_PROFILE="full", **places), ThreadPoolExecutor(2) as pool:
+        environment = {
+            "COURSEKIT_PROFILE": "full",
+            "COURSEKIT_CACHE": folder + "/cache",
+            "IPYTHONDIR": folder,
+            "PYTHONPATH": str(root.resolve()),
+            "NO_PROXY": "127.0.0.1",
+        }
+        with mock.patch.dict(os.environ, environment), ThreadPoolExecutor(2) as pool:
             costs = execute.known_costs()
             longest_first = sorted(paths, key=lambda path: -costs.get(path.stem, {}).get("seconds", 0))
             done = list(pool.map(partial(_run, scratch=scratch), longest_first))
@@ -86,7 +92,8 @@ def _run(path: Path, scratch: Path) -> tuple[str, bool]:
     raised = [output for cell in trained for output in cell.outputs if output.output_type == "error"]
     others = [f"{output.ename}: {output.evalue}" for output in raised if output.ename != "AssertionError"]
     error = result.error or "; ".join(others)
-    print(f"{path.stem} ... {error or 'ok'} ({result.seconds:.0f} s, {result.megabytes:.0f} MB)", flush=True)
+    claims = f", {len(raised)} claims about what was trained do not hold here" if raised else ""
+    print(f"{path.stem} ... {error or 'ok'} ({result.seconds:.0f} s, {result.megabytes:.0f} MB{claims})", flush=True)
     report = scratch / f"{path.stem}.json"
     if not report.exists():
         return f"{path.stem:24s} did not begin", False
