@@ -19,6 +19,8 @@ from torch.utils.data import DataLoader
 
 from coursekit.training.history import History
 
+_READABLE = (Tensor, int, float, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
+
 
 class CheckpointError(RuntimeError):
     """A checkpoint cannot be read, or does not belong to the model or the run that asks for it."""
@@ -149,7 +151,13 @@ def plain(value: object) -> object:
         found.clear()
         found.update({plain(k): plain(v) for k, v in value.items() if isinstance(v, Tensor) or not callable(v)})
         return found
-    return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
+    if type(value) in (list, tuple):
+        return type(value)(map(plain, value))
+    if not isinstance(value, _READABLE):
+        raise TypeError(
+            f"a checkpoint can hold tensors, numbers, texts, and lists and dicts of them, not {value!r:.80}."
+        )
+    return value
 
 
 def describe(loss: Callable) -> str:

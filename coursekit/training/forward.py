@@ -116,7 +116,9 @@ class Forward:
                 "dimension must stay the batch. "
                 "Is a Flatten layer missing, or did a reshape mix samples and features?"
             )
-        if self.function is F.cross_entropy or isinstance(self.function, nn.CrossEntropyLoss):
+        if self.function in (F.cross_entropy, F.nll_loss) or isinstance(
+            self.function, nn.CrossEntropyLoss | nn.NLLLoss
+        ):
             if len(shape) == 1 or shape[1] == 1:
                 raise ValueError(
                     f"outputs have shape {shape}, one per sample, and cross-entropy compares classes. Give the last "
@@ -165,7 +167,7 @@ def _explained(problem: str) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError:
         raise
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, IndexError) as error:
         raise ValueError(f"{problem}: {error}") from error
 
 
