@@ -153,6 +153,12 @@ def test_plain_values(tmp_path):
     assert checkpoints.load(tmp_path / "a.pt") == found
 
 
+@pytest.mark.parametrize("value", [object(), {"a": [len]}, {3, 4}, [Hostile()]])
+def test_what_could_not_be_read_again_is_refused(value):
+    with pytest.raises(TypeError, match="a checkpoint can hold tensors, numbers, texts"):
+        checkpoints.plain([value])
+
+
 def draws():
     return random.random(), np.random.rand(), np.random.randn(), torch.rand(1).item()
 

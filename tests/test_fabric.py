@@ -89,6 +89,14 @@ def test_one_process_of_a_fabric_is_as_good_as_none():
     assert torch.equal(*weights)
 
 
+def test_processes_must_be_started_first():
+    from lightning.fabric import Fabric
+
+    data = TensorDataset(torch.rand(20, 3), torch.arange(20) % 2)
+    with pytest.raises(RuntimeError, match=r"call `\.launch\(\)`"):
+        training.fit(nn.Linear(3, 2), data, epochs=1, fabric=Fabric(accelerator="cpu", devices=2, strategy="ddp"))
+
+
 def test_lightning_is_not_imported_without_a_fabric():
     code = (
         "import sys, torch; from coursekit import training; from torch.utils.data import TensorDataset as T;"

@@ -667,6 +667,10 @@ def test_one_output_is_not_enough_for_cross_entropy():
         for loss in (F.cross_entropy, nn.CrossEntropyLoss(), partial(F.cross_entropy, label_smoothing=0.1)):
             message = r"outputs have shape \(22, 1\), one per sample.* take a binary loss"
             fit_error(ValueError, message, model, TensorDataset(x, labels), loss=loss)
+    for loss in (F.nll_loss, nn.NLLLoss()):
+        fit_error(ValueError, "take a binary loss", model, TensorDataset(x, torch.zeros_like(y)), loss=loss)
+    hidden = r"loss cannot compare outputs of shape \(22, 1\).*Target 1 is out of bounds"
+    fit_error(ValueError, hidden, model, loss=lambda outputs, labels: F.cross_entropy(outputs, labels))
     fit_error(ValueError, "take a binary loss", nn.Sequential(*model, nn.Flatten(0)), TensorDataset(x, y.float()))
     binary = TensorDataset(x, y.float()[:, None])
     training.fit(model, binary, epochs=1, loss=F.binary_cross_entropy_with_logits, device="cpu")

@@ -11,13 +11,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from coursekit.training.batches import OneProcess
 from coursekit.training.history import History
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+_READABLE = (Tensor, int, float, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
 
 
 class CheckpointError(RuntimeError):
@@ -29,15 +36,14 @@ class Checkpoint:
     """The file that a run is saved to, and resumed from.
 
     ``parts`` are what has a state: "model", "optimizer", "scheduler" and so on. ``settings`` must be the same when the
-    run is resumed. ``generators`` are those that it draws from, see `generators`.
+    run is resumed. ``generators`` are those that it draws from, see `generators`. Of ``fabric``, one process writes.
     """
 
     path: Path
     parts: dict[str, object]
     settings: dict[str, object]
     generators: dict[str, tuple[Callable, Callable]]
-    rank: int = 0
-    processes: int = 1
+    fabric: Fabric | OneProcess
 
     def __post_init__(self) -> None:
         """Note how optimizer and scheduler are set before the first step."""
@@ -51,10 +57,10 @@ class Checkpoint:
 
     def save(self, history: History, best: dict[str, Tensor]) -> None:
         """Write all that is needed to go on. All processes call this, and the first of them writes."""
-        moments = [random_states(self.generators)] * self.processes
-        if self.processes > 1:
+        moments = [random_states(self.generators)] * self.fabric.world_size
+        if self.fabric.world_size > 1:
             torch.distributed.all_gather_object(moments, moments[0])
-        if self.rank == 0:
+        if self.fabric.global_rank == 0:
             run = {"settings": self.settings, "started": self.started, "random": moments, "best": best}
             save(self.path, run | {"rows": list(history), "losses": history.batch_losses} | self._states())
 
@@ -93,7 +99,7 @@ class Checkpoint:
         for name, part in self.parts.items():
             part.load_state_dict(saved[name])
         self.started = saved["started"]
-        set_random_states(self.generators, saved["random"][self.rank])
+        set_random_states(self.generators, saved["random"][self.fabric.global_rank])
         return History(saved["rows"], saved["losses"]), saved["best"]
 
 
@@ -149,7 +155,13 @@ def plain(value: object) -> object:
         found.clear()
         found.update({plain(k): plain(v) for k, v in value.items() if isinstance(v, Tensor) or not callable(v)})
         return found
-    return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
+    if type(value) in (list, tuple):
+        return type(value)(map(plain, value))
+    if not isinstance(value, _READABLE):
+        raise TypeError(
+            f"a checkpoint can hold tensors, numbers, texts, and lists and dicts of them, not {value!r:.80}."
+        )
+    return value
 
 
 def describe(loss: Callable) -> str:

@@ -19,7 +19,7 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 class Forward:
     """A model with its device, precision, loss and metrics, as `training.fit` describes them.
 
-    Of ``name``, methods make errors that say which data are at fault: "train" or "val".
+    ``name`` is what the errors of its methods call the data, such as "train".
     """
 
     def __init__(
@@ -48,9 +48,10 @@ class Forward:
 
     def to_device(self, batch: tuple[Tensor, Tensor], name: str) -> tuple[Tensor, Tensor]:
         """Return inputs and labels on the device; bytes become floats in 0..1, other floats the model's kind."""
-        parts = [type(part).__name__ for part in batch] if isinstance(batch, list | tuple) else type(batch).__name__
-        if len(parts) != 2 or not all(isinstance(part, Tensor) for part in batch):
-            raise TypeError(f"a batch of {name} must be a pair of tensors (inputs, labels), not {parts}.")
+        several = isinstance(batch, list | tuple)
+        if not several or len(batch) != 2 or not all(isinstance(part, Tensor) for part in batch):
+            found = [type(part).__name__ for part in batch] if several else type(batch).__name__
+            raise TypeError(f"a batch of {name} must be a pair of tensors (inputs, labels), not {found}.")
         x, y = (part.to(self.device, non_blocking=True) for part in batch)
         if x.dtype == torch.uint8:
             x = x.to(self.dtype).div_(255)
@@ -115,7 +116,9 @@ class Forward:
                 "dimension must stay the batch. "
                 "Is a Flatten layer missing, or did a reshape mix samples and features?"
             )
-        if self.function is F.cross_entropy or isinstance(self.function, nn.CrossEntropyLoss):
+        if self.function in (F.cross_entropy, F.nll_loss) or isinstance(
+            self.function, nn.CrossEntropyLoss | nn.NLLLoss
+        ):
             if len(shape) == 1 or shape[1] == 1:
                 raise ValueError(
                     f"outputs have shape {shape}, one per sample, and cross-entropy compares classes. Give the last "
@@ -164,7 +167,7 @@ def _explained(problem: str) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError:
         raise
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, IndexError) as error:
         raise ValueError(f"{problem}: {error}") from error
 
 

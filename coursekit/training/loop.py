@@ -98,8 +98,8 @@ def fit(
     after_epoch : callable, optional
         Called with the history after each epoch, to print or to draw.
     fabric : lightning.fabric.Fabric, optional
-        Train in all of its processes, after `Fabric.launch`. ``batch_size`` is that of all together, and the steps are
-        those of one process, but for rounding, random numbers, and batch norm, which sees one process's share.
+        Train in all of its processes and on its devices, after `Fabric.launch`. ``batch_size`` is that of all together;
+        the steps are those of one process, but for rounding, random numbers, and batch norm, which sees a share only.
 
     Returns
     -------
@@ -140,9 +140,7 @@ def fit(
         "processes": fabric.world_size,
     }
     sources = generators(forward.device, loader, val_loader)
-    checkpoint = autosave and Checkpoint(
-        Path(autosave), parts, settings, sources, fabric.global_rank, fabric.world_size
-    )
+    checkpoint = autosave and Checkpoint(Path(autosave), parts, settings, sources, fabric)
     if autosave and loader.persistent_workers:
         raise ValueError("autosave needs a loader with persistent_workers=False: it cannot save the workers' states.")
     forward.model, stepper = fabric.setup(model, optimizer)
