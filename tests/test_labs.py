@@ -9,7 +9,6 @@ import pytest
 from coursekit import checks
 from coursekit.checks.lab import HIDDEN, PUBLIC, Lab
 from coursekit.checks.server import AnswerServer
-from tests.checks.catalogue import Wrong
 
 LABS = [module.name for module in pkgutil.iter_modules(checks.__path__) if re.fullmatch(r"lab\d+", module.name)]
 SLOW = {("lab04", "q3"), ("lab04", "q6")}  # at night, fewer seeds for what takes longest

@@ -109,8 +109,8 @@ def tower(depth: int) -> Iterator[Callable]:
 
 @contextmanager
 def grading(count: int) -> Iterator[Callable]:
-    from tools.grading import classroom
     from tests.benchmarks.grading import write_class
+    from tools.grading import classroom
 
     root = Path(__file__).parent.parent.parent
     with tempfile.TemporaryDirectory() as folder:
