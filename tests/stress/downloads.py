@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from coursekit.data.downloads import DownloadError, fetch
 from tests import servers
-from tests.servers import content, redirect, status
 from tests.stress import common
+from tests.servers import content, redirect, status
 
 DATA = random.Random(0).randbytes(700_000)
 KNOWN = {"sha256": hashlib.sha256(DATA).hexdigest(), "size": len(DATA)}
