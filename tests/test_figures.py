@@ -30,9 +30,7 @@ HELPERS = {
     "runs": lambda **k: figures.runs({"a": [1, 2], "b": 3}, xlabel="x", reference="a", **k),
     "confusion": lambda **k: figures.confusion([[3, 1], [0, 2]], ["cats", "dogs"], **k),
     "overlay": lambda **k: figures.overlay(COLOUR, GRAY[:2, :2], **k),
-    "before_after": lambda **k: figures.before_after(GRAY, 1 - GRAY, **k),
-    "sliding": lambda **k: figures.sliding(np.eye(4), np.ones((3, 3)), **k),
-    "animation": lambda **k: figures.animation([frame(), frame()], **k),
+    "sliding": lambda **k: figures.sliding(np.eye(3)[:2], np.ones((2, 2)), **k),
     "show": lambda **k: figures.show(frame(), **k),
 }
 
@@ -42,33 +40,24 @@ def opened(picture):
 
 
 @pytest.mark.parametrize("name", HELPERS)
-def test_every_helper_gives_a_described_png(name):
-    picture = HELPERS[name](alt="  a figure \n with words ")
-    data, metadata = picture._repr_mimebundle_()
+def test_every_helper_gives_a_described_png_and_the_same_one_again(name):
+    made = HELPERS[name](alt="  a figure \n with words ")
+    data, metadata = made._repr_mimebundle_()
     assert metadata == {"image/png": {"alt": "a figure with words"}}
     assert "a figure with words" in data["text/plain"]
-    assert opened(picture).format == "PNG"
-    assert opened(picture).width <= figures.WIDTH * figures.DPI
+    assert opened(made).format == "PNG"
+    assert opened(made).width <= picture.WIDTH * picture.DPI
+    assert HELPERS[name](alt=ALT).png == made.png
+    if name != "show":
+        assert len(opened(made).convert("RGB").getcolors(1 << 20)) > 10
 
 
-@pytest.mark.parametrize("name", HELPERS)
-def test_no_figure_without_alt_text(name):
-    with pytest.raises(TypeError, match="alt"):
-        HELPERS[name]()
-    for empty in ("", "figure", "two words", None, 3):
-        with pytest.raises(ValueError, match="alt must say in a few words"):
-            HELPERS[name](alt=empty)
-
-
-@pytest.mark.parametrize("name", HELPERS)
-def test_same_input_same_bytes(name):
-    assert HELPERS[name](alt=ALT).png == HELPERS[name](alt=ALT).png
-
-
-@pytest.mark.parametrize("name", HELPERS)
-def test_a_figure_is_not_one_flat_colour(name):
-    if name not in ("animation", "show"):
-        assert len(opened(HELPERS[name](alt=ALT)).convert("RGB").getcolors(1 << 20)) > 10
+@pytest.mark.parametrize("alt", ["", "two words", None])
+def test_no_figure_without_alt_text(alt):
+    with pytest.raises(ValueError, match="alt must say in a few words"):
+        figures.show(frame(), alt=alt)
+    with pytest.raises(ValueError, match="alt must say in a few words"):
+        figures.bars({"a": 1}, ylabel="y", alt=alt)
 
 
 def test_jupyter_stores_the_alt_text():
@@ -118,17 +107,18 @@ def test_a_constant_image_is_drawn():
         (lambda: figures.images([COLOUR * 1.0], alt=ALT), "expected 0 to 1. Divide by 255"),
         (lambda: figures.images([np.zeros((0, 3))], alt=ALT), "image 0 has shape"),
         (lambda: figures.kernels([COLOUR], alt=ALT), r"expected \[H,W\]"),
-        (lambda: figures.curves([1, 2], {}, xlabel="x", ylabel="y", alt=ALT), "at least one curve"),
+        (lambda: figures.curves([1, 2], {}, xlabel="x", ylabel="y", alt=ALT), "at least one label"),
         (lambda: figures.curves([1, 2], {"a": [1]}, xlabel="x", ylabel="y", alt=ALT), "curve 'a' has shape"),
         (lambda: figures.bars({}, ylabel="y", alt=ALT), "at least one label"),
-        (lambda: figures.bars({"a": []}, ylabel="y", alt=ALT), "at least one label"),
+        (lambda: figures.bars({"a": []}, ylabel="y", alt=ALT), "each label needs a number"),
         (lambda: figures.runs({}, xlabel="x", alt=ALT), "at least one label"),
-        (lambda: figures.runs({"a": []}, xlabel="x", alt=ALT), "at least one label"),
+        (lambda: figures.runs([1, 2], xlabel="x", alt=ALT), "expected a mapping"),
         (lambda: figures.runs({"a": 1}, xlabel="x", reference="b", alt=ALT), "'b' is not among the labels: a"),
         (lambda: figures.confusion([[1, 2]], ["a", "b"], alt=ALT), "2 classes need a square matrix"),
-        (lambda: figures.before_after(GRAY, GRAY[:2], alt=ALT), "must have one shape"),
-        (lambda: figures.animation([frame()], alt=ALT), "two frames or more"),
-        (lambda: figures.animation([frame(), frame((3, 1))], alt=ALT), "frames differ in size"),
+        (lambda: figures.curves([1], [1], xlabel="x", ylabel="y", alt=ALT), "expected a mapping"),
+        (lambda: figures.curves([1], {"a": [1]}, xlabel="x", ylabel="y", log="Y", alt=ALT), "log must be one of"),
+        (lambda: figures.overlay(GRAY, GRAY, alt=ALT, titles=("a",)), "as many titles"),
+        (lambda: figures.images([GRAY], limits=(2, 1), alt=ALT), "limits must be"),
         (lambda: figures.sliding(np.eye(2), np.eye(3), alt=ALT), "does not fit"),
     ],
 )
@@ -138,15 +128,15 @@ def test_bad_input_is_named(call, text):
 
 
 def test_sliding_has_a_frame_per_output_and_moves():
-    picture = figures.sliding(np.arange(36).reshape(6, 6), np.eye(3), stride=2, padding=1, dilation=1, alt=ALT)
-    image = opened(picture)
-    assert image.n_frames == 9
+    moving = figures.sliding(np.arange(9).reshape(3, 3), np.eye(2), stride=2, padding=1, dilation=2, alt=ALT)
+    image = opened(moving)
+    assert image.n_frames == 4
     frames = []
     for index in range(image.n_frames):
         image.seek(index)
         frames.append(image.convert("RGB").tobytes())
         assert image.info["duration"] == 700
-    assert len(set(frames)) == 9
+    assert len(set(frames)) == 4
     assert image.info["loop"] == 4
 
 
@@ -187,57 +177,19 @@ def test_an_axis_of_whole_numbers_has_whole_ticks(x, whole, monkeypatch):
     assert np.array_equal(ticks, np.round(ticks)) == whole
 
 
-def curve(**options):
-    return figures.curves([1, 2], {"a": [1, 2]}, alt=ALT, xlabel="x", ylabel="y", **options)
-
-
 def test_titles_may_come_one_by_one():
-    assert (
-        figures.images([GRAY, GRAY], iter("ab"), alt=ALT).png == figures.images([GRAY, GRAY], ["a", "b"], alt=ALT).png
-    )
+    listed = figures.images([GRAY, GRAY], ["a", "b"], alt=ALT)
+    assert figures.images([GRAY, GRAY], iter("ab"), alt=ALT).png == listed.png
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "message"),
+    ("call", "message"),
     [
-        (lambda: figures.show(None, alt=ALT), TypeError, "figure must be a matplotlib Figure, not None"),
-        (lambda: figures.animation([[1], [2]], alt=ALT), TypeError, "figure must be a matplotlib Figure"),
-        (lambda: figures.animation([frame(), frame()], alt=ALT, seconds=1e9), ValueError, "0.001 to 60 seconds"),
-        (lambda: figures.animation([frame(), frame()], alt=ALT, loops=10**9), ValueError, "0 to 10,000 loops"),
-        (lambda: figures.animation([frame(), frame()], alt=ALT, loops=1.5), TypeError, "loops must be a whole number"),
-        (lambda: figures.Picture("text", ALT), TypeError, "png must be the bytes of a picture"),
-        (lambda: figures.bars([1, 2], alt=ALT, ylabel="y"), TypeError, "values must be a mapping"),
-        (lambda: figures.runs([1, 2], alt=ALT, xlabel="x"), TypeError, "values must be a mapping"),
-        (lambda: figures.curves([1], [1], alt=ALT, xlabel="x", ylabel="y"), TypeError, "ys must be a mapping"),
-        (lambda: figures.curves([1j], {"a": [1]}, alt=ALT, xlabel="x", ylabel="y"), TypeError, "numbers to draw"),
-        (lambda: figures.curves([1], {"a": ["1"]}, alt=ALT, xlabel="x", ylabel="y"), TypeError, "numbers to draw"),
-        (lambda: figures.curves([1], {"a": [None]}, alt=ALT, xlabel="x", ylabel="y"), TypeError, "numbers to draw"),
-        (lambda: figures.images([GRAY], "a", alt=ALT), TypeError, "titles must be a list of texts"),
-        (lambda: figures.images([GRAY], [None], alt=ALT), TypeError, "titles must be a list of texts"),
-        (lambda: figures.overlay(GRAY, GRAY, alt=ALT, titles=("a",)), ValueError, "as many titles"),
-        (lambda: figures.before_after(GRAY, GRAY, alt=ALT, titles=(1, 2)), TypeError, "titles must be a list of texts"),
-        (lambda: figures.images([GRAY, GRAY], {"a", "b"}, alt=ALT), TypeError, "titles must be a list of texts"),
-        (lambda: figures.confusion(np.eye(2), {"a", "b"}, alt=ALT), TypeError, "classes must be a list of texts"),
-        (lambda: figures.bars({"a": 1}, alt=ALT, ylabel=3), TypeError, "ylabel must be a text"),
-        (lambda: curve(log="Y"), ValueError, "log must be one of '', 'x', 'y', 'xy', not 'Y'"),
-        (lambda: curve(log=["x"]), ValueError, "log must be one of"),
-        (lambda: curve(dashed=["b"]), ValueError, "dashed names 'b', which is not among the curves: a"),
-        (lambda: curve(dashed="a"), TypeError, "dashed must be a list of texts"),
-        (lambda: figures.images([GRAY], alt=ALT, columns=0), ValueError, "columns must be at least 1"),
-        (lambda: figures.sliding(GRAY, GRAY[:2, :2], alt=ALT, stride=0), ValueError, "stride must be at least 1"),
-        (lambda: figures.sliding(GRAY, GRAY[:2, :2], alt=ALT, padding=-1), ValueError, "padding must be at least 0"),
+        (lambda: figures.show(frame().subplots(), alt=ALT), "figure must be a matplotlib Figure, not Axes"),
+        (lambda: figures.curves([1], {"a": ["1"]}, alt=ALT, xlabel="x", ylabel="y"), "numbers to draw"),
+        (lambda: figures.curves([1], {"a": [None]}, alt=ALT, xlabel="x", ylabel="y"), "numbers to draw"),
     ],
 )
-def test_odd_arguments(call, error, message):
-    with pytest.raises(error, match=message):
+def test_other_types_are_named(call, message):
+    with pytest.raises(TypeError, match=message):
         call()
-
-
-@pytest.mark.parametrize("limits", [(1, 1), (2, 1), (0, float("nan")), (0, "1"), (0, 1, 2), 3, "01", [[0.0, 1.0]]])
-def test_limits_are_low_and_high(limits):
-    for call in (
-        lambda: figures.images([GRAY], alt=ALT, limits=limits),
-        lambda: figures.bars({"a": 1}, alt=ALT, ylabel="y", limits=limits),
-    ):
-        with pytest.raises((TypeError, ValueError), match="limits must be"):
-            call()

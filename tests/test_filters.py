@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-import torchvision
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import signal
@@ -67,7 +66,7 @@ def test_to_batch_takes_a_tensor():
     assert torch.equal(filters.to_batch(image)[0, 0], image)
 
 
-@pytest.mark.parametrize("shape", [(5,), (1, 1, 5, 5), (0, 5), (5, 5, 0), ()])
+@pytest.mark.parametrize("shape", [(5,), (1, 1, 5, 5), (0, 5)])
 def test_to_batch_refuses_other_shapes(shape):
     with pytest.raises(ValueError, match=r"\[H,W\] or \[H,W,C\]"):
         filters.to_batch(np.zeros(shape))
@@ -129,20 +128,7 @@ def test_layer_refuses_what_does_not_fit(kernels, bias, message):
         filters.conv2d_from_kernels(kernels, bias)
 
 
-# The layer as a sum over windows, and as a matrix
-
-
-@given(layer=layers())
-@settings(max_examples=200, deadline=None)
-def test_windows_times_weight_is_the_layer(layer):
-    x, weight, options = layer
-    seen = filters.windows(x, tuple(weight.shape[2:]), **options)
-    torch.testing.assert_close(torch.einsum("bnijkl,mnkl->bmij", seen, weight), F.conv2d(x, weight, **options))
-
-
-def test_windows_are_a_view():
-    x = torch.rand(1, 1, 6, 6)
-    assert filters.windows(x, 3, stride=2, dilation=2).data_ptr() == x.data_ptr()
+# The layer as a matrix
 
 
 @given(layer=layers())
@@ -179,66 +165,10 @@ def test_matrix_refuses_what_does_not_fit(weight, shape, message):
         filters.conv_matrix(torch.zeros(weight), shape)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"size": 0}, "size must be a whole number of at least 1"),
-        ({"size": (3, 3, 3)}, "size must be"),
-        ({"size": 3, "stride": 0}, "stride must be"),
-        ({"size": 3, "stride": 1.5}, "stride must be"),
-        ({"size": 3, "padding": -1}, "padding must be a whole number of at least 0"),
-        ({"size": 3, "dilation": True}, "dilation must be"),
-        ({"size": 3, "dilation": 4}, "reaches over 9 pixels"),
-    ],
-)
-def test_windows_refuse_bad_options(options, message):
-    with pytest.raises(ValueError, match=message):
-        filters.windows(torch.zeros(1, 1, 6, 6), **options)
-
-
-def test_windows_refuse_an_image_without_batch():
-    with pytest.raises(ValueError, match=r"\[B,C,H,W\]; its shape is \[6, 6\]"):
-        filters.windows(torch.zeros(6, 6), 3)
-
-
-# Backwards
-
-
-@given(layer=layers())
-@settings(max_examples=200, deadline=None)
-def test_backward_equals_autograd(layer):
-    x, weight, options = layer
-    bias = torch.zeros(len(weight), dtype=torch.double, requires_grad=True)
-    x.requires_grad_()
-    weight.requires_grad_()
-    z = F.conv2d(x, weight, bias, **options)
-    upstream = torch.randn(z.shape, dtype=torch.double, generator=torch.Generator().manual_seed(0))
-    expected = torch.autograd.grad(z, (x, weight, bias), upstream)
-    result = filters.conv2d_backward(x.detach(), weight.detach(), upstream, **options)
-    for ours, theirs in zip(result, expected, strict=True):
-        torch.testing.assert_close(ours, theirs)
-
-
-def test_backward_takes_any_memory_layout():
-    x, weight = torch.randn(2, 9, 8, 3).permute(0, 3, 1, 2), torch.randn(3, 3, 3, 5).permute(3, 0, 2, 1)
-    upstream = torch.randn(6, 7, 2, 5).permute(2, 3, 1, 0)
-    for ours, same in zip(
-        filters.conv2d_backward(x, weight, upstream),
-        filters.conv2d_backward(x.contiguous(), weight.contiguous(), upstream.contiguous()),
-        strict=True,
-    ):
-        torch.testing.assert_close(ours, same)
-
-
-@pytest.mark.parametrize("upstream", [(1, 4, 5, 6), (2, 3, 4, 6), (2, 4, 5, 6), (2, 4, 6)])
-def test_backward_refuses_a_gradient_of_another_shape(upstream):
-    with pytest.raises(ValueError, match=r"to \[2, 4, 4, 6\]; upstream has shape"):
-        filters.conv2d_backward(torch.zeros(2, 3, 6, 8), torch.zeros(4, 3, 3, 3), torch.zeros(upstream))
-
-
-def test_backward_refuses_a_weight_of_other_channels():
-    with pytest.raises(ValueError, match="the layer takes"):
-        filters.conv2d_backward(torch.zeros(2, 3, 6, 8), torch.zeros(4, 2, 3, 3), torch.zeros(2, 4, 4, 6))
+@pytest.mark.parametrize(("options", "message"), [({"stride": 0}, "stride"), ({"padding": (0, -1)}, "padding")])
+def test_matrix_refuses_bad_options(options, message):
+    with pytest.raises(ValueError, match=f"{message} must be at least"):
+        filters.conv_matrix(np.ones((3, 3)), (6, 6), **options)
 
 
 # Receptive fields
@@ -268,7 +198,7 @@ def random_model(seed: int) -> nn.Sequential:
     return model
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(25))
 def test_formula_agrees_with_the_gradient(seed):
     model = random_model(seed)
     _, size, stride, start = filters.receptive_field(model)[-1]
@@ -294,6 +224,8 @@ def test_padding_same_begins_where_torch_begins(kernel, dilation):
 def test_known_receptive_fields():
     five = nn.Sequential(*[nn.Conv2d(1, 1, 3) for _ in range(5)])
     assert filters.receptive_field(five)[-1].size == (11, 11)
+    import torchvision
+
     with torch.device("meta"):
         alexnet, vgg = torchvision.models.alexnet().features, torchvision.models.vgg16().features
     assert filters.receptive_field(alexnet)[-1].size == (195, 195)  # Araujo et al. (2019), table 1
@@ -347,10 +279,10 @@ def test_opposite_channels_do_not_cancel():
     ("model", "arguments", "message"),
     [
         (nn.Identity(), {"shape": (9, 9)}, r"shape must be \(C, H, W\)"),
-        (nn.Identity(), {"shape": (1, 9, 9), "samples": 0}, "samples at least 1"),
+        (nn.Identity(), {"shape": (1, 9, 9), "samples": 0}, "samples must be at least 1"),
         (nn.Flatten(), {"shape": (1, 9, 9)}, r"it gave \[1, 81\]"),
         (nn.Identity(), {"shape": (1, 9, 9), "position": (9, 0)}, r"position \(9, 0\) lies outside"),
-        (nn.Identity(), {"shape": (1, 9, 9), "position": (0, -1)}, r"lies outside the output, which has \[9, 9\]"),
+        (nn.Identity(), {"shape": (1, 9, 9), "position": (0, -1)}, r"lies outside the output, which has size \[9, 9\]"),
     ],
 )
 def test_gradient_refuses_what_does_not_fit(model, arguments, message):
@@ -367,65 +299,21 @@ def test_gradient_refuses_an_output_without_gradient():
         filters.receptive_field_by_gradient(Detached(), (1, 5, 5))
 
 
-# Direction
-
-
-@pytest.mark.parametrize("theta", [0, 0.3, np.pi / 4, np.pi / 2, 2.5])
-def test_stripes_have_a_direction_and_blobs_have_none(theta):
-    stripes = convolution.gabor_kernel(21, 0.15, theta, 4).real
-    assert filters.orientation_strength(stripes[None]) > 0.85
-    blob = convolution.gaussian_kernel(21, 3)
-    assert filters.orientation_strength(blob[None]) < 0.02
-    assert filters.orientation_strength((stripes + np.rot90(stripes))[None]) < 0.05  # two directions are none
-
-
-def test_direction_ignores_brightness_and_adds_colours():
-    kernels = torch.randn(4, 3, 9, 9)
-    moved = kernels + torch.randn(4, 3, 1, 1)
-    result = filters.orientation_strength(kernels)
-    assert result.shape == (4,)
-    assert ((result >= 0) & (result <= 1)).all()
-    torch.testing.assert_close(filters.orientation_strength(moved), result, atol=1e-4, rtol=0)
-    torch.testing.assert_close(filters.orientation_strength(kernels.flip(1)), result)
-    assert filters.orientation_strength(torch.zeros(1, 5, 5)).isnan()
-
-
-def test_direction_needs_a_channel_axis():
-    with pytest.raises(ValueError, match=r"\[...,C,kH,kW\]; the shape is \[5, 5\]"):
-        filters.orientation_strength(np.zeros((5, 5)))
-
-
 # What the notebook writes by hand is what the package does
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
-def test_notebook_layer_matrix_and_backward(by_hand, stride):
-    x, weight = torch.randn(2, 3, 9, 11, dtype=torch.double), torch.randn(4, 3, 3, 3, dtype=torch.double)
-    bias = torch.randn(4, dtype=torch.double)
-    z = F.conv2d(x, weight, bias, stride)
-    torch.testing.assert_close(by_hand.conv2d(x, weight, bias, stride), z)
-    torch.testing.assert_close(by_hand.conv2d(x, weight, stride=stride), F.conv2d(x, weight, stride=stride))
-    assert torch.equal(by_hand.windows(x, 3, stride), filters.windows(x, 3, stride=stride))
-    ours, package = (
-        by_hand.conv_matrix(weight, (3, 9, 11), stride),
-        filters.conv_matrix(weight, (3, 9, 11), stride=stride),
-    )
-    assert abs(ours - package).max() == 0
-    upstream = torch.randn_like(z)
-    for a, b in zip(
-        by_hand.conv_backward(x, weight, upstream, stride),
-        filters.conv2d_backward(x, weight, upstream, stride=stride),
-        strict=True,
-    ):
-        torch.testing.assert_close(a, b)
+def test_notebook_matrix(by_hand, stride):
+    weight = torch.randn(4, 3, 3, 3, dtype=torch.double)
+    ours = by_hand.conv_matrix(weight, (3, 9, 11), stride)
+    assert abs(ours - filters.conv_matrix(weight, (3, 9, 11), stride=stride)).max() == 0
 
 
-def test_notebook_batch_layer_and_direction(by_hand):
+def test_notebook_batch_and_layer(by_hand):
     for image in (np.random.default_rng(0).random((5, 6)), np.random.default_rng(0).random((5, 6, 3))):
         assert torch.equal(by_hand.to_batch(image), filters.to_batch(image))
     kernels, x = torch.randn(4, 3, 5, 5), torch.randn(2, 3, 9, 9)
     assert torch.equal(by_hand.conv2d_from_kernels(kernels)(x), filters.conv2d_from_kernels(kernels)(x))
-    torch.testing.assert_close(by_hand.orientation_strength(kernels), filters.orientation_strength(kernels))
 
 
 def test_notebook_custom_function_passes_gradcheck(by_hand):
@@ -435,7 +323,7 @@ def test_notebook_custom_function_passes_gradcheck(by_hand):
     assert not torch.autograd.gradcheck(by_hand.NotTurned.apply, given, raise_exception=False)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_notebook_receptive_field(by_hand, seed):
     draw = random.Random(seed)
     numbers = [[draw.randint(1, 5), draw.randint(1, 3), draw.randint(1, 3)] for _ in range(draw.randint(0, 6))]
@@ -449,42 +337,11 @@ def test_notebook_gradient_map_sees_what_the_package_sees(by_hand):
     assert torch.equal(by_hand.gradient_map(model, 21) > 0, package)
 
 
-@pytest.mark.parametrize("wrong", [None, [[1.0]], np.ones((1, 1, 3, 3)), torch.ones(1, 1, 3, 3, dtype=torch.complex64)])
-def test_tensors_are_needed(wrong):
-    x, weight, upstream = torch.ones(1, 1, 3, 3), torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2)
-    for call in (
-        lambda: filters.windows(wrong, 2),
-        lambda: filters.conv2d_backward(wrong, weight, upstream),
-        lambda: filters.conv2d_backward(x, wrong, upstream),
-        lambda: filters.conv2d_backward(x, weight, wrong),
-    ):
-        with pytest.raises(TypeError, match=r"must be a (plain )?tensor"):
-            call()
-
-
-@pytest.mark.parametrize("model", [None, "a", [nn.ReLU()], nn.ReLU, torch.ones(1)])
+@pytest.mark.parametrize("model", [[nn.ReLU()], nn.ReLU])
 def test_receptive_fields_need_a_module(model):
     for call in (filters.receptive_field, lambda m: filters.receptive_field_by_gradient(m, (1, 3, 3))):
         with pytest.raises(TypeError, match=r"model must be a torch\.nn\.Module"):
             call(model)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"shape": None}, "shape must be"),
-        ({"shape": (1, 9.0, 9)}, "shape must be"),
-        ({"shape": (1, 0, 9)}, "shape must be"),
-        ({"samples": "2"}, "samples at least 1"),
-        ({"samples": 1.5}, "samples at least 1"),
-        ({"position": 3}, "position must be"),
-        ({"position": (1.5, 1)}, "position must be"),
-        ({"position": (1, 2, 3)}, "position must be"),
-    ],
-)
-def test_gradient_refuses_odd_numbers(options, message):
-    with pytest.raises(ValueError, match=message):
-        filters.receptive_field_by_gradient(nn.Conv2d(1, 1, 3), **{"shape": (1, 9, 9), **options})
 
 
 def test_gradient_refuses_models_that_give_no_tensor():
@@ -494,20 +351,3 @@ def test_gradient_refuses_models_that_give_no_tensor():
 
     with pytest.raises(ValueError, match=r"differentiable.*it gave tuple"):
         filters.receptive_field_by_gradient(Pair(), (1, 4, 4))
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"stride": "x"}, {"stride": 1.5}, {"stride": 0}, {"padding": None}, {"padding": -1}, {"dilation": (1, 2, 3)}],
-)
-def test_a_layer_with_odd_options_is_not_made(options):
-    """torch would make it, and fail where it is used."""
-    with pytest.raises(ValueError, match=f"{next(iter(options))} must be a whole number"):
-        filters.conv2d_from_kernels(np.ones((2, 2)), **options)
-
-
-def test_orientation_of_nothing():
-    with pytest.raises(ValueError, match=r"the shape is \[2, 0, 3, 3\]"):
-        filters.orientation_strength(torch.ones(2, 0, 3, 3))
-    with pytest.raises(TypeError, match="complex"):
-        filters.orientation_strength(np.ones((2, 1, 3, 3), complex))

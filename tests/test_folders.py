@@ -1,32 +1,38 @@
 """Folders of every awkward kind: each file is converted, refused or ignored, by name, and never a crash."""
 
-import builtins
-import itertools
 import os
 import random
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
-from coursekit.data import folders, foldertree
-from coursekit.data.folders import FolderError, read
-from coursekit.data.imagesets import ImageSet
+from coursekit.data import folders
+from coursekit.data.folders import FolderError, ImageFileError, read, read_image
+from coursekit.data.imageset import ImageSet
 from tests import odd_images as odd
-from tests.odd_folders import CONVERTED, GOOD, GRAYS, IGNORED, LAYOUTS, PLACES, REFUSED, fill, lay, link, make
+from tests.odd_folders import CONVERTED, GRAYS, IGNORED, LAYOUTS, PLACES, REFUSED, fill, lay, make
 
-REAL = Path(__file__).parents[1].parent / "shared" / "data"
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (37, 61, 3), dtype=np.uint8))
+PHOTO = NOISE.resize((610, 370), Image.Resampling.BICUBIC)
 
 
 @pytest.fixture
 def root(tmp_path):
     return fill(tmp_path / "pets")
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(data, name="image.png"):
+        path = tmp_path / name
+        path.write_bytes(data)
+        return path
+
+    return write
 
 
 def squares(image):
@@ -35,42 +41,45 @@ def squares(image):
     return (torch.stack([image[:, y, x] for y in middle for x in middle]) * 255).numpy()
 
 
-@pytest.mark.parametrize("name", CONVERTED)
-def test_read_and_reported(root, capsys, name):
-    data, note, colours, tolerance = CONVERTED[name]
-    (root / "cats" / name).write_bytes(data)
+# --- Every file of a folder
+
+
+def test_each_odd_image_is_read_and_reported(root, capsys):
+    for name, (data, *_) in CONVERTED.items():
+        (root / "cats" / name).write_bytes(data)
     dataset = read(root, odd.SIDE)
-    name = f"cats/{name}"
-    image, label = dataset[dataset.names.index(name)]
-    assert label == 0
-    assert np.abs(squares(image) - colours).max() <= tolerance
-    if note:
-        assert note in dataset.report.converted.pop(name)
-    assert dataset.report.converted == dataset.report.refused == dataset.report.ignored == {}
-    assert dataset.report.read == len(dataset) == 9
-    assert capsys.readouterr().out == ""
+    assert dataset.report.read == len(dataset) == 8 + len(CONVERTED)
+    assert dataset.report.refused == dataset.report.ignored == {}
+    assert set(dataset.report.converted) == {f"cats/{name}" for name, (_, note, *_) in CONVERTED.items() if note}
+    for name, (_, note, colours, tolerance) in CONVERTED.items():
+        image, label = dataset[dataset.names.index(f"cats/{name}")]
+        assert label == 0
+        assert np.abs(squares(image) - colours).max() <= tolerance, name
+        assert (note or "") in dataset.report.converted.get(f"cats/{name}", ""), name
+    assert capsys.readouterr() == ("", "")  # no warning of Pillow's either
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_refused_by_name(root, capsys, name):
-    data, reason = REFUSED[name]
-    (root / "dogs" / name).write_bytes(data)
+def test_each_bad_image_is_refused_by_name(tmp_path, capsys):
+    root = fill(tmp_path / "pets", number=12)
+    for name, (data, _) in REFUSED.items():
+        (root / "dogs" / name).write_bytes(data)
     dataset = read(root, 8)
-    assert list(dataset.report.refused) == [f"dogs/{name}"]
-    assert reason in dataset.report.refused[f"dogs/{name}"]
-    assert str(root) not in dataset.report.refused[f"dogs/{name}"]
+    assert {name: reason for name, reason in dataset.report.refused.items() if REFUSED[name[5:]][1] not in reason} == {}
+    assert set(dataset.report.refused) == {f"dogs/{name}" for name in REFUSED}
+    assert not [reason for reason in dataset.report.refused.values() if str(tmp_path) in reason]
     assert dataset.report.converted == dataset.report.ignored == {}
-    assert len(dataset) == dataset.report.read == 8
-    assert f"First refused: dogs/{name} (" in capsys.readouterr().out
+    assert len(dataset) == dataset.report.read == 24
+    assert "pets: 24 images read (0 of them converted), 19 refused" in (out := capsys.readouterr().out)
+    assert "First refused: dogs/32.tif (unreadable: more than 16 bits" in out
 
 
-@pytest.mark.parametrize("name", IGNORED)
-def test_other_files_are_ignored_by_name(root, capsys, name):
-    (root / name).parent.mkdir(parents=True, exist_ok=True)
-    (root / name).write_bytes(IGNORED[name])
+def test_other_files_are_ignored_by_name(root, capsys):
+    for name, data in IGNORED.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
     report = read(root, 8).report
-    hidden_folder = name.split("/")[0] in ("__MACOSX", ".git")
-    assert list(report.ignored) == [name.split("/")[0] if hidden_folder else name]
+    hidden = ("__MACOSX", ".git")
+    assert set(report.ignored) == {name.split("/")[0] if name.startswith(hidden) else name for name in IGNORED}
     assert report.read == 8
     assert report.refused == report.converted == {}
     assert capsys.readouterr().out == ""
@@ -84,198 +93,26 @@ def test_wrong_places(root, place):
     dataset = read(root, 8)
     assert list(dataset.report.refused) == [name]
     assert reason in dataset.report.refused[name]
-    assert dataset.classes == ("cats", "dogs")
     assert len(dataset) == 8
 
 
-def test_system_files_deeper_down(root):
-    make(root / "cats/young/.DS_Store")
-    make(root / "cats/young/.cache/small.png")
-    make(root / "cats/young/kitten.png")
-    report = read(root, 8).report
-    assert list(report.ignored) == ["cats/young/.cache/small.png", "cats/young/.DS_Store"]
-    assert list(report.refused) == ["cats/young/kitten.png"]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="makes links")
-def test_links_to_images_are_followed_and_reported(root, tmp_path):
-    make(tmp_path / "elsewhere/photo.png")
-    link(root / "cats/linked.png", tmp_path / "elsewhere/photo.png")
-    link(root / "fish", tmp_path / "elsewhere")
-    dataset = read(root, 8)
-    assert dataset.report.converted == {"cats/linked.png": "link followed", "fish/photo.png": "link followed"}
-    assert dataset.counts() == {"cats": 5, "dogs": 4, "fish": 1}
-
-
-def test_names_that_differ_only_by_case(root):
-    make(root / "cats/GOOD1.png")
-    if len(list((root / "cats").iterdir())) == 4:
-        pytest.skip("this file system does not tell upper from lower case")
-    dataset = read(root, 8)
-    assert len(dataset) == 9
-    assert "only by case" in dataset.report.converted["cats/good1.png"]
-
-
-@pytest.mark.parametrize(("one", "two"), [("Fish", "fish"), ("Ärger", "ärger"), ("caf\u00e9", "cafe\u0301")])
-def test_classes_that_differ_only_by_case_or_accent_form(root, one, two):
-    make(root / one / "x.png")
-    make(root / two / "x.png")
-    if len(list(root.iterdir())) == 3:
-        pytest.skip("this file system does not tell these names apart")
-    with pytest.raises(FolderError, match="differ only by case"):
-        read(root, 8)
-
-
 @pytest.mark.skipif(os.name == "nt" or os.uname().sysname == "Darwin", reason="such names cannot exist here")
-def test_names_that_are_no_text_or_break_lines(root):
-    (Path(os.fsdecode(os.fsencode(root / "cats") + b"/\xff\xfe.png"))).write_bytes(GOOD)
-    (root / "cats/two\nlines.png").write_bytes(b"")
-    (Path(os.fsdecode(os.fsencode(root / "cats") + b"/x.\xff"))).write_bytes(GOOD)
+def test_names_that_are_no_text_can_be_printed(root):
+    Path(os.fsdecode(os.fsencode(root / "cats") + b"/M\x81ller.png")).write_bytes(b"")
     report = read(root, 8).report
-    assert list(report.refused) == ["cats/two\\nlines.png"]
-    assert report.converted == {"cats/x.\\udcff": "PNG named .\\udcff"}
-    str(report).encode()  # no stray surrogates: it can be printed
-    assert report.read == 10
+    assert list(report.refused) == ["cats/M\\udc81ller.png"]
+    str(report).encode()
 
 
-@pytest.fixture
-def forbidden(monkeypatch):
-    """Permissions stop no superuser, as which the tests may run, so the answer of the system is acted."""
+def test_no_permission_for_a_file(root, monkeypatch):
+    def refuse(path, *args, original=Image.open, **options):
+        if "good2" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return original(path, *args, **options)
 
-    def forbid(path):
-        for module, function in ((builtins, "open"), (os, "scandir")):
-            original = getattr(module, function)
-
-            def act(target, *args, original=original, **options):
-                if os.fspath(target) == os.fspath(path) if isinstance(target, str | Path) else False:
-                    raise PermissionError(13, "Permission denied", str(path))
-                return original(target, *args, **options)
-
-            monkeypatch.setattr(module, function, act)
-
-    return forbid
-
-
-def test_no_permission_for_a_file(root, forbidden):
-    forbidden(root / "cats/good2.png")
-    assert read(root, 8).report.refused == {"cats/good2.png": "no permission: this user may not read it"}
-
-
-def test_no_permission_for_a_class(root, forbidden):
-    forbidden(root / "cats")
-    with pytest.raises(FolderError, match=r"no image in the class cats \(cats/: no permission"):
-        read(root, 8)
-
-
-def test_no_permission_for_the_folder(root, forbidden):
-    forbidden(root)
-    with pytest.raises(PermissionError):
-        read(root, 8)
-
-
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions do not stop this user")
-def test_no_permission_in_earnest(root):
-    (root / "cats/good2.png").chmod(0)
-    assert "no permission" in read(root, 8).report.refused["cats/good2.png"]
-
-
-def test_order_is_natural_and_not_the_file_systems(tmp_path, monkeypatch):
-    names = ["cat.10.png", "cat.2.png", "Cat.1.png", "b.png", "10.png", "9.png", "cat.02.png", "Übung.png", "cat2b.png"]
-    for name, label in itertools.product(names, ["10", "9", "Zebra", "ant"]):
-        make(tmp_path / "set" / label / name)
-    first = read(tmp_path / "set", 4)
-    assert first.classes == ("9", "10", "ant", "Zebra")
-    expected = [
-        "9.png",
-        "10.png",
-        "b.png",
-        "cat2b.png",
-        "Cat.1.png",
-        "cat.02.png",
-        "cat.2.png",
-        "cat.10.png",
-        "Übung.png",
-    ]
-    assert [name.removeprefix("9/") for name in first.names[:9]] == expected
-    scandir = os.scandir
-
-    class Shuffled:
-        def __init__(self, folder):
-            self.folder = folder
-
-        def __enter__(self):
-            with scandir(self.folder) as entries:
-                return random.Random(0).sample(listed := list(entries), len(listed))
-
-        def __exit__(self, *_):
-            pass
-
-    monkeypatch.setattr(os, "scandir", Shuffled)
-    assert read(tmp_path / "set", 4).names == first.names
-
-
-def test_many_workers_give_the_same(root):
-    for i in range(30):
-        (root / "cats" / f"noise{i}.jpg").write_bytes(odd.saved(Image.effect_noise((50, 40), 60), "JPEG"))
-        (root / "dogs" / f"broken{i}.jpg").write_bytes(b"x" * i)
-    one, eight = read(root, 16, workers=1), read(root, 16, workers=8)
-    assert torch.equal(one.images, eight.images)
-    assert one.names == eight.names
-    assert one.report == eight.report
-    assert len(one.report.refused) == 30
-
-
-def test_what_comes_back(root):
-    (root / "cats/gray.png").write_bytes(odd.saved(odd.GRAY, "PNG"))
-    (root / "cats/empty.png").write_bytes(b"")
-    dataset = read(root, 16)
-    assert isinstance(dataset, ImageSet)
-    assert dataset.images.shape == (9, 3, 16, 16)
-    assert dataset.images.dtype == torch.uint8
-    assert dataset.labels.tolist() == [0] * 5 + [1] * 4
-    assert dataset.names[0] == "cats/good0.png"
-    summary = "pets: 9 images read (1 of them converted), 1 refused, 0 ignored"
-    assert repr(dataset).endswith(f"{summary}; see .report")
-    assert str(dataset.report).splitlines() == [
-        summary,
-        "  converted      1  gray to RGB: cats/gray.png",
-        "  refused        1  empty: cats/empty.png",
-    ]
-    part = dataset.subset([0, 8])
-    assert part.report is dataset.report
-    assert part.names == ("cats/good0.png", "dogs/good3.png")
-
-
-def test_a_long_report_stays_short(root):
-    for i in range(40):
-        (root / "cats" / f"b{i}.txt").write_bytes(b"text")
-    lines = str(read(root, 8).report).splitlines()
-    assert lines[1] == "  ignored       40  not an image: cats/b0.txt, cats/b1.txt, cats/b2.txt, …"
-
-
-def test_gray_sets(root):
-    dataset = read(root, odd.SIDE, channels=1)
-    assert dataset.channels == 1
-    assert np.abs(squares(dataset[0][0]) - GRAYS[:, :1]).max() <= 1
-
-
-def test_limit_per_class(root):
-    (root / "cats/.hidden").write_bytes(b"x")
-    (root / "dogs/a.png").write_bytes(b"")
-    dataset = read(root, 8, limit_per_class=2)
-    assert dataset.names == ("cats/good0.png", "cats/good1.png", "dogs/good0.png")
-    assert dataset.report.unused == 5
-    assert "5 not needed" in repr(dataset)
-
-
-def test_strict(root):
-    assert len(read(root, 8, strict=True)) == 8
-    (root / "cats/gray.png").write_bytes(odd.saved(odd.GRAY, "PNG"))
-    (root / "cats/notes.txt").write_bytes(b"text")
-    assert len(read(root, 8, strict=True)) == 9
-    (root / "cats/empty.png").write_bytes(b"")
-    with pytest.raises(FolderError, match=r"(?s)strict=True.*cats/empty\.png"):
-        read(root, 8, strict=True)
+    monkeypatch.setattr(Image, "open", refuse)
+    refused = read(root, 8).report.refused
+    assert refused == dict.fromkeys(["cats/good2.png", "dogs/good2.png"], "no permission: this user may not read it")
 
 
 def test_more_refused_than_read(root):
@@ -287,36 +124,70 @@ def test_more_refused_than_read(root):
         read(root, 8)
 
 
-def test_memory_is_bounded(root):
-    assert len(read(root, 16, memory_limit=8 * 3 * 16 * 16)) == 8
-    with pytest.raises(FolderError, match=r"8 images of 3x16x16 .*\(size=15\), fewer"):
-        read(root, 16, memory_limit=8 * 3 * 16 * 16 - 1)
-    assert len(read(root, 15, memory_limit=8 * 3 * 16 * 16 - 1)) == 8
-    assert len(read(root, 16, memory_limit=8 * 3 * 16 * 16 - 1, limit_per_class=3)) == 6
-    with pytest.raises(FolderError, match=r"Read them fewer"):
-        read(root, 16, memory_limit=0)
+def test_the_order_is_that_of_the_names(tmp_path):
+    from torchvision.datasets import ImageFolder
+
+    for name in ("b/2", "b/10", "b/B", "B/x", "a/ä"):
+        make(tmp_path / f"{name}.png")
+    dataset, theirs = read(tmp_path, 4), ImageFolder(tmp_path)
+    assert dataset.classes == ("B", "a", "b") == tuple(theirs.classes)
+    assert dataset.names == tuple(Path(path).relative_to(tmp_path).as_posix() for path, _ in theirs.samples)
+    assert dataset.labels.tolist() == theirs.targets
 
 
-def test_wrong_folders(tmp_path):
+def test_what_comes_back(root):
+    (root / "cats/gray.png").write_bytes(odd.saved(odd.GRAY, "PNG"))
+    (root / "cats/empty.png").write_bytes(b"")
+    for i in range(5):
+        (root / "dogs" / f"b{i}.txt").write_bytes(b"text")
+    dataset = read(root, 16)
+    assert isinstance(dataset, ImageSet)
+    assert dataset.images.shape == (9, 3, 16, 16)
+    assert dataset.images.dtype == torch.uint8
+    assert dataset.labels.tolist() == [0] * 5 + [1] * 4
+    summary = "pets: 9 images read (1 of them converted), 1 refused, 5 ignored"
+    assert repr(dataset).endswith(f"{summary}; see .report")
+    assert str(dataset.report).splitlines() == [
+        summary,
+        "  converted      1  gray to RGB: cats/gray.png",
+        "  refused        1  empty: cats/empty.png",
+        "  ignored        5  not an image: dogs/b0.txt, dogs/b1.txt, dogs/b2.txt, …",
+    ]
+    part = dataset.subset([0, 8])
+    assert part.report is dataset.report
+    assert part.names == ("cats/good0.png", "dogs/good3.png")
+
+
+def test_gray_sets(root):
+    dataset = read(root, odd.SIDE, channels=1)
+    assert dataset.channels == 1
+    assert np.abs(squares(dataset[0][0]) - GRAYS[:, :1]).max() <= 1
+
+
+def test_progress_shows_a_bar_where_somebody_looks(root, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    read(root, 8)
+    assert "8/8" in capsys.readouterr().err
+
+
+# --- What is no data set
+
+
+def test_wrong_paths(tmp_path):
     fill(tmp_path / "pets")
     (tmp_path / "pets.zip").write_bytes(b"PK")
-    (tmp_path / "photos.tar.gz").write_bytes(b"x")
-    (tmp_path / "note.txt").write_bytes(b"x")
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*Did you mean pets"):
         read(tmp_path / "pest")
-    with pytest.raises(FileNotFoundError, match=r"has no Pets/*.*Did you mean pets"):
+    with pytest.raises(FileNotFoundError, match=r"has no Pets.*Did you mean pets"):
         read(tmp_path / "Pets" / "train")
-    with pytest.raises(FileNotFoundError, match=r"Did you mean photos\.tar\.gz"):
-        read(tmp_path / "photos")
-    with pytest.raises(FileNotFoundError, match="Check the spelling"):
+    with pytest.raises(FileNotFoundError, match="Did you mean another name"):
         read(tmp_path / "quite another name")
-    with pytest.raises(NotADirectoryError, match=r"pets\.zip is an archive: unpack it first"):
+    with pytest.raises(NotADirectoryError, match=r"pets\.zip is a file, not a folder. Unpack an archive first"):
         read(tmp_path / "pets.zip")
-    with pytest.raises(NotADirectoryError, match="is a file, not a folder"):
-        read(tmp_path / "note.txt")
-    for nothing in (None, 3, "", "  ", ["pets"], b"pets"):
-        with pytest.raises(TypeError, match="path of a folder"):
-            read(nothing)
+    with pytest.raises(ValueError, match="path of a folder"):
+        read("")
 
 
 def test_path_as_text_and_below_home(root, monkeypatch):
@@ -330,108 +201,84 @@ def test_path_as_text_and_below_home(root, monkeypatch):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_wrong_layouts(tmp_path, layout):
     names, message = LAYOUTS[layout]
-    with pytest.raises(FolderError, match=f"(?s){message}"):
+    with pytest.raises(FolderError, match=message):
         read(lay(tmp_path / "set", names), 8)
 
 
-def test_empty_classes_where_wanted(tmp_path):
-    root = lay(tmp_path / "set", ["cats/a.png", "dogs/", "fish/a.txt"])
-    dataset = read(root, 8, allow_empty=True)
-    assert dataset.counts() == {"cats": 1, "dogs": 0, "fish": 0}
-    (root / "cats/a.png").unlink()
-    with pytest.raises(FolderError, match="no image in the classes cats, dogs, fish"):
-        read(root, 8, allow_empty=True)
-
-
 @pytest.mark.parametrize(
-    "options",
-    [
-        {"size": 0},
-        {"resize": "fit"},
-        {"channels": 2},
-        {"limit_per_class": 0},
-        {"limit_per_class": 1.5},
-        {"limit_per_class": True},
-        {"workers": 0},
-        {"workers": "2"},
-    ],
-)
-def test_wrong_arguments(root, options):
-    with pytest.raises(ValueError, match=next(iter(options))):
+    ("options", "error"),
+    [({"size": 0}, ValueError), ({"size": 8.5}, TypeError), ({"size": "64"}, TypeError), ({"size": None}, TypeError),
+     ({"resize": "fit"}, ValueError), ({"channels": 2}, ValueError)],
+)  # fmt: skip
+def test_wrong_arguments(root, options, error):
+    with pytest.raises(error, match=next(iter(options))):
         read(root, **options)
 
 
-def test_interrupted(root, monkeypatch):
-    """An interrupt does not wait until the other files are read."""
-    started = []
-
-    def decode(path, *_):
-        started.append(path)
-        if len(started) == 1:
-            raise KeyboardInterrupt
-        time.sleep(0.2)
-
-    monkeypatch.setattr(folders.imagefiles, "decode", decode)
-    with pytest.raises(KeyboardInterrupt):
-        read(root, 8, workers=1)
-    assert len(started) < 8
+# --- One file
 
 
-def test_progress_shows_a_bar_where_somebody_looks(root, capsys, monkeypatch):
-    read(root, 8)
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    monkeypatch.delenv("CI", raising=False)
-    monkeypatch.delenv("TQDM_DISABLE", raising=False)
-    read(root, 8)
-    assert "8/8" in capsys.readouterr().err
-    read(root, 8, progress=False)
-    assert capsys.readouterr().err == ""
+@pytest.mark.parametrize("size", [7, 32, 100])
+def test_squash_is_torchvisions_resize_and_crop_the_middle(write, size):
+    from torchvision.transforms import v2
+
+    path = write(odd.saved(NOISE, "PNG"))
+    array, notes = read_image(path, size)
+    assert notes == ()
+    np.testing.assert_array_equal(array, np.asarray(v2.Resize((size, size), antialias=True)(NOISE)))
+    middle = NOISE.resize((size, size), Image.Resampling.BILINEAR, (12, 0, 49, 37))
+    np.testing.assert_array_equal(read_image(path, size, resize="crop")[0], np.asarray(middle))
+    np.testing.assert_array_equal(read_image(path)[0], np.asarray(NOISE))
 
 
-@given(st.lists(st.tuples(st.sampled_from(["cats", "dogs", "."]), st.binary(max_size=80)), max_size=6), st.data())
-@settings(max_examples=60, deadline=None)
-def test_any_folder_is_read_or_raises_folder_error(tmp_path_factory, files, data):
-    root = fill(tmp_path_factory.mktemp("any") / "set", number=2)
-    for i, (label, content) in enumerate(files):
-        whole = data.draw(st.sampled_from([content, GOOD, odd.saved(odd.COLOUR, "JPEG"), odd.turned(3, "TIFF")]))
-        ending = data.draw(st.sampled_from([".jpg", ".png", ".txt", ""]))
-        (root / label / f"{i}{ending}").write_bytes(whole[: data.draw(st.integers(0, len(whole)))])
-    try:
-        dataset = read(root, 4)
-    except FolderError:
-        return  # more refused than read
-    report = dataset.report
-    assert len(dataset) + len(report.refused) + len(report.ignored) == 4 + len(files)
-    assert len(set(dataset.names) | set(report.refused) | set(report.ignored)) == 4 + len(files)
+@pytest.mark.parametrize("resize", ["squash", "crop"])
+def test_jpeg_shrunk_while_decoding_looks_the_same(write, resize):
+    path = write(odd.saved(PHOTO, "JPEG"), "photo.jpg")
+    for size in (16, 64, 200):  # of 370: shrunk to a quarter, hardly, not at all
+        array, _ = read_image(path, size, resize=resize)
+        with Image.open(path) as image:
+            fit = ImageOps.fit if resize == "crop" else Image.Image.resize
+            expected = np.asarray(fit(image, (size, size), Image.Resampling.BILINEAR)).astype(int)
+        assert np.abs(array - expected).mean() < 2
 
 
-@pytest.mark.parametrize(
-    ("left", "right"), [("cat.2", "cat.10"), ("a", "B"), ("9", "a"), ("x9y2", "x9y10"), ("a", "a1"), ("1a", "01b")]
-)
-def test_natural_key(left, right):
-    assert foldertree.natural_key(left) < foldertree.natural_key(right)
+@pytest.mark.parametrize("resize", ["squash", "crop"])
+def test_orientation_is_applied_whatever_the_shape(write, resize):
+    upright, _ = read_image(write(odd.saved(NOISE, "PNG")), 16, resize=resize)
+    for orientation, turn in odd.STORED.items():
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        stored = NOISE if turn is None else NOISE.transpose(turn)
+        array, notes = read_image(write(odd.saved(stored, "PNG", exif=exif)), 16, resize=resize)
+        assert np.abs(array.astype(int) - upright).max() <= 1
+        assert notes == (() if orientation == 1 else ("turned upright",))
 
 
-@given(st.lists(st.text(), unique=True))
-def test_natural_key_is_a_total_order(names):
-    backwards = names[::-1]
-    assert sorted(names, key=foldertree.natural_key) == sorted(backwards, key=foldertree.natural_key)
+def test_no_file(tmp_path):
+    for path in (tmp_path / "absent.png", tmp_path):
+        with pytest.raises(ImageFileError, match="not a file"):
+            read_image(path, 8)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real photos (../shared/data) are not here")
-def test_real_photos(tmp_path):
-    import tarfile
+VALID = {
+    "jpg": odd.saved(odd.COLOUR, "JPEG"),
+    "png": odd.saved(odd.COLOUR, "PNG"),
+    "gif": odd.saved(odd.COLOUR, "GIF", save_all=True, append_images=[odd.GRAY]),
+    "tif": odd.turned(6, "TIFF"),
+    "exif.jpg": odd.turned(6, "JPEG"),
+    "webp": odd.saved(odd.COLOUR, "WEBP"),
+}
 
-    wanted = {f"training_set/{kind}s/{kind}.{i}.jpg" for kind in ("cat", "dog") for i in range(1, 11)}
-    with tarfile.open(REAL / "cats_vs_dogs_1000.tar") as archive:
-        members = [member for member in archive if member.name.removeprefix("./") in wanted]
-        archive.extractall(tmp_path, members, filter="data")
-    dataset = read(tmp_path / "training_set", 64)
-    assert dataset.counts() == {"cats": 10, "dogs": 10}
-    assert dataset.report.refused == dataset.report.converted == {}
-    assert dataset.names[1] == "cats/cat.2.jpg"
-    for i in (0, 9, 19):
-        with Image.open(tmp_path / "training_set" / dataset.names[i]) as photo:
-            expected = np.asarray(photo.resize((64, 64), Image.Resampling.BILINEAR)).astype(int)
-        assert np.abs(dataset.images[i].permute(1, 2, 0).numpy() - expected).mean() < 2
+
+@pytest.mark.parametrize("kind", VALID)
+def test_cut_and_changed_bytes_never_crash(write, kind):
+    draw, data = random.Random(0), VALID[kind]
+    for length in range(0, len(data), max(len(data) // 40, 1)):
+        outcome = folders._decode(write(data[:length], f"cut.{kind}"), 8, "squash", 3)
+        assert isinstance(outcome, str) or length > len(data) / 10  # a tenth of a picture cannot have been read
+    for _ in range(40):
+        changed = bytearray(data)
+        for _ in range(draw.randint(1, 8)):
+            changed[draw.randrange(len(data))] = draw.randrange(256)
+        folders._decode(write(bytes(changed), f"changed.{kind}"), 8, "squash", 3)
+    assert read_image(write(data, f"whole.{kind}"), 8)[0].shape == (8, 8, 3)

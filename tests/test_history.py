@@ -15,6 +15,7 @@ def test_columns_and_rows():
     assert math.isnan(history["val_loss"][0])
     assert history[-1] == ROWS[1]
     assert list(history) == ROWS
+    assert history.batch_losses == [2.5, 1.5]
     with pytest.raises(KeyError, match="no column 'f1'; there are"):
         history["f1"]
 
@@ -26,20 +27,33 @@ def test_the_rows_are_copies():
     assert history["loss"] == [1.0]
 
 
-def test_best_is_low_for_losses_and_high_for_the_rest_and_never_nan():
-    values = [3.0, 1.0, float("nan"), 1.0, 4.0]
-    history = History({"val_loss": v, "error": v, "accuracy": v} for v in values)
-    assert (history.best("val_loss"), history.best("error"), history.best("accuracy")) == (1, 1, 4)
+LOWER = ["val_loss", "error", "val_mse", "MAE", "val_rmse", "error rate", "log-loss"]
+HIGHER = ["accuracy", "val_acc", "f1", "val_macro_f1", "roc_auc", "mIoU", "dice", "val_psnr", "balanced_accuracy"]
+
+
+@pytest.mark.parametrize(("names", "best"), [(LOWER, 1), (HIGHER, 4)])
+def test_best_is_low_or_high_by_the_name_and_never_nan(names, best):
+    for name in names:
+        history = History({name: value} for value in [3.0, 1.0, float("nan"), 1.0, 4.0])
+        assert history.best(name) == best, name
+        assert (history.best(name, "lower"), history.best(name, "higher")) == (1, 4)
+
+
+@pytest.mark.parametrize("name", ["val_cost", "epoch", "loss of accuracy", "accuracy_loss", "placcard"])
+def test_best_asks_where_the_name_does_not_tell(name):
+    history = History({name: value} for value in [3.0, 1.0, 4.0])
+    with pytest.raises(ValueError, match=rf'which numbers of \'{name}\' are better\? Say better="lower" or'):
+        history.best(name)
+    with pytest.raises(ValueError, match="Say better="):
+        history.best(name, "min")
+    assert (history.best(name, "lower"), history.best(name, "higher")) == (1, 2)
+
+
+def test_there_is_no_best_of_nothing():
     with pytest.raises(ValueError, match="no row yet"):
         History().best("loss")
-
-
-def test_equal_when_all_numbers_are():
-    assert History(ROWS, [1.0]) == History(ROWS, [1.0])
-    assert History(ROWS, [1.0]) != History(ROWS, [2.0])
-    assert History(ROWS) != History(ROWS[:1])
-    assert History([{"x": float("nan")}]) == History([{"x": float("nan")}])
-    assert History(ROWS) != ROWS
+    with pytest.raises(KeyError, match="no column 'val_loss'"):
+        History([{"loss": 1.0}]).best("val_loss")
 
 
 def test_it_reads_as_a_table():

@@ -2,20 +2,20 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
 import torchvision
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
-from coursekit import data, pretrained, runtime
-from coursekit.data.imagesets import ImageSet
-from coursekit.pretrained import loading, store
+from coursekit import critters, data, pretrained, runtime
+from coursekit.data import ImageSet
 from tools.pretraining import __main__ as command
 from tools.pretraining import recipe
+from tools.pretraining.folding import fold_batch_norm, insert_batch_norm
+from tools.pretraining.views import Views, random_views
 
 THEIRS = {"vgg16": torchvision.models.vgg16, "resnet18": torchvision.models.resnet18}
 OURS = {"vgg16": pretrained.vgg16, "resnet18": pretrained.resnet18}
@@ -70,8 +70,7 @@ def test_with_batch_norm_it_is_vgg16_bn():
     assert thin(torch.zeros(2, 3, 32, 32)).shape == (2, 5)
 
 
-@settings(max_examples=15, deadline=None)
-@given(width=st.floats(0.01, 0.3), size=st.integers(32, 70), classes=st.integers(1, 7))
+@pytest.mark.parametrize(("width", "size", "classes"), [(0.01, 32, 1), (0.13, 49, 3), (0.3, 70, 7)])
 def test_any_width_runs(width, size, classes):
     for model in (pretrained.vgg16(width, classes, pooled=1, hidden=4), pretrained.resnet18(width, classes)):
         assert model.eval()(torch.rand(1, 3, size, size)).shape == (1, classes)
@@ -90,9 +89,6 @@ def test_an_untrained_network_keeps_the_size_of_its_signals():
     [
         ({"width": 0}, ValueError, "width must be above 0"),
         ({"width": 5}, ValueError, "at most 4"),
-        ({"width": float("nan")}, ValueError, "width"),
-        ({"width": "thin"}, TypeError, "width must be a number"),
-        ({"width": True}, TypeError, "width must be a number"),
         ({"classes": 0}, ValueError, "classes must be at least 1"),
         ({"classes": 2.0}, TypeError, "classes must be a whole number"),
     ],
@@ -127,7 +123,7 @@ def lived_in(model):
 
 def test_folding_changes_outputs_by_less_than_1e_4_and_gives_the_plain_network():
     model = lived_in(pretrained.vgg16(0.125, 7, batch_norm=True, pooled=1, hidden=8)).eval()
-    folded = pretrained.fold_batch_norm(model)
+    folded = fold_batch_norm(model)
     assert list(shapes(folded)) == list(shapes(pretrained.vgg16(0.125, 7, pooled=1, hidden=8)))
     images = torch.randn(4, 3, 48, 48)
     with torch.no_grad():
@@ -139,7 +135,7 @@ def test_batch_norm_can_be_put_back_without_changing_an_output():
     torch.manual_seed(0)
     plain = pretrained.vgg16(0.125, 7, pooled=1, hidden=8).eval()
     images = torch.randn(6, 3, 48, 48)
-    normed = pretrained.insert_batch_norm(plain, images)
+    normed = insert_batch_norm(plain, images)
     with_norm = pretrained.vgg16(0.125, 7, batch_norm=True, pooled=1, hidden=8)
     assert list(shapes(normed)) == list(shapes(with_norm))
     with torch.no_grad():
@@ -147,34 +143,22 @@ def test_batch_norm_can_be_put_back_without_changing_an_output():
         torch.testing.assert_close(normed(others), plain(others), rtol=1e-3, atol=1e-4)
         seen = normed.features[:2](images)  # what it measured on these images is theirs
     torch.testing.assert_close(seen.mean(dim=(0, 2, 3)), normed.features[1].running_mean, atol=1e-4, rtol=1e-3)
-    back = pretrained.fold_batch_norm(normed)
+    back = fold_batch_norm(normed)
     for name, value in plain.state_dict().items():
         torch.testing.assert_close(back.state_dict()[name], value, atol=1e-5, rtol=1e-3)
     assert not [layer for layer in plain.modules() if isinstance(layer, nn.BatchNorm2d)]
-    with pytest.raises(ValueError, match="no Sequential with a Conv2d"):
-        pretrained.insert_batch_norm(nn.Linear(2, 2), images)
-    with pytest.raises(TypeError, match="must be a torch"):
-        pretrained.insert_batch_norm("vgg16", images)
+    assert not any(layer._forward_pre_hooks for layer in normed.modules())
 
 
 def test_folding_leaves_the_model_alone():
     model = lived_in(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    folded = pretrained.fold_batch_norm(model)
+    folded = fold_batch_norm(model)
     assert model.training
     assert not folded.training
     assert len(model) == 3
     assert len(folded) == 2
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-
-
-def test_what_cannot_be_folded():
-    with pytest.raises(ValueError, match="nothing to fold"):
-        pretrained.fold_batch_norm(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)))
-    with pytest.raises(ValueError, match="without running statistics"):
-        pretrained.fold_batch_norm(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)))
-    with pytest.raises(TypeError, match=r"must be a torch\.nn\.Module"):
-        pretrained.fold_batch_norm("vgg16")
 
 
 # Stored weights
@@ -184,13 +168,13 @@ def test_what_cannot_be_folded():
 def shelf(tmp_path):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
-    store.write("small", model, {"source": "a test"}, tmp_path)
+    pretrained.write_weights("small", model, {"source": "a test"}, tmp_path)
     return tmp_path, model
 
 
 def test_what_was_written_is_read_in_half_precision(shelf):
     folder, model = shelf
-    weights, card = store.read("small", folder)
+    weights, card = pretrained.read_weights("small", folder)
     assert card["source"] == "a test"
     assert card["parameters"] == 4 * 27 + 4 + 8
     assert weights.keys() == model.state_dict().keys()
@@ -212,46 +196,46 @@ def test_what_was_written_is_read_in_half_precision(shelf):
 def test_a_damaged_file_is_refused(shelf, damage):
     path = shelf[0] / "small.safetensors"
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(store.WeightsError, match=r"not the file that its card describes.*fresh copy"):
-        store.read("small", shelf[0])
+    with pytest.raises(pretrained.WeightsError, match=r"not the file that its card describes.*fresh copy"):
+        pretrained.read_weights("small", shelf[0])
 
 
 def test_a_pickle_in_its_place_is_refused_even_with_a_card_of_its_own(shelf):
     path = shelf[0] / "small.safetensors"
     torch.save({"weight": torch.zeros(3)}, path)
-    cards = json.loads((shelf[0] / store.CARDS).read_text())
+    cards = json.loads((shelf[0] / pretrained.CARDS).read_text())
     cards["small"] |= {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    (shelf[0] / store.CARDS).write_text(json.dumps(cards))
-    with pytest.raises(store.WeightsError, match="no safetensors file"):
-        store.read("small", shelf[0])
+    (shelf[0] / pretrained.CARDS).write_text(json.dumps(cards))
+    with pytest.raises(pretrained.WeightsError, match="no safetensors file"):
+        pretrained.read_weights("small", shelf[0])
 
 
 def test_missing_files_and_cards(shelf):
     folder = shelf[0]
-    with pytest.raises(store.WeightsError, match=r"no weights called 'large'.*small"):
-        store.read("large", folder)
+    with pytest.raises(pretrained.WeightsError, match=r"no weights called 'large'.*small"):
+        pretrained.read_weights("large", folder)
     (folder / "small.safetensors").unlink()
-    with pytest.raises(store.WeightsError, match=r"cannot read .*small"):
-        store.read("small", folder)
-    (folder / store.CARDS).write_text("{")
-    with pytest.raises(store.WeightsError, match="fresh copy"):
-        store.read("small", folder)
+    with pytest.raises(pretrained.WeightsError, match=r"cannot read .*small"):
+        pretrained.read_weights("small", folder)
+    (folder / pretrained.CARDS).write_text("{")
+    with pytest.raises(pretrained.WeightsError, match="fresh copy"):
+        pretrained.read_weights("small", folder)
 
 
 def test_weights_that_half_precision_cannot_hold_are_not_written(tmp_path):
     model = nn.Linear(1, 1)
     nn.init.constant_(model.weight, 1e6)
     with pytest.raises(ValueError, match="half precision"):
-        store.write("large", model, {}, tmp_path)
+        pretrained.write_weights("large", model, {}, tmp_path)
 
 
 def test_the_folder_is_that_of_a_wheel_or_of_the_repository(monkeypatch, tmp_path):
-    monkeypatch.setattr(store, "FOLDERS", (tmp_path / "a", tmp_path / "b"))
-    with pytest.raises(store.WeightsError, match="missing"):
-        store.folder()
+    monkeypatch.setattr(pretrained, "FOLDERS", (tmp_path / "a", tmp_path / "b"))
+    with pytest.raises(pretrained.WeightsError, match="missing"):
+        pretrained.weights_folder()
     (tmp_path / "b").mkdir()
-    (tmp_path / "b" / store.CARDS).write_text("{}")
-    assert store.folder() == tmp_path / "b"
+    (tmp_path / "b" / pretrained.CARDS).write_text("{}")
+    assert pretrained.weights_folder() == tmp_path / "b"
 
 
 # The networks that come with the course
@@ -260,7 +244,7 @@ def test_the_folder_is_that_of_a_wheel_or_of_the_repository(monkeypatch, tmp_pat
 @pytest.mark.parametrize("name", OURS)
 def test_a_stored_network_matches_its_card_and_layout(name):
     net = pretrained.load(name)
-    weights, card = store.read(name)
+    weights, card = pretrained.read_weights(name)
     with torch.device("meta"):
         wide = THEIRS[name]()
     assert weights.keys() == wide.state_dict().keys()
@@ -269,7 +253,7 @@ def test_a_stored_network_matches_its_card_and_layout(name):
     assert len(net.classes) == card["layout"]["classes"]
     assert not net.model.training
     assert all(torch.isfinite(value).all() for value in weights.values())
-    path = store.folder() / f"{name}.safetensors"
+    path = pretrained.weights_folder() / f"{name}.safetensors"
     assert hashlib.sha256(path.read_bytes()).hexdigest() == card["sha256"]
     for key in ("seed", "epochs", "minutes", "accuracy", "licence", "images", "source"):
         assert key in card
@@ -277,7 +261,7 @@ def test_a_stored_network_matches_its_card_and_layout(name):
 
 def test_the_readme_says_what_the_cards_say():
     readme = (Path(__file__).parent.parent / "data" / "README.md").read_text(encoding="utf-8")
-    for name, card in store.read_cards().items():
+    for name, card in pretrained.read_cards().items():
         (row,) = [line for line in readme.splitlines() if line.startswith(f"| `{name}.safetensors`")]
         assert card["sha256"] in row
         for key in {"bytes", "images", "minutes", "seed"} & card.keys():
@@ -287,20 +271,20 @@ def test_the_readme_says_what_the_cards_say():
 
 
 def test_together_they_stay_under_4_mb():
-    cards = store.read_cards()
+    cards = pretrained.read_cards()
     assert sum(cards[name]["bytes"] for name in OURS) < 4_000_000
 
 
 def test_they_know_the_species_they_were_trained_on():
     """Pictures of another seed than those of the training."""
-    species = recipe_species = [name for name in data.sources._critters.SPECIES if name not in recipe.TARGETS]
+    species = [name for name in critters.SPECIES if name not in recipe.TARGETS]
     part = data.critters(180, 2, 96, seed=987, species=species).train
     for name in OURS:
         net = pretrained.load(name)
         images = nn.functional.interpolate(part.images.float() / 255, net.size, mode="bilinear", antialias=True)
         with torch.no_grad():
             logits = net.model(net.normalize(images))
-        wanted = torch.tensor([net.classes.index(recipe_species[label]) for label in part.labels])
+        wanted = torch.tensor([net.classes.index(species[label]) for label in part.labels])
         assert (logits.argmax(dim=1) == wanted).float().mean() > 0.6  # by chance: one in 26
 
 
@@ -316,6 +300,25 @@ def test_normalize():
         net.normalize(torch.zeros(1, 1, 4, 4))
     with pytest.raises(TypeError, match="list"):
         net.normalize([1.0])
+    with pytest.raises(ValueError, match=r"Channels last: images\.movedim\(-1, -3\)"):
+        net.normalize(torch.zeros(2, 8, 9, 3))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda images: pretrained.load("resnet18").normalize(images),
+        lambda images: images * 255,
+        lambda images: images * 2 - 1,
+        lambda images: images / 0,
+        lambda images: images * float("nan"),
+    ],
+    ids=["normalized already", "0 to 255", "-1 to 1", "infinite", "NaN"],
+)
+def test_only_images_in_0_to_1_are_normalized(spoil):
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match=r"must lie in 0\.\.1, these go from .*Divide bytes by 255"):
+        pretrained.load("resnet18").normalize(spoil(images))
 
 
 def test_unknown_networks():
@@ -323,18 +326,19 @@ def test_unknown_networks():
         pretrained.load("vgg11")
 
 
-def test_the_full_profile_reads_torchvisions_file(monkeypatch, tmp_path):
-    """The download itself is that of `data.downloads`, which has tests of its own."""
+@pytest.mark.parametrize("old", [False, True])
+def test_the_full_profile_reads_torchvisions_file(old, monkeypatch, tmp_path):
+    """The download itself is that of `data.downloads`, tested there. The file of VGG16 has an older form of torch."""
     torch.manual_seed(0)
     theirs = torchvision.models.resnet18(weights=None).eval()
-    torch.save(theirs.state_dict(), tmp_path / "resnet18-f37072fd.pth")
+    torch.save(theirs.state_dict(), tmp_path / "resnet18-f37072fd.pth", _use_new_zipfile_serialization=not old)
     asked = {}
 
     def fetch(url, path, *, sha256):
         asked.update(url=url, name=path.name, sha256=sha256)
         return tmp_path / path.name
 
-    monkeypatch.setattr(loading, "fetch", fetch)
+    monkeypatch.setattr(pretrained, "fetch", fetch)
     monkeypatch.setattr(runtime, "profile", lambda: "full")
     net = pretrained.load("resnet18")
     assert asked["sha256"] == "f37072fd"
@@ -343,6 +347,32 @@ def test_the_full_profile_reads_torchvisions_file(monkeypatch, tmp_path):
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(net.model(images), theirs(images))
+
+
+def damaged(folder, content):
+    path = folder / "resnet18-f37072fd.pth"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (b"", "it is empty"),
+        (b"<html>not found</html>", "Weights only load failed"),
+        (nn.Linear(2, 2), "Weights only load failed"),
+        ([torch.ones(1)], "Expected state_dict to be dict-like"),
+        ({"fc.weight": torch.ones(1)}, "loading state_dict for ResNet"),
+    ],
+)
+def test_a_download_that_holds_no_weights(content, cause, monkeypatch, tmp_path):
+    path = damaged(tmp_path, content)
+    monkeypatch.setattr(pretrained, "fetch", lambda *_, **__: path)
+    monkeypatch.setattr(runtime, "profile", lambda: "full")
+    with pytest.raises(pretrained.WeightsError, match=rf"no weights of resnet18 .*({cause}).*Delete it") as caught:
+        pretrained.load("resnet18")
+    assert "weights_only=False" not in str(caught.value)  # torch's advice is the wrong one here
+    assert caught.value.__suppress_context__
 
 
 # Views and the recipe
@@ -357,34 +387,22 @@ def image_set(count=8, size=16, classes=("a", "b")):
 def test_random_views_stay_in_range_and_differ():
     torch.manual_seed(0)
     images = torch.rand(2, 3, 20, 30).repeat_interleave(2, dim=0)
-    views = pretrained.random_views(images, 16)
+    views = random_views(images, 16)
     assert views.shape == (4, 3, 16, 16)
     assert 0 <= views.min() <= views.max() <= 1
     assert not torch.equal(views[0], views[1])
-    assert pretrained.random_views(images).shape == images.shape
 
 
 def test_random_views_mirror_about_half():
     torch.manual_seed(0)
     ramp = torch.linspace(0, 1, 32).expand(200, 3, 32, 32)
-    views = pretrained.random_views(ramp, least=0.9)
+    views = random_views(ramp, 32, least=0.9)
     mirrored = (views[..., -1].mean(dim=(1, 2)) < views[..., 0].mean(dim=(1, 2))).float().mean()
     assert 0.35 < mirrored < 0.65
 
 
-@pytest.mark.parametrize("bad", [torch.zeros(1, 3, 4, 4, dtype=torch.uint8), torch.zeros(3, 4, 4), "image"])
-def test_random_views_of_what_is_no_batch(bad):
-    with pytest.raises(TypeError, match="float tensor"):
-        pretrained.random_views(bad)
-
-
-def test_random_views_of_pieces_too_small():
-    with pytest.raises(ValueError, match="least"):
-        pretrained.random_views(torch.zeros(1, 3, 4, 4), least=0.0)
-
-
 def test_views_number_the_classes_of_all_sets_on():
-    views = pretrained.Views([image_set(), image_set(6, 24, ("c", "d", "e"))], [16], lambda images: images - 1)
+    views = Views([image_set(), image_set(6, 24, ("c", "d", "e"))], [16], lambda images: images - 1)
     assert views.classes == ("a", "b", "c", "d", "e")
     assert len(views) == 14
     batch, labels = views[[0, 9, 13, 3]]
@@ -397,7 +415,7 @@ def test_views_number_the_classes_of_all_sets_on():
 
 
 def test_a_loader_of_views_gives_each_image_once_and_whole_batches():
-    views = pretrained.Views([image_set(10)], [16])
+    views = Views([image_set(10)], [16], recipe.normalize)
     sizes = [len(labels) for _, labels in views.loader(4)]
     assert sizes == [4, 4]
     assert len(list(views.loader(64))) == 1
@@ -418,74 +436,47 @@ def test_the_source_has_no_cat_and_no_dog(tmp_path):
     assert len(tasks["critters"].classes) == 18
     for task in tasks.values():
         assert not {"cat", "dog"} & set(task.classes)
-        assert data.overlap(task.train, task.test) == []
+        train, test = ({image.numpy().tobytes() for image in part.images} for part in (task.train, task.test))
+        assert not train & test
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_the_recipe_in_small(name, tmp_path, capsys):
+    """Bright against dark. Seen with six seeds on several instruction sets: all right, losses of 0.2 and less at the end."""
     part = image_set(400, 32)
     part = ImageSet((part.images // 4 + part.labels[:, None, None, None] * 128).byte(), part.labels, part.classes)
     tasks = {"toy": data.Splits(*part.split(0.8, 0), "toy", "toy")}
     saved = tmp_path / "autosave.pt"
-    recipe.store_trained([name], tmp_path, tasks, epochs=8, sizes=(32,), autosave=saved)
-    weights, card = store.read(name, tmp_path)
-    assert card["accuracy"]["toy"] > 0.9  # bright against dark
+    model, card = recipe.train(name, tasks, epochs=4, rate=0.02, batch_size=32, sizes=(32,), autosave=saved)
+    assert card["accuracy"]["toy"] > 0.9
     assert card["images"] == 320
     assert card["layout"]["classes"] == 2
-    assert not [key for key in weights if "running" in key] or name == "resnet18"
-    assert "epoch 8" in capsys.readouterr().out
+    assert not [key for key in model.state_dict() if "running" in key] or name == "resnet18"
+    losses = [float(loss) for loss in re.findall(r"epoch \d: loss ([\d.]+)", capsys.readouterr().out)]
+    assert len(losses) == 4
+    assert losses[-1] < min(0.5, losses[0])
+    assert saved.exists()
+
+
+def test_the_command_stores_what_it_trains(tmp_path, monkeypatch, capsys):
+    net = pretrained.load("vgg16")
+    model, layout = net.model, pretrained.read_cards()["vgg16"]["layout"]
+    card = {"layout": layout, "classes": net.classes, "size": 64, "mean": net.mean, "std": net.std, "source": "a test"}
+    asked = []
+
+    def train(name, tasks, **options):
+        asked.append((name, tasks, options["epochs"], options["seed"]))
+        return model, card | {"accuracy": {"toy": 1.0}, "minutes": 3}
+
+    monkeypatch.setattr(recipe, "source", lambda *options, photos: (*options, photos))
+    monkeypatch.setattr(recipe, "train", train)
+    command.main(["vgg16", "--critters-only", "--pictures", "9", "--epochs", "2", "--into", str(tmp_path)])
+    assert asked == [("vgg16", (None, 9, 0, False), 2, 0)]
+    assert "vgg16: {'toy': 1.0}, 2,0" in capsys.readouterr().out
+    assert pretrained.read_weights("vgg16", tmp_path)[1]["sha256"] == pretrained.read_cards()["vgg16"]["sha256"]
 
 
 def test_the_command_refuses_what_it_does_not_know(capsys):
-    for arguments, message in [(["vgg11"], "no network vgg11"), (["--epochs", "0"], "--epochs must be at least 1")]:
-        with pytest.raises(SystemExit):
-            command.main(arguments)
-        assert message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        (("cat", [8]), TypeError, "each of sets must be an ImageSet"),
-        (([], [8]), ValueError, "at least one set"),
-        (
-            ([ImageSet(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 0]), ["a"])], []),
-            ValueError,
-            "one size",
-        ),
-        (([], [8.5]), TypeError, "each of sizes must be a whole number"),
-        (
-            ([ImageSet(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 0]), ["a"])], [8], 3),
-            TypeError,
-            "normal",
-        ),
-    ],
-)
-def test_views_of_something_else(arguments, error, message):
-    with pytest.raises(error, match=message):
-        pretrained.Views(*arguments)
-
-
-def test_views_by_other_indices():
-    part = ImageSet(torch.zeros(3, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 0, 0]), ["a"])
-    views = pretrained.Views([part], [8])
-    assert views[torch.tensor([0, 2])][0].shape == (2, 3, 8, 8)
-    for indices, error in [
-        ([0.5], TypeError),
-        (1, TypeError),
-        ([True], TypeError),
-        ([3], IndexError),
-        ([-1], IndexError),
-    ]:
-        with pytest.raises(error, match="indices must be"):
-            views[indices]
-    with pytest.raises(TypeError, match="batch_size must be a whole number"):
-        views.loader(1.5)
-
-
-def test_batch_norm_is_measured_on_a_batch():
-    model = nn.Sequential(nn.Conv2d(3, 2, 1))
-    with pytest.raises(ValueError, match=r"images must be \[N, 3, H, W\], not \[3, 8, 8\]"):
-        pretrained.insert_batch_norm(model, torch.ones(3, 8, 8))
-    with pytest.raises(TypeError, match="images must be a tensor"):
-        pretrained.insert_batch_norm(model, None)
+    with pytest.raises(SystemExit):
+        command.main(["vgg11"])
+    assert "no network vgg11" in capsys.readouterr().err

@@ -58,5 +58,7 @@ def test_conda_environment_is_in_step():
     assert conda == {"python": PYPROJECT["project"]["requires-python"].removeprefix(">="), **wanted}
     (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
     assert pip[0] == "--editable ."
-    rest = {name: bound for group in GROUPS[1:] for name, bound in bounds(PYPROJECT["dependency-groups"][group]).items()}
+    rest = {
+        name: bound for group in GROUPS[1:] for name, bound in bounds(PYPROJECT["dependency-groups"][group]).items()
+    }
     assert bounds(pip[1:]) == rest

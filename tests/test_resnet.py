@@ -11,45 +11,9 @@ from torch import nn
 from coursekit import resnet
 from tests.notebook_functions import functions_of
 
-COUNTS = {
-    "resnet18": 11_689_512,
-    "resnet34": 21_797_672,
-    "resnet50": 25_557_032,
-    "resnet101": 44_549_160,
-    "resnet152": 60_192_808,
-}
-
 
 def shapes(model):
     return [(name, tuple(value.shape)) for name, value in model.state_dict().items()]
-
-
-def count(model):
-    return sum(p.numel() for p in model.parameters())
-
-
-@pytest.fixture(scope="module")
-def pairs():
-    """Each ResNet twice, torchvision's and ours, with the same random weights and running statistics."""
-
-    def pair(name):
-        torch.manual_seed(0)
-        with torch.device("meta"):
-            theirs, ours = getattr(torchvision.models, name)(num_classes=10), getattr(resnet, name)(10)
-        state = {}
-        for key, value in theirs.state_dict().items():
-            if value.ndim == 4:
-                state[key] = torch.randn(value.shape) * (2 / value[0].numel()) ** 0.5
-            elif "num_batches" in key:
-                state[key] = torch.tensor(3)
-            else:
-                state[key] = 0.2 + 0.1 * torch.rand(value.shape) if "fc" not in key else torch.randn(value.shape) / 30
-        for model in (theirs, ours):
-            model.load_state_dict({key: value.clone() for key, value in state.items()}, assign=True)
-            model.requires_grad_(True)
-        return theirs, ours
-
-    return pair
 
 
 @pytest.fixture(scope="module")
@@ -62,88 +26,6 @@ def same_weights(theirs, ours):
     values = zip(ours.state_dict(), theirs.state_dict().values(), strict=True)
     ours.load_state_dict(dict(values))
     return theirs, ours
-
-
-# The five ResNets
-
-
-@pytest.mark.parametrize("name", COUNTS)
-def test_names_shapes_order_and_counts_are_torchvisions(name):
-    with torch.device("meta"):
-        ours, theirs = getattr(resnet, name)(), getattr(torchvision.models, name)()
-    assert shapes(ours) == shapes(theirs)
-    assert [n for n, _ in ours.named_parameters()] == [n for n, _ in theirs.named_parameters()]
-    assert count(ours) == COUNTS[name]
-
-
-@pytest.mark.parametrize("name", COUNTS)
-def test_same_outputs_and_gradients_as_torchvision(name, pairs):
-    theirs, ours = pairs(name)
-    images = torch.randn(2, 3, 33, 47)  # odd sizes: where rounding could differ
-    for mode in (False, True):
-        results = []
-        for model in (theirs, ours):
-            model.train(mode).zero_grad()
-            x = images.clone().requires_grad_()
-            out = model(x)
-            F.cross_entropy(out, torch.tensor([3, 7])).backward()
-            results.append([out, x.grad, *(p.grad for p in model.parameters())])
-        for a, b in zip(*results, strict=True):
-            torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-5)
-            assert b.abs().max() > 0
-    for a, b in zip(theirs.buffers(), ours.buffers(), strict=True):
-        torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-5)
-
-
-def test_torchvision_takes_our_weights():
-    torchvision.models.resnet18().load_state_dict(resnet.resnet18().state_dict())
-
-
-def test_the_start_is_torchvisions():
-    torch.manual_seed(0)
-    ours, theirs = resnet.resnet18(10), torchvision.models.resnet18(num_classes=10)
-    for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        if a.ndim > 1:  # the bias of `fc` is ten random numbers
-            assert a.std().item() == pytest.approx(b.std().item(), rel=0.1), name
-
-
-@settings(max_examples=15, deadline=None)
-@given(
-    block=st.sampled_from([resnet.BasicBlock, resnet.Bottleneck]),
-    blocks=st.lists(st.integers(1, 2), min_size=1, max_size=3),
-    classes=st.integers(1, 5),
-    channels=st.integers(1, 4),
-    width=st.integers(1, 6),
-    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
-)
-def test_any_resnet_runs(block, blocks, classes, channels, width, size):
-    model = resnet.ResNet(block, blocks, classes, channels=channels, width=width).eval()
-    assert model(torch.randn(2, channels, *size)).shape == (2, classes)
-    assert model.fc.in_features == width * 2 ** (len(blocks) - 1) * block.expansion
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ((nn.Conv2d, (1,)), TypeError, "block must be resnet.BasicBlock or resnet.Bottleneck"),
-        ((resnet.BasicBlock, 3), TypeError, r"blocks must be the number of blocks in each stage.*not 3"),
-        ((resnet.BasicBlock, ()), TypeError, "blocks must be"),
-        ((resnet.BasicBlock, "2222"), TypeError, "blocks must be"),
-        ((resnet.BasicBlock, (2, 0)), ValueError, r"blocks\[1\] must be at least 1, not 0"),
-        ((resnet.BasicBlock, (2, 1.5)), TypeError, r"blocks\[1\] must be a whole number"),
-        ((resnet.BasicBlock, (1,), 0), ValueError, "classes must be at least 1"),
-        ((resnet.BasicBlock, (1,), True), TypeError, "classes must be a whole number"),
-    ],
-)
-def test_resnet_refuses(arguments, error, message):
-    with pytest.raises(error, match=message):
-        resnet.ResNet(*arguments)
-
-
-@pytest.mark.parametrize("name", ["channels", "width"])
-def test_resnet_refuses_sizes(name):
-    with pytest.raises(ValueError, match=f"{name} must be at least 1"):
-        resnet.ResNet(resnet.BasicBlock, (1,), **{name: 0})
 
 
 # Padding
@@ -175,9 +57,7 @@ def test_same_padding_puts_the_odd_pixel_where_torch_does():
         ((0,), ValueError, "kernel_size must be at least 1, not 0"),
         ((3, 0), ValueError, "dilation must be at least 1"),
         ((2.5,), TypeError, "kernel_size must be a whole number, not 2.5"),
-        ((float("nan"),), TypeError, "kernel_size must be a whole number"),
         ((3, "1"), TypeError, "dilation must be a whole number"),
-        ((True,), TypeError, "kernel_size must be a whole number"),
     ],
 )
 def test_same_padding_refuses(arguments, error, message):
@@ -248,7 +128,6 @@ def test_stochastic_depth_drops_the_branch_of_whole_images():
         ({"drop": 1}, ValueError, "drop must be at least 0 and below 1, not 1"),
         ({"drop": -0.1}, ValueError, "drop must be at least 0"),
         ({"drop": float("nan")}, ValueError, "drop must be at least 0"),
-        ({"drop": "0.1"}, TypeError, "drop must be a number"),
         ({"drop": 0.1, "residual": False}, ValueError, "drop needs residual=True"),
     ],
 )
@@ -296,15 +175,6 @@ def test_resnet9_has_nine_layers_and_three_blocks():
     assert sum(isinstance(layer, resnet.ResidualBlock) for layer in model) == 3
 
 
-def test_sizes_without_arguments():
-    assert resnet.ResNet(resnet.BasicBlock, (1,)).fc.out_features == 1000
-    assert resnet.tower(1, 2)[-1][-1].in_features == 16
-    for block in (resnet.BasicBlock, resnet.Bottleneck):
-        alone = block(8, 8 // block.expansion)
-        assert alone.downsample is None
-        assert alone.branch(torch.rand(2, 8, 5, 6)).shape == (2, 8, 5, 6)  # stride 1
-
-
 @pytest.mark.parametrize("make", [resnet.tower, resnet.resnet9])
 def test_networks_refuse(make):
     first = {"blocks": 2} if make is resnet.tower else {}
@@ -320,9 +190,6 @@ def test_tower_refuses_a_drop_that_cannot_be():
         resnet.tower(2, 3, drop=1.0)
     with pytest.raises(ValueError, match="drop needs residual=True"):
         resnet.tower(2, 3, residual=False, drop=0.1)
-    for drop in ("0.1", None, True):
-        with pytest.raises(TypeError, match="drop must be a number"):
-            resnet.tower(2, 3, drop=drop)
 
 
 # Taking blocks out
@@ -342,12 +209,15 @@ def test_without_leaves_the_shortcut():
     assert torch.equal(outputs(model, x), before)
 
 
-def test_without_is_a_block_whose_branch_gives_zero():
-    model, x = resnet.resnet18(5), torch.randn(2, 3, 40, 40)
+@pytest.mark.parametrize(("make", "last"), [("resnet18", "bn2"), ("resnet50", "bn3")])
+def test_without_is_a_block_of_torchvision_whose_branch_gives_zero(make, last):
+    model, x = getattr(torchvision.models, make)(num_classes=5), torch.randn(2, 3, 40, 40)
     for name in ("layer1.1", "layer3.0"):  # the second one changes the shape
+        before = outputs(model, x)
         with resnet.without(model, name):
             found = outputs(model, x)
-        norm = model.get_submodule(name).bn2
+        assert torch.equal(outputs(model, x), before)
+        norm = getattr(model.get_submodule(name), last)
         kept = norm.weight.detach().clone(), norm.bias.detach().clone()
         with torch.no_grad():
             norm.weight.zero_(), norm.bias.zero_()
@@ -420,13 +290,15 @@ def test_notebook_writes_the_same_resnet9(by_hand):
     torch.testing.assert_close(theirs(x), ours(x))
 
 
-@pytest.mark.parametrize("name", ["BasicBlock", "Bottleneck"])
-def test_notebook_writes_the_same_resnets(by_hand, name):
-    theirs = by_hand.ResNet(getattr(by_hand, name), (1, 2, 1, 1), 7)
-    ours = resnet.ResNet(getattr(resnet, name), (1, 2, 1, 1), 7)
+@pytest.mark.parametrize(("block", "name"), [("BasicBlock", "resnet18"), ("Bottleneck", "resnet50")])
+def test_notebook_writes_torchvisions_resnets(by_hand, block, name):
+    torch.manual_seed(0)
+    theirs = by_hand.ResNet(getattr(by_hand, block), {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}[name], 7)
+    ours = getattr(torchvision.models, name)(num_classes=7)
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(2, 3, 40, 33)
-    torch.testing.assert_close(theirs(x), ours(x))
+    for mode in (True, False):
+        torch.testing.assert_close(theirs.train(mode)(x), ours.train(mode)(x), rtol=1e-4, atol=1e-4)
 
 
 def test_path_gradients_sum_to_the_gradient(by_hand):
@@ -437,15 +309,3 @@ def test_path_gradients_sum_to_the_gradient(by_hand):
     total = sum(by_hand.path_gradient(model, x, path) for path in paths)
     F.cross_entropy(model(x.requires_grad_()), labels).backward()
     torch.testing.assert_close(total, x.grad)
-
-
-@pytest.mark.parametrize("block", [resnet.BasicBlock, resnet.Bottleneck])
-def test_blocks_look_at_their_numbers(block):
-    for arguments, error in [
-        ((0, 2), ValueError),
-        ((2, 0), ValueError),
-        ((2, 2, 0), ValueError),
-        ((2, 1.5), TypeError),
-    ]:
-        with pytest.raises(error, match="must be"):
-            block(*arguments)

@@ -56,11 +56,11 @@ def test_profile_before_setup_follows_the_variable(monkeypatch):
     assert runtime.profile() == "full"
 
 
-def test_unknown_profile_says_where_it_came_from(monkeypatch):
-    with pytest.raises(ValueError, match=r'profile must be "mini" or "full", not \'big\''):
+def test_unknown_profile(monkeypatch):
+    with pytest.raises(ValueError, match=r'profile.* must be "mini" or "full", not \'big\''):
         coursekit.setup("big")
     monkeypatch.setenv("COURSEKIT_PROFILE", "Mini")
-    with pytest.raises(ValueError, match="variable COURSEKIT_PROFILE must be"):
+    with pytest.raises(ValueError, match="variable COURSEKIT_PROFILE, must be"):
         coursekit.setup()
 
 
@@ -131,16 +131,36 @@ def test_cost_of_a_known_notebook(monkeypatch):
     assert coursekit.setup().cost == ""
 
 
-def test_cache_dir_is_made_where_the_variable_says(monkeypatch, tmp_path):
-    monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path / "my cache é" / "deep"))
-    assert runtime.cache_dir() == tmp_path / "my cache é" / "deep"
-    assert runtime.cache_dir().is_dir()
+@pytest.mark.parametrize("named", ["my cache é/deep", "~/x", "$HOME/x", "", "  "])
+def test_cache_dir_is_made_where_the_variable_says(monkeypatch, tmp_path, named):
+    for name in ("HOME", "USERPROFILE", "LOCALAPPDATA", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COURSEKIT_CACHE", named)
+    expected = {"my cache é/deep": tmp_path / named, "~/x": tmp_path / "home/x", "$HOME/x": tmp_path / "home/x"}
+    folder = runtime.cache_dir()
+    assert folder == expected.get(named, runtime.user_cache_path("coursekit", appauthor=False))
+    assert folder.is_dir()
+    assert {path.name for path in tmp_path.iterdir()} <= {"home", "my cache é"}
+    monkeypatch.chdir("/")
+    assert folder.is_dir()  # a relative path stays where it was
 
 
-def test_cache_dir_that_cannot_be_made(monkeypatch, tmp_path):
+def test_folders_of_the_system_may_be_below_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(runtime, "user_cache_path", lambda name, appauthor: Path("~/caches", name))
+    monkeypatch.setattr(runtime, "user_data_path", lambda name, appauthor: Path("~/data", name))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert runtime.cache_dir() == tmp_path / "caches" / "coursekit"
+    assert runtime.lasting_folder() == tmp_path / "data" / "coursekit"
+
+
+@pytest.mark.parametrize("named", ["file", "file/cache", "~nobody-of-that-name/x"])
+def test_cache_dir_that_cannot_be_made(monkeypatch, tmp_path, named):
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(OSError, match="Set the environment variable COURSEKIT_CACHE"):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COURSEKIT_CACHE", named)
+    with pytest.raises(OSError, match=r"cannot make the folder .*set the environment variable COURSEKIT_CACHE"):
         runtime.cache_dir()
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 COMMANDS = {
     "run": "execute copies of the notebooks into build/, show a table, and build the site",
     "notebooks": "execute the notebooks in place, outputs and all",
+    "rules": "say which rules of the course a notebook breaks",
     "links": "write the repository's address from pyproject.toml into every notebook, and the students' labs",
     "site": "build the site from the notebooks as they stand",
     "slides": "make the decks of slides from the notebooks as they stand",
-    "rehearse": "run every notebook on the full profile, with made-up data and weights, and say what a GPU would need",
+    "rehearse": "run every notebook on the full profile, with files of the right form instead of the real ones",
     "colab-check": "run every notebook in an environment with Colab's versions",
     "labs": "make student and instructor copies and autograder archives of the labs, and prove that they work",
     "grade": "grade a folder of submissions to a lab",
@@ -51,7 +52,17 @@ def _carry_out(options: argparse.Namespace, root: Path) -> int:
     if command == "measured":
         more = [f"--{name}={folder}" for name in ("cifar", "photos") if (folder := getattr(options, name))]
         return subprocess.call([sys.executable, root / "tests" / "benchmarks" / "page.py", *options.names, *more])
-    paths = find_notebooks(root, options.names, labs=command in ("notebooks", "links"))
+    paths = find_notebooks(root, options.names, labs=command in ("notebooks", "links", "rules"))
+    if command == "rules":
+        from tools import rules
+
+        wrong = [f"{path.name}: {fault}" for path in paths for fault in rules.check_all(path, root)]
+        print(*wrong, sep="\n", end="\n" if wrong else "")
+        return 1 if wrong else 0
+    if command == "rehearse":
+        from tools import rehearse
+
+        return rehearse.rehearse(root, paths)
     if command == "links":
         from tools import launch
 
@@ -60,10 +71,6 @@ def _carry_out(options: argparse.Namespace, root: Path) -> int:
         from tools import slides
 
         return slides.publish(root, paths)
-    if command == "rehearse":
-        from tools import rehearse
-
-        return rehearse.rehearse(root, paths)
     if command == "colab-check":
         from tools import colabcheck
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import OneCycleLR
+from torch.utils.data import DataLoader, Dataset
 
-from coursekit import data, training
-from coursekit.colorization import stored
-from coursekit.colorization.cielab import lab_pairs, pairs_to_rgb
-from coursekit.colorization.metrics import score
+from coursekit import data, pretrained, training
+from coursekit.colorization import Bins, Colorizer, lab_pairs, pairs_to_rgb, score, stored
 from coursekit.data import ImageSet
+
+WIDTH = 0.5
+_BATCH, _LARGER = 64, 1.5
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -27,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def make(train: ImageSet, test: ImageSet, source: str, epochs: int, into: Path) -> dict:
     """Train on one set, judge on the other, store, and return the card."""
-    model, bins = stored.train(train, epochs)
+    model, bins = train_colorizer(train, epochs)
     some = test.images[:: len(test) // 1000 + 1]  # of every class: a folder is read class by class
     judged = lab_pairs(some)
     logits = training.predict(model, judged)[0]
@@ -45,11 +52,67 @@ def make(train: ImageSet, test: ImageSet, source: str, epochs: int, into: Path) 
         "images": len(train),
         "epochs": epochs,
         "seed": 0,
-        "width": stored.WIDTH,
+        "width": WIDTH,
         "licence": "CC BY 4.0",
         "test": {name: {key: round(value, 4) for key, value in row.items()} for name, row in scores.items()},
     }
-    return stored.write(model, bins, card, into)
+    return write(model, bins, card, into)
+
+
+def train_colorizer(images: ImageSet, epochs: int = 4, width: float = WIDTH, seed: int = 0) -> tuple[Colorizer, Bins]:
+    """Train a colorizer as a classifier over ab bins, one cycle of the learning rate, mirrored and at two sizes."""
+    light, ab = lab_pairs(images).tensors
+    bins = Bins.of(ab[:: len(ab) // 10_000 + 1], least=2e-4)  # some million pixels tell which colours there are
+    batches = Batches(light, bins.encode(ab).to(torch.int16), seed)
+    torch.manual_seed(seed)
+    model = stored.network(width, len(bins))
+    training.fit(
+        model,
+        DataLoader(batches, batch_size=None),
+        epochs=epochs,
+        optimizer=partial(AdamW, weight_decay=0.01),
+        scheduler=partial(OneCycleLR, max_lr=6e-3),
+        metrics={},
+        channels_last=True,
+        after_epoch=lambda history: print(f"epoch {len(history)}: loss {history['loss'][-1]:.4f}", flush=True),
+    )
+    return model, bins
+
+
+def write(model: Colorizer, bins: Bins, card: dict, into: Path) -> dict:
+    """Store a trained colorizer with its bins in half precision, and return its card."""
+    whole = nn.Module()
+    for name, module in model.named_children():
+        whole.add_module(name, module)
+    whole.register_buffer("centres", bins.centres)
+    whole.register_buffer("shares", bins.shares)
+    return pretrained.write_weights(stored.NAME, whole, card, into)
+
+
+class Batches(Dataset):
+    """Whole batches of lightness and bins: drawn at random, half of them mirrored, half of them enlarged."""
+
+    def __init__(self, light: Tensor, labels: Tensor, seed: int) -> None:
+        self.light, self.labels = light, labels
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        """Return the number of whole batches."""
+        return len(self.light) // _BATCH
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Return one batch; the first one of an epoch shuffles the images."""
+        if index == 0:
+            self.order = torch.randperm(len(self.light), generator=self.generator)
+        rows = self.order[index * _BATCH : (index + 1) * _BATCH]
+        light, labels = self.light[rows], self.labels[rows].long()
+        mirror, enlarge = (torch.rand(2, generator=self.generator) < 0.5).tolist()
+        if mirror:
+            light, labels = light.flip(3), labels.flip(2)
+        if enlarge:
+            light = F.interpolate(light, scale_factor=_LARGER, mode="bilinear")
+            labels = F.interpolate(labels[:, None].float(), scale_factor=_LARGER, mode="nearest")[:, 0].long()
+        return light, labels
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Labs: for each notebook a set of questions with checks; ``from coursekit.checks import lab01``, ``lab01.check("q1")``.
+"""Labs: for each notebook questions with checks; ``from coursekit.checks import lab01``, ``lab01.check("q1")``.
 
 The check of a question is a plain function (see `coursekit.checks.lab`). It serves the student's instant check, otter's
 tests, and grading, where it runs in another process than the answer and with other inputs. A lab is one module, or, if

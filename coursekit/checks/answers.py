@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from coursekit.checks.holder import MISSING
-from coursekit.checks.plain import Opaque, Reference, pack, unpack
+from coursekit.checks.server import MISSING
+from coursekit.checks.transport import Reference, as_numpy, pack, unpack
 
-Ask = Callable[[bytes], bytes]  # carries a packed request to a `coursekit.checks.holder.Holder` and its reply back
+Ask = Callable[[bytes], bytes]  # carries a packed request to a `coursekit.checks.server.AnswerServer`, its reply back
+_ELLIPSIS = Reference("object", 0, "ellipsis")
 
 
 class Hint(Exception):
@@ -25,35 +26,34 @@ class Function:
     """A student's function or class. Call it with numbers, arrays, tensors, lists, or other answers.
 
     The arguments are copies, and the result is a fresh object. What the function does wrong by itself becomes a hint:
-    an exception, a changed argument.
+    an exception, a changed argument, NaN.
     """
 
     def __init__(self, ask: Ask, reference: Reference, name: str) -> None:
         self._ask, self.reference, self.name = ask, reference, name
 
-    def __repr__(self) -> str:
-        """Say what the student calls it."""
-        return f"`{self.name}`"
-
     def shown(self, *args: object, **kwargs: object) -> str:
-        """Write down a call, for hints."""
-        return f"{self.name}({describe(args, kwargs)})"
+        """Write down a call, for hints; arrays by type and shape."""
+        texts = [_describe(value) for value in args]
+        return f"{self.name}({', '.join(texts + [f'{key}={_describe(value)}' for key, value in kwargs.items()])})"
 
-    def __call__(self, *args: object, may_change: bool = False, **kwargs: object) -> object:
-        """Call it; ``may_change=True`` lets the function write into its arguments."""
-        order = {"do": "call", "number": self.reference.number, "args": args, "kwargs": kwargs}
-        reply = _request(self._ask, order)
-        if "error" in reply:
-            raise _failure(reply, f"`{self.shown(*args, **kwargs)}`")
-        value = reply.get("value")
-        if value is None and self.reference.kind == "function":
+    def __call__(
+        self, *args: object, may_change: bool = False, finite: bool = True, salt: int = 0, **kwargs: object
+    ) -> object:
+        """Call it.
+
+        With ``may_change`` it may write into its arguments; without ``finite`` it may give NaN; with a ``salt``, texts
+        in lists have other hashes, as after a restart.
+        """
+        shown = self.shown(*args, **kwargs)
+        order = {"do": "call", "number": self.reference.number, "args": args, "kwargs": kwargs, "salt": salt}
+        reply = _request(self._ask, order, f"`{shown}`")
+        if reply["value"] is None and self.reference.kind == "function":
             raise NotAnsweredError(f"`{self.name}` gives None: it is not written yet, or its `return` is missing.")
-        if value is Ellipsis:
-            raise NotAnsweredError(f"`{self.name}` returns `...`.")
         if reply.get("changed") and not may_change:
             names = ", ".join(f"argument {key + 1}" if isinstance(key, int) else str(key) for key in reply["changed"])
             raise Hint(f"`{self.name}` changes what it is given ({names}): work on a copy.")
-        return receive(self._ask, value, self.shown(*args, **kwargs))
+        return _received(self._ask, reply["value"], shown, finite)
 
 
 class Module(Function):
@@ -96,26 +96,25 @@ class Module(Function):
         """Return the names of the parameters that a gradient of its output for ``x`` reaches."""
         return self._method("gradients", x)
 
+    def closed(self) -> Module:
+        """Return a network that does the same, for functions that may call it, but not look inside."""
+        return _received(self._ask, self._method("closed"), self.name)
+
     def _method(self, method: str, *args: object) -> object:
         order = {"do": "module", "number": self.reference.number, "method": method, "args": args}
-        reply = _request(self._ask, order)
-        if "error" in reply:
-            raise _failure(reply, f"`{self.name}` ({method})")
-        return reply.get("value")
+        return _request(self._ask, order, f"`{self.name}` ({method})")["value"]
 
 
 @dataclass(frozen=True)
 class Chart:
     """A matplotlib figure as numbers and texts.
 
-    Attributes
-    ----------
-    axes : list of dict
-        With ``title``, ``xlabel``, ``ylabel``, ``xscale``, ``yscale`` (such as ``"log"``), ``legend`` (texts),
-        ``lines`` (of ``label``, ``x``, ``y``; scattered points too), ``bars`` (heights), ``images`` (arrays).
+    ``axes`` has for each axis ``xlabel``, ``ylabel``, ``xscale``, ``yscale`` (such as ``"log"``), ``legend`` (texts),
+    and ``lines`` (of ``label``, ``x``, ``y``; scattered points too). Points that are not finite are not drawn, and not
+    here.
     """
 
-    axes: list[dict] = field(default_factory=list)
+    axes: list[dict]
 
 
 def fetch(ask: Ask, name: str) -> object:
@@ -126,60 +125,66 @@ def fetch(ask: Ask, name: str) -> object:
     NotAnsweredError
         If it is not defined, or still ``...``.
     Hint
-        If it is too large to be an answer.
+        If it is too large to be an answer, or holds NaN.
     """
-    reply = _request(ask, {"do": "get", "name": name})
-    if reply.get("error") == MISSING:
-        raise NotAnsweredError(f"there is no `{name}`. Run the cell that defines it, then this one.")
-    if "error" in reply:
-        raise _failure(reply, f"`{name}`")
-    return receive(ask, reply.get("value"), name)
+    return _received(ask, _request(ask, {"do": "get", "name": name}, f"`{name}`")["value"], name)
 
 
-def receive(ask: Ask, value: object, name: str) -> object:
+def is_finite(value: object) -> bool:
+    """Tell whether no number in an answer is NaN or infinite."""
+    if isinstance(value, list | tuple | dict):
+        return all(map(is_finite, value.values() if isinstance(value, dict) else value))
+    value = as_numpy(value)
+    return not isinstance(value, float | np.ndarray | np.generic) or bool(np.isfinite(value).all())
+
+
+def _received(ask: Ask, value: object, name: str, finite: bool = True) -> object:
     """Turn what came back into what a check works with; ``name`` is for messages."""
-    if value is Ellipsis or (isinstance(value, list | tuple) and any(item is Ellipsis for item in value)):
-        raise NotAnsweredError(f"`{name}` is still `...`.")
-    if isinstance(value, dict) and any(item is Ellipsis for item in value.values()):
+    if isinstance(value, Reference):
+        if value == _ELLIPSIS:
+            raise NotAnsweredError(f"`{name}` is still `...`.")
+        kinds = {"function": Function, "module": Module}
+        return kinds[value.kind](ask, value, name) if value.kind in kinds else value
+    parts = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list | tuple) else []
+    references = [part for part in parts if isinstance(part, Reference)]
+    if _ELLIPSIS in references:
         raise NotAnsweredError(f"`{name}` still holds `...`.")
     if isinstance(value, dict) and set(value) == {"chart"}:
-        return Chart(value["chart"])
-    if isinstance(value, Reference):
-        return (Module if value.kind == "module" else Function)(ask, value, name)
-    if isinstance(value, list | tuple) and any(isinstance(item, Reference) for item in value):
-        return [receive(ask, item, f"{name}[{k}]") for k, item in enumerate(value)]
+        return Chart([{**axis, "lines": [_drawn(**line) for line in axis["lines"]]} for axis in value["chart"]])
+    if finite and not is_finite(value):
+        raise Hint(f"`{name}` holds NaN or infinity: a division by zero, the logarithm of 0, or too large a step?")
+    if references and not isinstance(value, dict):
+        return [_received(ask, item, f"{name}[{k}]", finite) for k, item in enumerate(value)]
     return value
 
 
-def describe(args: tuple = (), kwargs: dict | None = None) -> str:
-    """Describe arguments in a few words, for hints: arrays by type and shape."""
-    texts = [_describe(value) for value in args]
-    return ", ".join(texts + [f"{key}={_describe(value)}" for key, value in (kwargs or {}).items()])
+def _drawn(label: str, x: np.ndarray, y: np.ndarray) -> dict:
+    shown = np.isfinite(x) & np.isfinite(y)
+    return {"label": label, "x": x[shown], "y": y[shown]}
 
 
 def _describe(value: object) -> str:
     if isinstance(value, Function):
         return value.name
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        if getattr(value, "ndim", 1) == 0:
-            return f"{value}"
+    if getattr(value, "shape", ()):
         kind = "array" if isinstance(value, np.ndarray) else "tensor"
         return f"{kind} {list(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
-    text = value.name if isinstance(value, Opaque) else repr(value)
-    return text if len(text) <= 40 else f"{type(value).__name__} of {len(value)}" if hasattr(value, "__len__") else text
+    text = repr(value)
+    return text if len(text) <= 40 or not hasattr(value, "__len__") else f"{type(value).__name__} of {len(value)}"
 
 
-def _request(ask: Ask, order: dict) -> dict:
+def _request(ask: Ask, order: dict, what: str) -> dict:
+    """Send a request; turn an error into a hint about ``what`` was asked for."""
     reply = unpack(ask(pack(order, lambda value: getattr(value, "reference", None))))
     if not isinstance(reply, dict) or not {"value", "error"} & set(reply):
         raise ValueError("the reply is not one.")
-    return reply
-
-
-def _failure(reply: dict, what: str) -> Exception:
+    if "error" not in reply:
+        return reply
     error, message = str(reply["error"]), str(reply.get("message", ""))
+    if error == MISSING:
+        raise NotAnsweredError(f"there is no {what}. Run the cell that defines it, then this one.")
     if "ellipsis" in message.lower() or error == "NotImplementedError":
-        return NotAnsweredError(f"{what} still computes with `...`.")
+        raise NotAnsweredError(f"{what} still computes with `...`.")
     if error == "TooLargeError":
-        return Hint(f"{what} is too large: {message}")
-    return Hint(f"{what} stops with {error}{': ' * bool(message)}{message}")
+        raise Hint(f"{what} is too large: {message}")
+    raise Hint(f"{what} stops with {error}{': ' * bool(message)}{message}")

@@ -1,28 +1,53 @@
 """Comparisons for checks: silent where an answer is right, else a `Hint` that names the mistake.
 
-Types come first, then shapes, then values. A ``mistakes`` mapping holds what comes out if one makes a known mistake: if
-the answer agrees with such a value, its text is the hint. No hint shows the expected value.
+Types come first, then shapes, then values. ``mistakes`` holds what comes out if one makes a known mistake: if the
+answer agrees with such a value, its text is the hint. No hint shows the expected value.
+
+One rule for all labs says what numbers are. One number is Python's, a numpy scalar, or an array or tensor without axes.
+Several are a list, a tuple, an array or a tensor; where they have two axes and more, a question may insist on its kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral, Real
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from coursekit.checks.answers import Chart, Function, Hint, Module
-from coursekit.checks.plain import Opaque
+from coursekit.checks.answers import Chart, Function, Hint, Module, is_finite
+from coursekit.checks.transport import Reference, as_numpy
 
-Mistakes = Mapping[str, object | Callable[[], object]]  # hint -> the wrong value, or a function that computes it
+# A hint and the wrong value that it belongs to, or a function that computes it.
+Mistakes = Mapping[str, object] | Iterable[tuple[str, object]]
 
 
-def function(answer: object, name: str) -> Function:
-    """Return the answer if it is a function (or class) to call, else raise a hint."""
-    if not isinstance(answer, Function) or isinstance(answer, Module):
-        wanted = "a class or function" if name[:1].isupper() else "a function"
-        raise Hint(f"`{name}` must be {wanted}, not {kind(answer)}.")
-    return answer
+def is_kind(answer: object, name: str, wanted: type) -> None:
+    """Raise a hint unless the answer is what a check's annotation asks for: a function, a network, or a figure."""
+    if wanted is Function and (not isinstance(answer, Function) or isinstance(answer, Module)):
+        what = "a class or function" if name[:1].isupper() else "a function"
+        raise Hint(f"`{name}` must be {what}, not {kind(answer)}.")
+    if wanted is Module:
+        module(answer, name)
+    if wanted is not Chart:
+        return
+    if not isinstance(answer, Chart):
+        also = " An axis knows its figure: `axis.figure`." if kind(answer).endswith(" Axes") else ""
+        raise Hint(f"`{name}` must be a matplotlib Figure, not {kind(answer)}.{also}")
+    if not answer.axes:
+        raise Hint(f"`{name}` is empty. (After `plt.show()`, `plt.gcf()` is a new figure: take it before.)")
+    for axis in answer.axes:
+        if axis["lines"] and not (axis["xlabel"] and axis["ylabel"]):
+            raise Hint(f"`{name}` has an axis without a label: say what is on both axes, and in which unit.")
+
+
+def any_axis(figure: Chart, look: Callable[[dict], None]) -> None:
+    """Look at each axis of a figure; one must be right, else the hint is about the one with the most curves."""
+    hints = []
+    for axis in sorted(figure.axes, key=lambda axis: -len(axis["lines"])):
+        try:
+            return look(axis)
+        except Hint as hint:
+            hints.append(hint)
+    raise hints[0]
 
 
 def module(answer: object, name: str) -> Module:
@@ -33,68 +58,92 @@ def module(answer: object, name: str) -> Module:
     return answer
 
 
-def chart(answer: object, name: str) -> Chart:
-    """Return the answer if it is a matplotlib figure with labelled axes, else raise a hint."""
-    if not isinstance(answer, Chart):
-        also = " An axis knows its figure: `axis.figure`." if kind(answer).endswith(" Axes") else ""
-        raise Hint(f"`{name}` must be a matplotlib Figure, not {kind(answer)}.{also}")
-    if not answer.axes:
-        raise Hint(f"`{name}` is empty: it has no axes.")
-    for axis in answer.axes:
-        if (axis["lines"] or axis["bars"]) and not (axis["xlabel"] and axis["ylabel"]):
-            raise Hint(f"`{name}` has an axis without a label: say what is on both axes, and in which unit.")
-    return answer
+def as_number(answer: object, name: str, least: float = -np.inf, most: float = np.inf, *, whole: bool = False) -> float:
+    """Return one number, as a float, or with ``whole`` as an int; True, texts and longer arrays raise a hint."""
+    value = answer.item() if getattr(answer, "shape", None) == () else answer
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not least <= value <= most:
+        reach = f" from {least:g} to {most:g}" if np.isfinite(most) else ""
+        raise Hint(f"{name} must be {'a whole number (int)' if whole else 'one number'}{reach}, not {kind(answer)}.")
+    return value if whole else float(value)
 
 
-def whole(answer: object, name: str, expected: int, mistakes: Mistakes | None = None) -> None:
-    """Compare a whole number; numpy's are welcome, True and 3.0 are not."""
-    answer = as_whole(answer, name)
-    _find_mistake(answer, mistakes, lambda wrong: answer == wrong)
-    if answer != expected:
-        raise Hint(f"{name} is {answer}: that is too {'large' if answer > expected else 'small'}.")
+def as_array(answer: object, name: str, shape: tuple[int, ...] | None = None, *, whole: bool = False) -> np.ndarray:
+    """Return several numbers as an array of floats, or with ``whole`` of ints; anything else raises a hint.
+
+    ``name`` is how hints call them; -1 in ``shape`` stands for any length.
+    """
+    try:
+        values = np.array(as_numpy(answer))
+    except (TypeError, ValueError):
+        raise Hint(f"the rows of {name} differ in length.") from None
+    if values.dtype.kind not in "biuf":
+        raise Hint(f"{name} must hold numbers only, not {kind(answer, show=True)}.")
+    if shape is not None and not _fits(values.shape, shape):
+        known = {(-1,): "a list of numbers", (-1, -1): "rows of numbers"}
+        count = " x ".join(map(str, shape)) + " numbers" + " [rows, columns]" * (len(shape) == 2)
+        raise Hint(f"{name} must be {known.get(shape, count)}, not {kind(answer, show=True)}.")
+    if whole and values.size and values.dtype.kind not in "iu":
+        raise Hint(f"{name} must hold *whole* numbers (int), not {kind(values.ravel()[0] if values.size else answer)}.")
+    return values.astype(int if whole else float)
 
 
-def as_whole(answer: object, name: str) -> int:
-    """Return a whole number (Python's, numpy's or torch's) as an int; True, 3.0 and "3" raise a hint."""
-    value = answer.item() if _is_single(answer) else answer
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise Hint(f"{name} must be a whole number (int), not {kind(answer)}.")
-    return int(value)
+def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    return len(shape) == len(wanted) and all(n in (m, -1) for n, m in zip(wanted, shape, strict=True))
 
 
-def as_floats(answer: object, name: str) -> np.ndarray:
-    """Return a number, (nested) list, array or tensor as an array of floats; texts and the like raise a hint."""
-    if hasattr(answer, "detach"):
-        answer = answer.detach().numpy()
-    return _from_lists(answer, name).astype(float)
+def results(
+    function: Function, settings: Sequence[tuple], shape: tuple[int, ...] = (), *, whole: bool = True, nan: str = ""
+) -> tuple[np.ndarray, list[str]]:
+    """Call a function with each setting; return the numbers that it gives, and each call as a text.
+
+    A dictionary at the end of a setting holds keyword arguments; ``nan`` says where NaN may come from.
+    """
+    rows, calls, name = [], [], f"what `{function.name}` returns"
+    for setting in settings:
+        named = setting[-1] if isinstance(setting[-1], dict) else {}
+        setting = setting[: len(setting) - bool(named)]
+        answer = function(*setting, finite=not nan, **named)
+        if nan and not is_finite(answer):
+            raise Hint(f"`{function.name}` gives NaN: {nan}")
+        rows.append(as_array(answer, name, shape, whole=whole) if shape else as_number(answer, name, whole=whole))
+        calls.append(function.shown(*setting, **named))
+    return np.array(rows), calls
 
 
-def number(answer: object, name: str, expected: float, mistakes: Mistakes | None = None, rtol: float = 1e-6) -> None:
-    """Compare a real number with a relative tolerance (near zero, an absolute one of the same size)."""
-    answer = answer.item() if _is_single(answer) else answer
-    if isinstance(answer, bool) or not isinstance(answer, Real):
-        raise Hint(f"{name} must be one number, not {kind(answer)}.")
-    if not np.isfinite(answer):
-        raise Hint(f"{name} is {answer}: did you divide by zero?")
-    if _close(answer, expected, rtol):
-        return
-    _find_mistake(answer, mistakes, lambda wrong: _close(answer, wrong, rtol))
-    raise Hint(f"{name} is too {'large' if answer > expected else 'small'}.")
+def each_call(
+    function: Function, settings: Sequence[tuple], compute: Callable, hints: Mapping[str, str], name: str, shape=()
+) -> None:
+    """Compare the whole numbers that a function gives for each setting with those of ``compute(*setting, mistake)``.
+
+    The mistake is a key of ``hints``, or an empty text for none; ``name`` is how hints call all the numbers.
+    """
+    answers, calls = results(function, settings, shape)
+
+    def each(mistake: str = "") -> np.ndarray:
+        return np.array([compute(*setting, mistake) for setting in settings])
+
+    array(answers, name, each(), mistakes_of(each, hints), rtol=1e-9, calls=calls)
+
+
+def mistakes_of(compute: Callable[[str], object], hints: Mapping[str, str]) -> list[tuple[str, Callable]]:
+    """Make mistakes from hints by name: ``compute(name)`` is what comes out if one makes that one."""
+    return [(hint, lambda slip=slip: compute(slip)) for slip, hint in hints.items()]
 
 
 def array(
     answer: object,
     name: str,
     expected: np.ndarray,
-    mistakes: Mistakes | None = None,
+    mistakes: Mistakes = (),
     *,
     rtol: float = 1e-6,
     dtype: object = None,
-    lists: bool = False,
     shapes: Mapping[tuple[int, ...], str] | None = None,
     calls: Sequence[str] | None = None,
 ) -> None:
-    """Compare an array (or tensor, if ``expected`` is one) by type, shape and values.
+    """Compare numbers by type, shape and values.
+
+    With two axes and more it must be an array where an array is expected, and a tensor where a tensor is.
 
     Parameters
     ----------
@@ -102,40 +151,34 @@ def array(
     name : str
         How hints call it, such as "the result".
     expected : ndarray or Tensor
-    mistakes : mapping, optional
+    mistakes : mapping or pairs
     rtol : float
         Tolerance, relative to the largest expected value.
     dtype : optional
         What the type of numbers must be; without it, any real type will do.
-    lists : bool
-        Whether nested lists will do too.
     shapes : mapping, optional
         Hints for wrong shapes.
     calls : sequence of str, optional
         What was called for each row (see `Function.shown`): hints then show the first call with a wrong result.
     """
-    tensor = not isinstance(expected, np.ndarray)
-    wanted = "a torch tensor" if tensor else "a numpy array"
-    wanted = f"a list of numbers (or {wanted})" if lists else wanted
-    if isinstance(answer, list | tuple) and lists:
-        answer = _from_lists(answer, name)
-    elif isinstance(answer, np.generic | np.ndarray) == tensor or not hasattr(answer, "dtype"):
+    strict = dtype is not None or expected.ndim > 1
+    if strict and not isinstance(answer, np.generic | type(expected)):
+        wanted = "a numpy array" if isinstance(expected, np.ndarray) else "a torch tensor"
         raise Hint(f"{name} must be {wanted}, not {kind(answer)}.")
-    if isinstance(answer, np.ndarray) and answer.dtype.kind not in "biufc":
-        raise Hint(f"{name} must hold numbers only.")
     if dtype is not None and answer.dtype != dtype:
         raise Hint(f"{name} has numbers of type {_short(answer.dtype)}, but they must be {_short(dtype)}.")
-    values, right = _as_float(answer), _as_float(expected)
-    same = values.shape == right.shape
-    if same and np.isfinite(values).all() and _close(values, right, rtol):
+    values, right = as_array(answer, name), _floats(expected)
+    if values.ndim == 0 < right.ndim:
+        raise Hint(f"{name} must be a list of numbers (or an array or tensor), not {kind(answer)}.")
+    if values.shape == right.shape and _close(values, right, rtol):
         return
-    _find_mistake(values, mistakes, lambda wrong: _agree(values, wrong, rtol))
-    if not same:
-        if hint := (shapes or {}).get(values.shape):
+    for hint, wrong in mistakes.items() if isinstance(mistakes, Mapping) else mistakes:
+        wrong = _floats(wrong() if callable(wrong) else wrong)
+        if wrong.shape == values.shape and _close(values, wrong, rtol):
             raise Hint(hint)
-        raise Hint(f"{name} has shape {list(values.shape)}; expected is {list(right.shape)}.")
-    if not np.isfinite(values).all():
-        raise Hint(f"{name} holds NaN or infinite values: did you divide by zero?")
+    if values.shape != right.shape:
+        shown = f"{name} has shape {list(values.shape)}; expected is {list(right.shape)}."
+        raise Hint((shapes or {}).get(values.shape, shown))
     wrong = ~np.isclose(values, right, rtol=0, atol=rtol * _scale(right))
     first = [int(k) for k in np.argwhere(wrong)[0]]
     share = f"all {wrong.size} values" if wrong.all() else f"{wrong.sum()} of {wrong.size} values"
@@ -143,76 +186,43 @@ def array(
     raise Hint(f"{share} of {name} are wrong, the first {where}.")
 
 
-def choice(answer: object, name: str, expected: str, options: Sequence[str], hints: Mapping[str, str]) -> None:
-    """Compare a text that must be one of several; ``hints`` has one for each wrong option."""
-    if not isinstance(answer, str) or answer.strip().lower() not in options:
-        raise Hint(f"{name} must be one of {', '.join(map(repr, options))}, not {kind(answer, show=True)}.")
-    if answer.strip().lower() != expected:
-        raise Hint(hints[answer.strip().lower()])
+def choice(answer: object, name: str, expected: str, hints: Mapping[str, str]) -> None:
+    """Compare a text that must be one of several; ``hints`` has one for each that is wrong."""
+    given = answer.strip().lower() if isinstance(answer, str) else answer
+    if given not in (expected, *hints):
+        raise Hint(
+            f"{name} must be one of {', '.join(map(repr, sorted({expected, *hints})))}, not {kind(answer, True)}."
+        )
+    if given != expected:
+        raise Hint(hints[given])
 
 
 def kind(answer: object, show: bool = False) -> str:
     """Say what something is, for a hint."""
-    if isinstance(answer, Opaque):
+    if isinstance(answer, Reference):
         return f"an object of class {answer.name}"
-    if isinstance(answer, Module):
-        return "a network"
-    if isinstance(answer, Function):
-        return "a function"
-    if isinstance(answer, Chart):
-        return "a figure"
     if hasattr(answer, "dtype"):
-        what = "a number" if isinstance(answer, np.generic) else "an array" if _is_numpy(answer) else "a tensor"
+        numpy = isinstance(answer, np.ndarray)
+        what = "a number" if isinstance(answer, np.generic) else "an array" if numpy else "a tensor"
         return f"{what} of type {_short(answer.dtype)}" + (f" and shape {list(answer.shape)}" if answer.shape else "")
-    if show:
+    names = {Module: "a network", Function: "a function", Chart: "a figure", str: "a text", list: "a list"}
+    names |= {tuple: "a tuple", dict: "a dictionary", type(None): "None"}
+    if show and not isinstance(answer, Function | Chart):
         return repr(answer)[:60]
-    names = {"str": "a text", "list": "a list", "tuple": "a tuple", "dict": "a dictionary", "NoneType": "None"}
-    return names.get(type(answer).__name__, type(answer).__name__)
+    return names.get(type(answer), type(answer).__name__)
 
 
-def _find_mistake(answer: object, mistakes: Mistakes | None, agrees: Callable[[object], bool]) -> None:
-    for hint, wrong in (mistakes or {}).items():
-        wrong = wrong() if callable(wrong) else wrong
-        if agrees(wrong):
-            raise Hint(hint.rstrip())  # two mistakes may share a hint: spaces at its end tell the keys apart
+def _close(answer: np.ndarray, expected: np.ndarray, rtol: float) -> bool:
+    return bool(np.all(np.abs(answer - expected) <= rtol * _scale(expected)))
 
 
-def _agree(values: np.ndarray, wrong: object, rtol: float) -> bool:
-    wrong = _as_float(wrong)
-    return wrong.shape == values.shape and _close(values, wrong, rtol)
-
-
-def _close(answer: object, expected: object, rtol: float) -> bool:
-    with np.errstate(all="ignore"):
-        return bool(np.all(np.abs(np.subtract(answer, expected)) <= rtol * _scale(expected)))
-
-
-def _scale(values: object) -> float:
+def _scale(values: np.ndarray) -> float:
     sizes = np.abs(values)
     return max(float(np.max(sizes, initial=0, where=np.isfinite(sizes))), 1e-12)
 
 
-def _as_float(values: object) -> np.ndarray:
-    values = values.detach().double().numpy() if hasattr(values, "detach") else np.asarray(values)
-    return values.astype(complex if values.dtype.kind == "c" else float)
-
-
-def _from_lists(answer: object, name: str) -> np.ndarray:
-    try:
-        values = np.array(answer)
-    except (TypeError, ValueError):
-        raise Hint(f"the rows of {name} differ in length.") from None
-    if values.dtype.kind not in "biuf":
-        raise Hint(f"{name} must hold numbers only.")
-    return values
-
-
-def _is_single(answer: object) -> bool:
-    return hasattr(answer, "dtype") and getattr(answer, "shape", None) == ()
-
-
-def _is_numpy(answer: object) -> bool:
-    return isinstance(answer, np.ndarray)
+def _floats(values: object) -> np.ndarray:
+    return np.asarray(as_numpy(values), dtype=float)
 
 
 def _short(dtype: object) -> str:

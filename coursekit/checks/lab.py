@@ -1,8 +1,9 @@
 """A lab: its questions, the instant check, and the progress table.
 
 A question is a plain function. Its parameters are the names of the variables that it looks at in the student's
-notebook, and ``rng``, if it makes up inputs: their one source. It raises a `Hint` if the answer is wrong and is silent
-if it is right. A student's instant check runs it with one seed, grading with others.
+notebook, and ``rng``, if it makes up inputs: their one source. A parameter annotated `Function`, `Module` or `Chart`
+must be one. The function raises a `Hint` if the answer is wrong and is silent if it is right. A student's instant check
+runs it with one seed, grading with others.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from coursekit.checks import compare
 from coursekit.checks.answers import Ask, Hint, NotAnsweredError, fetch
-from coursekit.checks.holder import Holder
+from coursekit.checks.server import AnswerServer
 
 PUBLIC = 0  # the seed of the instant checks
 HIDDEN = (1, 2)  # the seeds of otter's hidden tests; `make grade` takes others, new ones for each class
@@ -26,60 +28,24 @@ HIDDEN = (1, 2)  # the seeds of otter's hidden tests; `make grade` takes others,
 
 @dataclass(frozen=True)
 class Question:
-    """One question of a lab.
-
-    Attributes
-    ----------
-    name : str
-        Such as ``"q1"``.
-    title : str
-        A few words, for tables.
-    points : int
-    check : callable or None
-        None for a question that a person marks.
-    """
+    """One question of a lab: its name (such as ``"q1"``), title, points, and check (None if a person marks it)."""
 
     name: str
     title: str
     points: int
     check: Callable | None = None
 
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """The names that the check looks at in the notebook."""
-        return tuple(name for name in inspect.signature(self.check).parameters if name != "rng") if self.check else ()
-
-    @property
-    def draws(self) -> bool:
-        """Whether the check makes up inputs."""
-        return "rng" in inspect.signature(self.check).parameters
-
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came out of a check.
-
-    Attributes
-    ----------
-    state : {"right", "wrong", "open", "failed"}
-        ``"open"`` is not answered yet; ``"failed"`` is a fault of the check's own.
-    text : str
-        The hint, or what is missing.
-    """
+    """What came out of a check: "right", "wrong", "open", "by hand", or "failed" (the check itself)."""
 
     state: str
-    text: str = ""
+    text: str = ""  # the hint, or what is missing
 
 
 class Lab:
-    """Questions in their order, and what one can do with them.
-
-    Parameters
-    ----------
-    name : str
-        Such as ``"lab01"``.
-    title : str
-    """
+    """Questions in their order, and what one can do with them; ``name`` is such as ``"lab01"``."""
 
     def __init__(self, name: str, title: str) -> None:
         self.name, self.title = name, title
@@ -104,36 +70,37 @@ class Lab:
         self.questions[question.name] = question
 
     def judge(self, name: str, ask: Ask, seed: int | tuple[int, ...] = PUBLIC) -> Verdict:
-        """Run one check on answers that are reached through ``ask``.
-
-        Parameters
-        ----------
-        name : str
-            Of a question that is not marked by hand.
-        ask : callable
-            Carries requests to a `coursekit.checks.holder.Holder`.
-        seed : int or tuple of int
-            For the inputs that the check makes up.
+        """Run one check on answers that are reached through ``ask``, with inputs drawn from ``seed``.
 
         Raises
         ------
         ValueError
             If there is no question of that name, or if a person marks it.
         """
-        question = self.questions.get(str(name))
+        question = self._find(name)
         if question is None or question.check is None:
             checked = ", ".join(known.name for known in self.questions.values() if known.check)
             why = f"there is no question {name!r}" if question is None else f"a person marks {name!r}"
             raise ValueError(f"{self.name}: {why}. These are checked: {checked}.")
+        wanted = dict(inspect.signature(question.check, eval_str=True).parameters)
         rng = np.random.default_rng([*np.atleast_1d(seed), zlib.crc32(question.name.encode())])
+        inputs = {"rng": rng} if wanted.pop("rng", None) else {}
         try:
-            answers = {variable: fetch(ask, variable) for variable in question.variables}
-            question.check(**answers, **({"rng": rng} if question.draws else {}))
+            answers = {variable: fetch(ask, variable) for variable in wanted}
+            for variable, answer in answers.items():
+                compare.is_kind(answer, variable, wanted[variable].annotation)
+            with np.errstate(all="ignore"):
+                question.check(**answers, **inputs)
         except Hint as hint:
             return Verdict("wrong", str(hint))
         except NotAnsweredError as missing:
             return Verdict("open", str(missing))
         return Verdict("right")
+
+    def _find(self, name: object) -> Question | None:
+        """Find a question, also if it is called "Q3" or 3."""
+        name = str(name).strip().lower()
+        return self.questions.get(f"q{name}" if name.isdecimal() else name)
 
     # What a student calls -------------------------------------------------------------------------------------------
 
@@ -145,23 +112,22 @@ class Lab:
         Parameters
         ----------
         name : str
-            Such as ``"q1"``.
+            Such as ``"q1"``; "Q1" and 1 will do.
         namespace : mapping, optional
             Where the answers are; without it, the variables of the caller's notebook.
         """
         namespace = sys._getframe(1).f_globals if namespace is None else namespace
-        if (question := self.questions.get(str(name))) is None:
+        if (question := self._find(name)) is None:
             print(f"There is no question {name!r}; there are {', '.join(self.questions)}.")
-        elif question.check is None:
-            print(f"{name}  your teacher reads this answer.")
         else:
-            verdict = self._judge_here(name, namespace)
-            print(f"{name}  {_SAYS[verdict.state]}{verdict.text}")
+            verdict = self._judge_here(question, namespace)
+            print(f"{question.name}  {_SAYS[verdict.state][0]}{verdict.text}")
 
     def done(self, name: str, namespace: Mapping[str, object] | None = None) -> bool:
         """Tell whether a question is answered rightly: for cells that show what an answer can do."""
         namespace = sys._getframe(1).f_globals if namespace is None else namespace
-        right = self._judge_here(name, namespace).state == "right"
+        question = self._find(name)
+        right = question is not None and self._judge_here(question, namespace).state == "right"
         if not right:
             print(f"This cell shows something as soon as {name} is right.")
         return right
@@ -171,9 +137,9 @@ class Lab:
         namespace = sys._getframe(1).f_globals if namespace is None else namespace
         reached = 0
         for question in self.questions.values():
-            state = self._judge_here(question.name, namespace).state if question.check else "by hand"
+            state = self._judge_here(question, namespace).state
             reached += question.points * (state == "right")
-            print(f"{question.name:4s} {question.title:45s} {question.points} points   {_SHORT[state]}")
+            print(f"{question.name:4s} {question.title:45s} {question.points} points   {_SAYS[state][1]}")
         checked = sum(question.points for question in self.questions.values() if question.check)
         rest = sum(question.points for question in self.questions.values()) - checked
         print(f"{reached} of {checked} points" + (f", and {rest} for what your teacher reads" if rest else ""))
@@ -181,47 +147,30 @@ class Lab:
     def test(self, name: str, namespace: Mapping[str, object], *, hidden: bool = False) -> None:
         """Raise a `Hint` unless the answer is right: the form that otter's test cells use.
 
-        Parameters
-        ----------
-        name : str
-        namespace : mapping
-            ``globals()`` of the notebook.
-        hidden : bool
-            With the inputs of the hidden tests instead of those of the instant check.
-
-        Raises
-        ------
-        Hint
-            If the answer is wrong or missing.
-        ValueError
-            If there is no question of that name, or if a person marks it.
+        With ``hidden``, take the inputs of the hidden tests instead of those of the instant check.
         """
         for seed in HIDDEN if hidden else (PUBLIC,):
             with _undisturbed():
-                verdict = self.judge(name, Holder(namespace).serve, seed)
+                verdict = self.judge(name, AnswerServer(namespace).serve, seed)
             if verdict.state != "right":
                 raise Hint(verdict.text)
 
-    def _judge_here(self, name: str, namespace: Mapping[str, object]) -> Verdict:
+    def _judge_here(self, question: Question, namespace: Mapping[str, object]) -> Verdict:
+        if question.check is None:
+            return Verdict("by hand")
         try:
             with _undisturbed():
-                return self.judge(name, Holder(namespace).serve)
+                return self.judge(question.name, AnswerServer(namespace).serve)
         except Exception as error:
             return Verdict("failed", f"({type(error).__name__}: {error}). Please tell your teacher.")
 
 
-_SAYS = {
-    "right": "right",
-    "wrong": "not yet: ",
-    "open": "not answered yet: ",
-    "failed": "the check itself failed ",
-}
-_SHORT = {
-    "right": "right",
-    "wrong": "not yet",
-    "open": "-",
-    "failed": "check failed",
-    "by hand": "read by your teacher",
+_SAYS = {  # in the instant check, and in the table
+    "right": ("right", "right"),
+    "wrong": ("not yet: ", "not yet"),
+    "open": ("not answered yet: ", "-"),
+    "failed": ("the check itself failed ", "check failed"),
+    "by hand": ("your teacher reads this answer.", "read by your teacher"),
 }
 
 
@@ -233,8 +182,7 @@ def _undisturbed() -> Iterator[None]:
     if torch:
         draws, dtype, grad = torch.random.get_rng_state(), torch.get_default_dtype(), torch.is_grad_enabled()
     try:
-        with np.errstate(all="ignore"):
-            yield
+        yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002

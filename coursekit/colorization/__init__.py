@@ -1,22 +1,20 @@
-"""Colorization, as notebook 06 built it: from the lightness of a photo to its colours.
+"""Colorization, as notebook 06 builds it: from the lightness of a photo to its colours.
 
-`lab` turns RGB into CIELAB and back, `transposed` holds transposed convolution in three forms, `networks` the encoder
-and two decoders, `bins` colours as classes, `measures` what tells a good colorization, `predict` whole photos of any
-size, and `stored` the colorizer that the course trained itself.
+`cielab` turns RGB into CIELAB and back, `networks` holds the encoder and two decoders, `bins` colours as classes,
+`metrics` what tells a good colorization, `predict` whole photos of any size, and `stored` the colorizer that the course
+trained itself.
 """
 
 from coursekit.colorization.bins import Bins
 from coursekit.colorization.cielab import lab_pairs, lab_to_rgb, pairs_to_rgb, rgb_to_lab
 from coursekit.colorization.metrics import ciede2000, colourfulness, mse, psnr, score
-from coursekit.colorization.networks import Colorizer, gray_encoder, transposed_decoder, upsampling_decoder
+from coursekit.colorization.networks import Colorizer, coverage, gray_encoder, transposed_decoder, upsampling_decoder
 from coursekit.colorization.predict import as_photo, colorize
-from coursekit.colorization.transposed import checkerboard, coverage, transposed_size
 
 __all__ = [
     "Bins",
     "Colorizer",
     "as_photo",
-    "checkerboard",
     "ciede2000",
     "colorize",
     "colourfulness",
@@ -30,6 +28,5 @@ __all__ = [
     "rgb_to_lab",
     "score",
     "transposed_decoder",
-    "transposed_size",
     "upsampling_decoder",
 ]

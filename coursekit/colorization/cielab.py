@@ -14,10 +14,9 @@ from torch.utils.data import TensorDataset
 from coursekit import arguments
 from coursekit.data import ImageSet
 
-SCALE = 100.0
-"""L, a and b are divided by this for the network: L is then 0..1, a and b are within -1.08..0.99."""
-
+SCALE = 100.0  # L, a and b are divided by this for the network: L is then 0..1, a and b are within -1.08..0.99
 _AT_ONCE = 1 << 20  # pixels: scikit-image works in float64, with several copies
+_ADVICE = "Of Lab in bytes take 100 / 255 * L, a - 128.0 and b - 128.0; for the network's units take pairs_to_rgb."
 
 
 def rgb_to_lab(image: ArrayLike | Tensor) -> np.ndarray:
@@ -26,72 +25,39 @@ def rgb_to_lab(image: ArrayLike | Tensor) -> np.ndarray:
     Parameters
     ----------
     image : array [..., 3]
-        Bytes 0..255, or floats 0..1. For a tensor ``[N, 3, H, W]`` move the colours to the end first.
+        Bytes 0..255, or floats 0..1. Other values, NaN, and colours in another axis are a ValueError.
 
     Returns
     -------
     ndarray
         float32 ``[..., 3]``: L 0..100, a -86.2..98.3, b -107.9..94.5 for sRGB.
-
-    Raises
-    ------
-    ValueError
-        If the last axis has not three colours, there is no pixel, or values are NaN or outside the range.
     """
-    image = _checked(image)
-    if image.dtype != np.uint8:
-        low, high = float(image.min()), float(image.max())
-        if not (low >= -1e-6 and high <= 1 + 1e-6):  # also where they are NaN
-            raise ValueError(
-                f"the image holds values from {low:g} to {high:g}; expected bytes 0..255 or floats 0..1, no NaN. "
-                "Divide by 255, or replace NaN."
-            )
-    return _in_pieces(color.rgb2lab, image)
+    return _in_pieces(color.rgb2lab, check_rgb(image))
 
 
 def lab_to_rgb(lab: ArrayLike | Tensor) -> np.ndarray:
-    """Turn CIELAB into sRGB bytes. Colours that no screen can show are brought to its nearest edge, each of R, G, B.
+    """Turn CIELAB into sRGB, uint8 ``[..., 3]``. Colours that no screen can show are brought to its nearest edge.
 
     Parameters
     ----------
     lab : array [..., 3]
-        L 0..100 and a, b in the units of CIELAB.
-
-    Returns
-    -------
-    ndarray
-        uint8 ``[..., 3]``.
-
-    Raises
-    ------
-    ValueError
-        If the last axis has not L, a and b, there is no pixel, or values are NaN or infinite.
+        L 0..100, a and b within -128..128. Bytes, other values, NaN, and channels in another axis are a ValueError.
     """
-    lab = _checked(lab)
-    if not np.isfinite(lab).all():
-        raise ValueError("lab holds NaN or infinite values, which are no colours.")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # it tells of colours outside sRGB, which we expect
-        return _in_pieces(lambda part: (color.lab2rgb(part).clip(0, 1) * 255).round(), lab).astype(np.uint8)
+    lab = _channels_last("lab", lab)
+    if lab.dtype == np.uint8:
+        raise ValueError(f"lab holds bytes (uint8); expected L 0..100, a and b -128..128, as floats. {_ADVICE}")
+    _check_range("L, the first channel of lab,", lab[..., 0], -0.01, 100.01, f"0..100. {_ADVICE}")
+    _check_range("a or b, the other channels of lab,", lab[..., 1:], -128, 128, f"-128..128. {_ADVICE}")
+    return _to_bytes(lab)
 
 
 def lab_pairs(images: ImageSet | Tensor) -> TensorDataset:
-    """Make what a colorizer trains on: for each image its lightness as input, its a and b as target.
+    """Make what a colorizer trains on: L / 100 ``[N, 1, H, W]`` as input and ab / 100 ``[N, 2, H, W]`` as target.
 
     Parameters
     ----------
     images : ImageSet or Tensor
-        Colour; a tensor is uint8 ``[N, 3, H, W]``.
-
-    Returns
-    -------
-    TensorDataset
-        Of L / 100 ``[N, 1, H, W]``, 0..1, and ab / 100 ``[N, 2, H, W]``, float32.
-
-    Raises
-    ------
-    ValueError
-        If the images are gray: there is nothing to learn from.
+        Colour; a tensor is uint8 ``[N, 3, H, W]``. Gray images are a ValueError: there is nothing to learn from.
     """
     pixels = images.images if isinstance(images, ImageSet) else arguments.as_tensor(images)
     if pixels.ndim != 4 or pixels.shape[1] != 3:
@@ -101,22 +67,14 @@ def lab_pairs(images: ImageSet | Tensor) -> TensorDataset:
 
 
 def pairs_to_rgb(light: Tensor, ab: Tensor) -> np.ndarray:
-    """Put L and ab, in the network's units, together to images.
+    """Put L and ab, in the network's units, together to images: uint8 ``[N, H, W, 3]``.
 
     Parameters
     ----------
     light : Tensor [N, 1, H, W]
+        L / 100, 0..1.
     ab : Tensor [N, 2, H, W]
-
-    Returns
-    -------
-    ndarray
-        uint8 ``[N, H, W, 3]``.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If they are no tensors whose shapes belong together, or values are NaN.
+        a / 100 and b / 100. Shapes that do not belong together, other units and NaN are a ValueError.
     """
     arguments.tensor("light", light, "[N, 1, H, W]")
     arguments.tensor("ab", ab, "[N, 2, H, W]")
@@ -124,17 +82,42 @@ def pairs_to_rgb(light: Tensor, ab: Tensor) -> np.ndarray:
         raise ValueError(
             f"light must be [N, 1, H, W] and ab [N, 2, H, W]; they are {list(light.shape)} and {list(ab.shape)}."
         )
-    lab = torch.cat([light.detach().cpu().float(), ab.detach().cpu().float()], dim=1) * SCALE
-    return lab_to_rgb(lab.permute(0, 2, 3, 1))
+    light, ab = light.detach().cpu().float(), ab.detach().cpu().float()
+    _check_range("light", light.numpy(), -1e-4, 1 + 1e-4, "L / 100, which is 0..1.")
+    _check_range("ab", ab.numpy(), -5, 5, "a / 100 and b / 100, which are -1.1..1.")  # networks may guess beyond
+    lab = torch.cat([light, ab], dim=1) * SCALE
+    return _to_bytes(lab.permute(0, 2, 3, 1).numpy())
 
 
-def _checked(values: ArrayLike | Tensor) -> np.ndarray:
+def check_rgb(image: ArrayLike | Tensor) -> np.ndarray:
+    """Return an image ``[..., 3]`` as an array, or raise ValueError if its values are not bytes or floats 0..1."""
+    image = _channels_last("the image", image)
+    if image.dtype != np.uint8:
+        _check_range("the image", image, -1e-6, 1 + 1e-6, "bytes (uint8) 0..255 or floats 0..1. Divide by 255.")
+    return image
+
+
+def _channels_last(name: str, values: ArrayLike | Tensor) -> np.ndarray:
     array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
     if array.ndim < 1 or array.shape[-1] != 3 or array.size == 0:
-        raise ValueError(f"expected colours in the last axis, [..., 3], and at least one pixel; got {array.shape}.")
-    if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(f"expected bytes (uint8) or floats, got {array.dtype}.")
+        raise ValueError(
+            f"{name} must have its three channels in the last axis, [..., 3], and at least one pixel; the shape is "
+            f"{array.shape}. Of [3, H, W] take np.moveaxis(x, 0, -1); of a gray image np.stack([x] * 3, axis=-1)."
+        )
     return array
+
+
+def _check_range(name: str, values: np.ndarray, low: float, high: float, expected: str) -> None:
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} holds NaN or infinite values, which are no colours.")
+    if values.min() < low or values.max() > high:
+        raise ValueError(f"{name} goes from {values.min():g} to {values.max():g}; expected {expected}")
+
+
+def _to_bytes(lab: np.ndarray) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # it tells of colours outside sRGB, which we expect
+        return _in_pieces(lambda part: (color.lab2rgb(part).clip(0, 1) * 255).round(), lab).astype(np.uint8)
 
 
 def _in_pieces(function, array: np.ndarray) -> np.ndarray:

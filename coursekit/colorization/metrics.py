@@ -1,4 +1,8 @@
-"""How good is a colorization? Four measures, and no single one is enough."""
+"""How good is a colorization? Four metrics, and no single one is enough.
+
+Images are arrays ``[..., H, W, 3]`` of bytes or of floats 0..1; each metric gives an array ``[...]``, one number per
+image. Shapes that differ, other values and NaN are a ValueError.
+"""
 
 from __future__ import annotations
 
@@ -8,69 +12,35 @@ import numpy as np
 from numpy.typing import ArrayLike
 from skimage import color
 
-from coursekit.colorization.cielab import rgb_to_lab
+from coursekit.colorization.cielab import check_rgb, rgb_to_lab
 
 
 def mse(predicted: ArrayLike, true: ArrayLike) -> np.ndarray:
-    """Return the mean squared error of R, G and B, as parts of 1, for each image.
-
-    Parameters
-    ----------
-    predicted, true : array [..., H, W, 3]
-        Bytes 0..255 or floats 0..1, of one shape.
-
-    Returns
-    -------
-    ndarray [...]
-        0 is best; 1 is black for white.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ, or the values are no colours. So, too, for the other measures.
-    """
-    predicted, true = _floats(predicted), _floats(true)
-    if predicted.shape != true.shape:
-        raise ValueError(f"predicted and true must have one shape, not {predicted.shape} and {true.shape}.")
+    """Return the mean squared error of R, G and B, scaled to 0..1: 0 is best, 1 is black for white."""
+    predicted, true = _pair(predicted, true)
     return np.square(predicted - true).mean(axis=(-3, -2, -1))
 
 
 def psnr(predicted: ArrayLike, true: ArrayLike) -> np.ndarray:
-    """Return the peak signal-to-noise ratio in decibels, ``-10 log10(mse)``, for each image; higher is better.
-
-    Two equal images have infinity.
-    """
+    """Return the peak signal-to-noise ratio in decibels, ``-10 log10(mse)``. Two equal images have infinity."""
     with np.errstate(divide="ignore"):
         return -10 * np.log10(mse(predicted, true))
 
 
 def ciede2000(predicted: ArrayLike, true: ArrayLike) -> np.ndarray:
-    """Return the mean colour difference over the pixels of each image, in the formula CIEDE2000.
+    """Return the mean colour difference over the pixels (Sharma, Wu and Dalal, 2005), by scikit-image.
 
     It weighs lightness, chroma and hue as people see them: about 1 is just visible, 2 to 10 visible at a glance.
-    Source: Sharma, Wu and Dalal (2005), through scikit-image.
     """
-    predicted, true = _floats(predicted), _floats(true)
-    if predicted.shape != true.shape:
-        raise ValueError(f"predicted and true must have one shape, not {predicted.shape} and {true.shape}.")
-    difference = color.deltaE_ciede2000(rgb_to_lab(true), rgb_to_lab(predicted))
-    return difference.mean(axis=(-2, -1))
+    predicted, true = _pair(predicted, true)
+    return color.deltaE_ciede2000(rgb_to_lab(true), rgb_to_lab(predicted)).mean(axis=(-2, -1))
 
 
 def colourfulness(image: ArrayLike) -> np.ndarray:
-    """Return how colourful each image looks; no truth is needed.
+    """Return how colourful an image looks; no truth is needed. Source: M3 of Hasler and Suesstrunk (2003).
 
     0 is gray; people called 15 slightly, 33 moderately and 59 quite colourful. From the spread and the mean of
-    R - G and (R + G) / 2 - B. Source: Hasler and Suesstrunk (2003), their M3.
-
-    Parameters
-    ----------
-    image : array [..., H, W, 3]
-        Bytes 0..255 or floats 0..1.
-
-    Returns
-    -------
-    ndarray [...]
+    R - G and (R + G) / 2 - B.
     """
     r, g, b = np.moveaxis(255 * _floats(image), -1, 0)
     opponents = np.stack([r - g, (r + g) / 2 - b])
@@ -80,18 +50,9 @@ def colourfulness(image: ArrayLike) -> np.ndarray:
 
 
 def score(predicted: ArrayLike, true: ArrayLike) -> dict[str, float]:
-    """Return all four measures, each the mean over the images; PSNR is that of the mean of the MSE.
+    """Return ``"MSE"``, ``"PSNR"``, ``"CIEDE2000"`` and ``"colourfulness"`` of the predicted images, as means.
 
-    (The mean of the PSNRs would be infinite as soon as one image is gray and stays so.)
-
-    Parameters
-    ----------
-    predicted, true : array [N, H, W, 3] or [H, W, 3]
-
-    Returns
-    -------
-    dict
-        ``"MSE"``, ``"PSNR"``, ``"CIEDE2000"`` and ``"colourfulness"`` (of the predicted images).
+    PSNR is that of the mean MSE: the mean of the PSNRs would be infinite as soon as one image is gray and stays so.
     """
     error = float(np.mean(mse(predicted, true)))
     return {
@@ -102,13 +63,13 @@ def score(predicted: ArrayLike, true: ArrayLike) -> dict[str, float]:
     }
 
 
+def _pair(predicted: ArrayLike, true: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    predicted, true = _floats(predicted), _floats(true)
+    if predicted.shape != true.shape:
+        raise ValueError(f"predicted and true must have one shape, not {predicted.shape} and {true.shape}.")
+    return predicted, true
+
+
 def _floats(image: ArrayLike) -> np.ndarray:
-    array = np.asarray(image)
-    if array.ndim < 3 or array.shape[-1] != 3 or array.size == 0:
-        raise ValueError(f"expected images [..., H, W, 3], got the shape {array.shape}.")
-    if array.dtype == np.uint8:
-        return array / 255
-    if not np.issubdtype(array.dtype, np.floating) or not (array.min() >= 0 and array.max() <= 1):  # NaN is neither
-        raise ValueError(f"expected bytes 0..255 or floats 0..1 without NaN, got {array.dtype} from {array.min()} to "
-                         f"{array.max()}.")  # fmt: skip
-    return array.astype(np.float64)
+    image = check_rgb(image)
+    return image / 255 if image.dtype == np.uint8 else image.astype(np.float64)

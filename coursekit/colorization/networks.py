@@ -4,47 +4,35 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from numbers import Real
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coursekit import arguments
 
 GRAY_MEAN, GRAY_STD = 0.449, 0.226  # of ImageNet's pixels, over the colours: what pretrained encoders expect
-_CUT = 6  # children of the ResNet that are kept: conv1, bn1, relu, maxpool, layer1, layer2
+_KEPT = ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2"]  # children of the ResNet
 
 
 def gray_encoder(resnet: nn.Module) -> nn.Sequential:
-    """Return the first six children of a ResNet, for one channel in place of three.
+    """Return the first six children of a ResNet, for one channel: ``[N, 1, H, W]`` to ``[N, C, H / 8, W / 8]``.
 
-    The kernels of the first layer are summed over colour: a gray image, given once, gets the response that it got as
-    red, green and blue. The weights are copied; the given network stays as it is.
+    Sizes are rounded up; C is 128 at width 1. The kernels of the first layer are summed over colour: a gray image,
+    given once, gets the response that it got as red, green and blue. The given network stays as it is.
 
     Parameters
     ----------
     resnet : nn.Module
-        In torchvision's layout, as `pretrained.resnet18` makes it: ``conv1``, ``bn1``, ``relu``, ``maxpool``,
-        ``layer1``, ``layer2``, and what follows, which is not used.
-
-    Returns
-    -------
-    nn.Sequential
-        From ``[N, 1, H, W]`` to ``[N, C, h, w]``, h and w an eighth of H and W, rounded up; C is 128 at width 1.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is no network, or one of another layout.
+        In torchvision's layout, as `pretrained.resnet18` makes it; another layout is a ValueError.
     """
-    arguments.module(resnet, "resnet")
-    names = [name for name, _ in resnet.named_children()][:_CUT]
-    first = getattr(resnet, "conv1", None)
-    if names != ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2"] or not isinstance(first, nn.Conv2d):
+    children = dict(list(arguments.module(resnet, "resnet").named_children())[: len(_KEPT)])
+    if list(children) != _KEPT or not isinstance(children["conv1"], nn.Conv2d):
         raise ValueError(
-            f"gray_encoder needs a network in the layout of torchvision's ResNet; this one begins with {names}. "
-            "Take pretrained.resnet18() or torchvision.models.resnet18()."
+            f"gray_encoder needs a network in the layout of torchvision's ResNet; this one begins with "
+            f"{list(children)}. Take pretrained.resnet18() or torchvision.models.resnet18()."
         )
-    encoder = copy.deepcopy(nn.Sequential(*list(resnet.children())[:_CUT]))
+    encoder = copy.deepcopy(nn.Sequential(*children.values()))
     conv = encoder[0]
     conv.in_channels = 1
     conv.weight = nn.Parameter(conv.weight.detach().sum(dim=1, keepdim=True))
@@ -54,7 +42,7 @@ def gray_encoder(resnet: nn.Module) -> nn.Sequential:
 def upsampling_decoder(width: float = 1.0, outputs: int = 2) -> nn.Sequential:
     """Return the lecture's decoder: five convolutions 3x3, and three times doubling the size by repeating pixels.
 
-    At width 1, with two outputs, it has 277,922 parameters.
+    From ``[N, 128 width, h, w]`` to ``[N, outputs, 8 h, 8 w]``. At width 1, with two outputs, 277,922 parameters.
 
     Parameters
     ----------
@@ -62,18 +50,8 @@ def upsampling_decoder(width: float = 1.0, outputs: int = 2) -> nn.Sequential:
         Factor for the channels, that of the encoder. At width 1 they are 128, 128, 64, 64, 32.
     outputs : int
         Channels that come out: 2 for ab, or the number of bins.
-
-    Returns
-    -------
-    nn.Sequential
-        From ``[N, 128 width, h, w]`` to ``[N, outputs, 8 h, 8 w]``.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range.
     """
-    c = _channels(width, outputs)
+    c = _channels(width)
     return nn.Sequential(
         *_conv(c(128), c(128)),
         nn.Upsample(scale_factor=2),
@@ -95,18 +73,8 @@ def transposed_decoder(width: float = 1.0, outputs: int = 2, kernel: int = 4) ->
         As for `upsampling_decoder`.
     kernel : {4, 3, 2}
         4 and 2 are multiples of the stride, and cover every pixel equally often; 3 makes checkerboards.
-
-    Returns
-    -------
-    nn.Sequential
-        From ``[N, 128 width, h, w]`` to ``[N, outputs, 8 h, 8 w]``.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range.
     """
-    c = _channels(width, outputs)
+    c = _channels(width)
     if kernel not in (2, 3, 4):
         raise ValueError(f"kernel must be 2, 3 or 4 to double the size with stride 2, not {kernel!r}.")
     size = {"kernel_size": kernel, "stride": 2, "padding": (kernel - 1) // 2, "output_padding": kernel % 2}
@@ -117,42 +85,49 @@ def transposed_decoder(width: float = 1.0, outputs: int = 2, kernel: int = 4) ->
     return nn.Sequential(*layers)
 
 
+def coverage(size: int, kernel: int, *, stride: int = 1, padding: int = 0, output_padding: int = 0) -> Tensor:
+    """Count how many inputs reach each output ``[H, W]`` of a transposed convolution, as float32.
+
+    Where the stride divides the kernel, all outputs away from the border get the same number. Elsewhere they do not,
+    and a pattern is there before any training (Odena, Dumoulin and Olah, 2016).
+
+    Parameters
+    ----------
+    size, kernel : int
+        Pixels along each side of the input and of the kernel.
+    stride, padding, output_padding : int
+        As in `torch.nn.ConvTranspose2d`.
+    """
+    ones = torch.ones(1, 1, size, size), torch.ones(1, 1, kernel, kernel)
+    return F.conv_transpose2d(*ones, stride=stride, padding=padding, output_padding=output_padding)[0, 0]
+
+
 class Colorizer(nn.Module):
     """Encoder and decoder together: from lightness to colour, for images of any size.
+
+    The lightness of a gray pixel is nearly its value in sRGB. So L / 100 is brought to the form that the encoder
+    expects by the mean and standard deviation of RGB images.
 
     Parameters
     ----------
     encoder, decoder : nn.Module
         As `gray_encoder` and `upsampling_decoder` make them. The decoder may return more rows and columns than the
         image has (the next multiple of 8); they are cut off.
-    mean, std : float
-        L / 100 is brought to the form that the encoder expects: minus mean, over std. The lightness of a gray pixel is
-        nearly its value in sRGB, so that the numbers of RGB images serve.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, mean: float = GRAY_MEAN, std: float = GRAY_STD) -> None:
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
-        arguments.module(encoder, "encoder"), arguments.module(decoder, "decoder")
-        self.encoder, self.decoder = encoder, decoder
-        self.mean, self.std = arguments.finite("mean", mean), arguments.finite("std", std)
-        if self.std <= 0:
-            raise ValueError(f"std must be above 0, since the lightness is divided by it, not {std!r}.")
+        self.encoder, self.decoder = arguments.module(encoder, "encoder"), arguments.module(decoder, "decoder")
 
     def forward(self, light: Tensor) -> Tensor:
         """Return ab / 100, or logits of bins, ``[N, outputs, H, W]`` for L / 100 ``[N, 1, H, W]``."""
-        if arguments.tensor("light", light, "[N, 1, H, W]").ndim != 4:
-            raise ValueError(f"light must be [N, 1, H, W], not {list(light.shape)}.")
         height, width = light.shape[-2:]
-        return self.decoder(self.encoder((light - self.mean) / self.std))[..., :height, :width]
+        return self.decoder(self.encoder((light - GRAY_MEAN) / GRAY_STD))[..., :height, :width]
 
 
 def _conv(inputs: int, outputs: int) -> list[nn.Module]:
     return [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
-def _channels(width: float, outputs: int) -> Callable[[int], int]:
-    if isinstance(width, bool) or not isinstance(width, Real) or not 0 < width <= 4:
-        raise ValueError(f"width must be a number above 0 and at most 4, not {width!r}.")
-    if not arguments.is_whole(outputs, 1):
-        raise ValueError(f"outputs must be a whole number from 1, not {outputs!r}.")
+def _channels(width: float) -> Callable[[int], int]:
     return lambda count: max(1, round(count * width))

@@ -12,34 +12,26 @@ from torch import Tensor, nn
 
 from coursekit import arguments
 from coursekit.colorization.bins import Bins
-from coursekit.colorization.cielab import SCALE, lab_to_rgb, rgb_to_lab
-from coursekit.data.imagefiles import read_image
+from coursekit.colorization.cielab import SCALE, check_rgb, lab_to_rgb, rgb_to_lab
+from coursekit.data.folders import read_image
 from coursekit.training.forward import eval_mode
 
 _LONGEST = 4  # times the shorter side: more of a panorama is squeezed for the network
 
 
 def as_photo(image: str | os.PathLike[str] | ArrayLike) -> np.ndarray:
-    """Return a photo as bytes ``[H, W, 3]``, whatever it comes as.
+    """Return a photo as uint8 ``[H, W, 3]``, whatever it comes as; a gray one gets three equal channels.
 
     Parameters
     ----------
     image : path or array
-        A file, read as `imagefiles.read_image` does; or an array ``[H, W]``, ``[H, W, 1]``, ``[H, W, 3]`` or
-        ``[H, W, 4]`` of bytes, of 16-bit numbers, of bools, or of floats 0..1. Of an array's fourth channel, the
-        opacity, no use is made.
-
-    Returns
-    -------
-    ndarray
-        uint8. A gray photo has three equal channels.
+        A file of any kind; or an array ``[H, W]``, ``[H, W, 1]``, ``[H, W, 3]`` or ``[H, W, 4]`` of bytes or of floats
+        0..1. Of an array's fourth channel, the opacity, no use is made.
 
     Raises
     ------
-    ImageFileError
-        If a file is missing, damaged or no image.
-    ValueError
-        If an array has another shape or type, no pixel, or values that are NaN or outside 0..1.
+    ImageFileError, ValueError
+        If a file is missing, damaged or no image; if an array has another shape, other values or NaN.
     """
     if isinstance(image, str | os.PathLike):
         return read_image(image, None)[0]
@@ -47,23 +39,13 @@ def as_photo(image: str | os.PathLike[str] | ArrayLike) -> np.ndarray:
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.size == 0:
         raise ValueError(
-            f"a photo is an array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] with at least one pixel, or a path; "
+            "a photo is an array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] with at least one pixel, or a path; "
             f"this array has shape {array.shape}. For a tensor [3, H, W] use x.permute(1, 2, 0)."
         )
-    array = array[..., :3]
-    if array.dtype == np.uint16:
-        array = (array / 257).round().astype(np.uint8)
-    elif array.dtype == bool or np.issubdtype(array.dtype, np.floating):
-        array = array.astype(np.float64)
-        if not (array.min() >= 0 and array.max() <= 1):  # NaN is neither
-            raise ValueError(
-                f"a photo of floats holds values 0..1 and no NaN; this one goes from {array.min()} to {array.max()}. "
-                "Divide by 255, or replace NaN, for example by np.nan_to_num."
-            )
-        array = (array * 255).round().astype(np.uint8)
-    elif array.dtype != np.uint8:
-        raise ValueError(f"a photo holds bytes, 16-bit numbers, bools or floats, not {array.dtype}.")
-    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
+    array = check_rgb(np.broadcast_to(array[..., :3], (*array.shape[:2], 3)))
+    if array.dtype != np.uint8:
+        array = (array.astype(np.float64) * 255).round().clip(0, 255).astype(np.uint8)
+    return np.ascontiguousarray(array)
 
 
 def colorize(
@@ -75,7 +57,7 @@ def colorize(
     temperature: float = 0.38,
     boost: float = 0.0,
 ) -> np.ndarray:
-    """Colour a photo. Of a colour photo only the lightness is used, so that the result can be compared with it.
+    """Colour a photo, to uint8 ``[H, W, 3]``. Of a colour photo only the lightness is used, to compare the result.
 
     The network sees a copy whose shorter side is ``size``; its a and b are enlarged to the photo's size. People see
     edges of colour less sharply than edges of lightness, so that little is lost.
@@ -89,25 +71,17 @@ def colorize(
     bins : Bins, optional
         Those the model was trained with.
     size : int
-        About the size of the pictures that the model was trained on.
+        About the size of the pictures that the model was trained on, in pixels.
     temperature, boost : float
         As for `Bins.decode`; without ``bins`` of no effect.
 
-    Returns
-    -------
-    ndarray
-        uint8 ``[H, W, 3]``, of the photo's size.
-
     Raises
     ------
-    TypeError, ValueError
-        If ``model`` or ``bins`` is something else, the photo cannot be used (see `as_photo`), ``size`` is below 1, or
-        the model gives another shape.
+    ImageFileError, ValueError
+        As for `as_photo`; if the model gives another shape.
     """
     arguments.module(model)
-    arguments.of_type("bins", bins, Bins | None, "a Bins or None")
-    if not arguments.is_whole(size, 1) or size > 1 << 14:
-        raise ValueError(f"size must be a whole number of pixels from 1, not {size!r}.")
+    arguments.whole("size", size)
     lab = rgb_to_lab(as_photo(image))
     height, width = lab.shape[:2]
     scale = size / min(height, width)
@@ -125,7 +99,7 @@ def colorize(
     ab = output if bins is None else bins.decode(output, temperature, boost)
     for channel in (0, 1):
         lab[..., 1 + channel] = _resize(ab[0, channel].numpy() * SCALE, height, width)
-    return lab_to_rgb(lab)
+    return lab_to_rgb(lab.clip(-128, 128))  # a network may guess colours that there are not
 
 
 def _resize(plane: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -39,12 +39,7 @@ def _photo(name: str) -> Image.Image:
 
 
 def background(
-    rng: np.random.Generator,
-    height: int,
-    width: int,
-    only: int | None = None,
-    names: Sequence[str] = PHOTOS,
-    tinted: bool = True,
+    rng: np.random.Generator, height: int, width: int, only: int | None, names: Sequence[str], tinted: bool
 ) -> np.ndarray:
     """Cut a random piece out of one of the photos (or of photo ``only``), tint it: float32 [H,W,3] in 0..255.
 
@@ -63,7 +58,7 @@ def background(
     return np.clip((pixels[:, ::-1] if mirror < 0.5 else pixels) * tint.astype(np.float32), 0, 255)
 
 
-def palette(rng: np.random.Generator, furs: tuple[tuple[float, float, float], ...] | None = None) -> dict[str, Colour]:
+def palette(rng: np.random.Generator, furs: tuple[tuple[float, float, float], ...]) -> dict[str, Colour]:
     """Choose an animal's colours: of the given furs alone; without them mostly any fur, sometimes toys' colours."""
 
     def colour(h: float, s: float, v: float, wobble: float = 0.06) -> Colour:
@@ -190,8 +185,8 @@ def occluders(
     width: int,
     box: tuple[int, ...],
     difficulty: float,
-    names: Sequence[str] = PHOTOS,
-    tinted: bool = True,
+    names: Sequence[str],
+    tinted: bool,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Choose things in front of the animal in ``box``: pairs of texture [H,W,3] (0..255) and coverage [H,W] (0..1).
 
@@ -205,7 +200,7 @@ def occluders(
             continue
         post, at, size, angle = rng.random() < 0.5, rng.random(2), rng.uniform(0.1, 0.25), rng.uniform(0, np.pi)
         radii = size * rng.uniform(0.7, 1.3, 9)
-        texture = background(rng, height, width, names=names, tinted=tinted)
+        texture = background(rng, height, width, None, names, tinted)
         centre = np.array([x0, y0]) + at * (x1 - x0, y1 - y0)
         canvas = Image.new("L", (2 * width, 2 * height))
         pen = ImageDraw.Draw(canvas)

@@ -19,7 +19,7 @@ class Species:
     """A recipe: weights for each kind of ``ears``, ``muzzle``, ``eyes``; chances; ranges in head units.
 
     ``taper`` above 0 makes the lower half of the head wider than the upper, below 0 narrower. ``extras`` are drawn on
-    every animal of the species.
+    every animal of the species. ``furs`` are the hue, saturation and value of fur in natural colours.
     """
 
     plural: str
@@ -33,6 +33,7 @@ class Species:
     whiskers: float = 0.0
     tongue: float = 0.0
     extras: tuple[str, ...] = ()
+    furs: tuple[tuple[float, float, float], ...] = ()
 
 
 _NARROW, _LONG = (0.72, 0.85), (0.95, 1.05)
@@ -40,70 +41,54 @@ _NARROW, _LONG = (0.72, 0.85), (0.95, 1.05)
 # fmt: off
 SPECIES: dict[str, Species] = {
     "cat": Species("cats", {"pointed": 85, "folded": 15}, {"puffs": 1}, {"slit": 60, "round": 40},
-        ear_size=(0.8, 1.15), taper=(-0.18, 0.05), whiskers=0.95, tongue=0.1),
+        ear_size=(0.8, 1.15), taper=(-0.18, 0.05), whiskers=0.95, tongue=0.1,
+        furs=((0.08, 0.55, 0.80), (0.08, 0.10, 0.55), (0.07, 0.20, 0.25))),
     "dog": Species("dogs", {"floppy": 55, "folded": 20, "pointed": 25}, {"bulb": 1}, {"round": 60, "dot": 40},
-        ear_size=(0.8, 1.15), taper=(-0.18, 0.05), whiskers=0.05, tongue=0.5),
+        ear_size=(0.8, 1.15), taper=(-0.18, 0.05), whiskers=0.05, tongue=0.5,
+        furs=((0.08, 0.50, 0.75), (0.06, 0.55, 0.40), (0.10, 0.15, 0.90))),
     "bat": Species("bats", {"pointed": 1}, {"disc": 60, "puffs": 40}, {"dot": 70, "round": 30},
-        ear_size=(1.2, 1.5), width=(0.85, 0.95), taper=(-0.3, -0.15), extras=("teeth",)),
+        ear_size=(1.2, 1.5), width=(0.85, 0.95), taper=(-0.3, -0.15), extras=("teeth",), furs=((0.05, 0.40, 0.30),)),
     "bear": Species("bears", {"round": 1}, {"bulb": 1}, {"dot": 60, "round": 40},
-        ear_size=(0.7, 0.95), tongue=0.2),
+        ear_size=(0.7, 0.95), tongue=0.2, furs=((0.06, 0.60, 0.45),)),
     "cow": Species("cows", {"side": 1}, {"broad": 1}, {"round": 50, "dot": 50},
-        width=_NARROW, height=_LONG, tongue=0.3, extras=("horns",)),
+        width=_NARROW, height=_LONG, tongue=0.3, extras=("horns",), furs=((0.05, 0.60, 0.45), (0.08, 0.10, 0.90))),
     "fox": Species("foxes", {"pointed": 1}, {"pointed": 1}, {"slit": 50, "round": 30, "dot": 20},
-        ear_size=(0.95, 1.25), taper=(-0.45, -0.3), whiskers=0.4, tongue=0.1, extras=("cheeks",)),
+        ear_size=(0.95, 1.25), taper=(-0.45, -0.3), whiskers=0.4, tongue=0.1, extras=("cheeks",),
+        furs=((0.06, 0.80, 0.88),)),
     "frog": Species("frogs", {"none": 1}, {"wide": 1}, {"bulge": 1},
-        width=(1.05, 1.2), height=(0.7, 0.8), taper=(0.05, 0.15), tongue=0.3),
+        width=(1.05, 1.2), height=(0.7, 0.8), taper=(0.05, 0.15), tongue=0.3, furs=((0.29, 0.65, 0.65),)),
     "goat": Species("goats", {"floppy": 60, "side": 40}, {"pointed": 1}, {"slit": 50, "round": 50},
-        ear_size=(0.7, 0.95), width=_NARROW, height=_LONG, taper=(-0.3, -0.15), extras=("horns",)),
+        ear_size=(0.7, 0.95), width=_NARROW, height=_LONG, taper=(-0.3, -0.15), extras=("horns",),
+        furs=((0.10, 0.12, 0.85),)),
     "kangaroo": Species("kangaroos", {"long": 70, "side": 30}, {"bulb": 1}, {"dot": 50, "round": 50},
-        ear_size=(0.75, 0.9), width=_NARROW, height=_LONG, tongue=0.1),
+        ear_size=(0.75, 0.9), width=_NARROW, height=_LONG, tongue=0.1, furs=((0.08, 0.45, 0.70),)),
     "koala": Species("koalas", {"round": 1}, {"spoon": 1}, {"dot": 70, "round": 30},
-        ear_size=(1.15, 1.45)),
+        ear_size=(1.15, 1.45), furs=((0.60, 0.08, 0.62),)),
     "lion": Species("lions", {"round": 1}, {"puffs": 1}, {"slit": 40, "round": 60},
-        ear_size=(0.6, 0.8), whiskers=0.9, tongue=0.15, extras=("mane",)),
+        ear_size=(0.6, 0.8), whiskers=0.9, tongue=0.15, extras=("mane",), furs=((0.11, 0.60, 0.85),)),
     "mouse": Species("mice", {"round": 1}, {"pointed": 1}, {"dot": 80, "round": 20},
-        ear_size=(1.2, 1.5), width=(0.8, 0.95), taper=(-0.4, -0.2), whiskers=0.95),
-    "owl": Species("owls", {"tuft": 1}, {"beak": 1}, {"ring": 1}),
+        ear_size=(1.2, 1.5), width=(0.8, 0.95), taper=(-0.4, -0.2), whiskers=0.95, furs=((0.60, 0.05, 0.55),)),
+    "owl": Species("owls", {"tuft": 1}, {"beak": 1}, {"ring": 1},
+        furs=((0.08, 0.50, 0.50),)),
     "panda": Species("pandas", {"round": 1}, {"bulb": 60, "puffs": 40}, {"round": 50, "dot": 50},
-        ear_size=(0.75, 0.95), width=(1.0, 1.1), extras=("eye patches",)),
+        ear_size=(0.75, 0.95), width=(1.0, 1.1), extras=("eye patches",), furs=((0.00, 0.00, 0.92),)),
     "pig": Species("pigs", {"folded": 50, "pointed": 30, "floppy": 20}, {"disc": 1}, {"dot": 60, "round": 40},
-        ear_size=(0.7, 0.9)),
+        ear_size=(0.7, 0.9), furs=((0.97, 0.35, 0.95),)),
     "rabbit": Species("rabbits", {"long": 75, "floppy": 25}, {"puffs": 1}, {"round": 50, "dot": 50},
-        ear_size=(0.95, 1.2), width=(0.8, 0.95), whiskers=0.7, extras=("teeth",)),
+        ear_size=(0.95, 1.2), width=(0.8, 0.95), whiskers=0.7, extras=("teeth",), furs=((0.09, 0.25, 0.75),)),
     "raccoon": Species("raccoons", {"pointed": 60, "round": 40}, {"pointed": 60, "bulb": 40}, {"round": 50, "dot": 50},
-        ear_size=(0.6, 0.85), width=(0.95, 1.1), taper=(-0.35, -0.15), whiskers=0.6, extras=("mask",)),
+        ear_size=(0.6, 0.85), width=(0.95, 1.1), taper=(-0.35, -0.15), whiskers=0.6, extras=("mask",),
+        furs=((0.08, 0.08, 0.45),)),
     "seal": Species("seals", {"none": 1}, {"puffs": 70, "bulb": 30}, {"dot": 70, "round": 30},
-        height=(0.8, 0.95), whiskers=0.95, tongue=0.2),
+        height=(0.8, 0.95), whiskers=0.95, tongue=0.2, furs=((0.60, 0.35, 0.55),)),
     "sheep": Species("sheep", {"side": 60, "floppy": 40}, {"bulb": 50, "broad": 50}, {"dot": 60, "round": 40},
-        ear_size=(0.75, 0.95), width=_NARROW, height=_LONG, taper=(-0.25, -0.1), tongue=0.15, extras=("wool",)),
+        ear_size=(0.75, 0.95), width=_NARROW, height=_LONG, taper=(-0.25, -0.1), tongue=0.15, extras=("wool",),
+        furs=((0.12, 0.12, 0.92),)),
     "squirrel": Species("squirrels", {"tuft": 1}, {"puffs": 1}, {"dot": 60, "round": 40},
-        ear_size=(0.55, 0.75), width=(0.8, 0.95), taper=(-0.1, 0.15), whiskers=0.6, extras=("teeth", "cheeks")),
+        ear_size=(0.55, 0.75), width=(0.8, 0.95), taper=(-0.1, 0.15), whiskers=0.6, extras=("teeth", "cheeks"),
+        furs=((0.04, 0.75, 0.62),)),
 }
 # fmt: on
-
-# Hue, saturation, value of the fur that each species has where colours are to be natural.
-NATURAL_FURS: dict[str, tuple[tuple[float, float, float], ...]] = {
-    "cat": ((0.08, 0.55, 0.80), (0.08, 0.10, 0.55), (0.07, 0.20, 0.25)),
-    "dog": ((0.08, 0.50, 0.75), (0.06, 0.55, 0.40), (0.10, 0.15, 0.90)),
-    "bat": ((0.05, 0.40, 0.30),),
-    "bear": ((0.06, 0.60, 0.45),),
-    "cow": ((0.05, 0.60, 0.45), (0.08, 0.10, 0.90)),
-    "fox": ((0.06, 0.80, 0.88),),
-    "frog": ((0.29, 0.65, 0.65),),
-    "goat": ((0.10, 0.12, 0.85),),
-    "kangaroo": ((0.08, 0.45, 0.70),),
-    "koala": ((0.60, 0.08, 0.62),),
-    "lion": ((0.11, 0.60, 0.85),),
-    "mouse": ((0.60, 0.05, 0.55),),
-    "owl": ((0.08, 0.50, 0.50),),
-    "panda": ((0.00, 0.00, 0.92),),
-    "pig": ((0.97, 0.35, 0.95),),
-    "rabbit": ((0.09, 0.25, 0.75),),
-    "raccoon": ((0.08, 0.08, 0.45),),
-    "seal": ((0.60, 0.35, 0.55),),
-    "sheep": ((0.12, 0.12, 0.92),),
-    "squirrel": ((0.04, 0.75, 0.62),),
-}
 
 _ANGLES = np.linspace(0, 2 * np.pi, 28, endpoint=False)
 CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)

@@ -9,14 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from coursekit import arguments
-from coursekit.figures.picture import COLOURS, STYLE, WIDTH, Picture, check_alt, check_limits, numbers, show
+from coursekit.figures.picture import COLOURS, STYLE, WIDTH, Picture, numbers, show
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # a second sign beside the colour, for those who see fewer of them
-
-
-_LOGS = ("", "x", "y", "xy")
-_RUNS = "{'SGD': [0.91, 0.93]}"
 
 
 def curves(
@@ -28,7 +23,6 @@ def curves(
     ylabel: str,
     log: str = "",
     dashed: Sequence[str] = (),
-    title: str = "",
     markers: bool = False,
 ) -> Picture:
     """Draw one curve for each entry; several runs of one curve become their mean with a band of one standard deviation.
@@ -38,32 +32,25 @@ def curves(
     x : array [P]
     ys : mapping from label to array [P] or [runs,P]
         NaN leaves a gap.
-    alt : str
-        What there is to see.
-    xlabel, ylabel, title : str
-        With units.
+    alt, xlabel, ylabel : str
+        What there is to see; what the axes show, with units.
     log : {"", "x", "y", "xy"}
         Which axes are logarithmic.
     dashed : sequence of str
         The labels drawn as dashed lines: predictions, references.
     markers : bool
-        Mark the points.
+        Whether the points are marked.
 
     Raises
     ------
     ValueError
-        If nothing is given, a curve does not fit ``x``, or ``log`` or ``dashed`` is none of the above.
+        If `ys` is no mapping or empty, a curve does not fit ``x``, or ``log`` is none of the above.
     """
-    alt = check_alt(alt)
     x = numbers(x)
-    if not arguments.mapping("ys", ys, "{'training': losses}"):
-        raise ValueError("curves needs at least one curve in `ys`, such as {'training': losses}.")
-    if log not in _LOGS:
-        raise ValueError(f"log must be one of {', '.join(map(repr, _LOGS))}, not {log!r:.40}.")
-    dashed = arguments.texts("dashed", dashed)
-    if unknown := [label for label in dashed if label not in ys]:
-        raise ValueError(f"dashed names {unknown[0]!r:.40}, which is not among the curves: {', '.join(ys)}.")
-    figure, axis = _axis(xlabel, ylabel, title)
+    _check_mapping(ys, "{'training': losses}")
+    if log not in ("", "x", "y", "xy"):
+        raise ValueError(f"log must be one of '', 'x', 'y', 'xy', not {log!r}.")
+    figure, axis = _axis(xlabel, ylabel)
     for index, (label, values) in enumerate(ys.items()):
         y = np.atleast_2d(numbers(values))
         if y.ndim != 2 or x.ndim != 1 or y.shape[1] != len(x):
@@ -83,66 +70,49 @@ def curves(
         axis.xaxis.get_major_locator().set_params(integer=True)
     if "y" in log:
         axis.set_yscale("log")
-    if len(ys) > 1 or "" not in ys:
-        _legend(axis, len(ys))
+    if list(ys) != [""]:
+        with mpl.rc_context(STYLE):
+            axis.legend(**({} if len(ys) <= 4 else {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}))
     return show(figure, alt=alt)
 
 
-def bars(
-    values: Mapping[str, ArrayLike], *, alt: str, ylabel: str, title: str = "", limits: tuple | None = None
-) -> Picture:
+def bars(values: Mapping[str, ArrayLike], *, alt: str, ylabel: str, limits: tuple | None = None) -> Picture:
     """Compare numbers as bars; several runs of one bar become their mean, with a line for one standard deviation.
 
     Parameters
     ----------
     values : mapping from label to number or array [runs]
-    alt, ylabel, title : str
-        As in `curves`.
-    limits : (float, float), optional
-        Ends of the value axis.
+    alt, ylabel, limits : str, str, (float, float)
+        As in `curves`; the ends of the value axis.
     """
-    alt = check_alt(alt)
-    limits = check_limits(limits)
-    runs = [np.atleast_1d(numbers(value)) for value in arguments.mapping("values", values, "{'mean': 0.5}").values()]
-    if not runs or any(run.ndim != 1 or run.size == 0 for run in runs):
-        raise ValueError("bars needs at least one label, each with a number or a list of numbers.")
-    figure, axis = _axis("", ylabel, title)
-    means = [run.mean() for run in runs]
-    spreads = [run.std(ddof=1) if run.size > 1 else np.nan for run in runs]
-    drawn = axis.bar(range(len(runs)), means, yerr=spreads, capsize=4, color=COLOURS[0], width=0.6)
+    rows = _rows(values)
+    figure, axis = _axis("", ylabel)
+    means = [row.mean() for row in rows.values()]
+    spreads = [row.std(ddof=1) if row.size > 1 else np.nan for row in rows.values()]
+    drawn = axis.bar(range(len(rows)), means, yerr=spreads, capsize=4, color=COLOURS[0], width=0.6)
     axis.bar_label(drawn, fmt="{:.3g}", padding=3)
-    axis.set_xticks(range(len(runs)), list(values))
+    axis.set_xticks(range(len(rows)), list(rows))
     axis.margins(y=0.12)
     if limits:
         axis.set_ylim(*limits)
     return show(figure, alt=alt)
 
 
-def runs(
-    values: Mapping[str, ArrayLike], *, alt: str, xlabel: str, reference: str | None = None, title: str = ""
-) -> Picture:
+def runs(values: Mapping[str, ArrayLike], *, alt: str, xlabel: str, reference: str | None = None) -> Picture:
     """Compare recipes by their runs: a row for each, a dot for each run, a bar at the mean; the best row on top.
 
     Parameters
     ----------
     values : mapping from label to array [runs]
-    alt, xlabel, title : str
+    alt, xlabel : str
         As in `curves`.
     reference : str, optional
-        The label whose mean is drawn as a dashed line through all rows.
-
-    Raises
-    ------
-    ValueError
-        If there is no label, a label has no run, or the reference is not among the labels.
+        The label whose mean is drawn as a dashed line through all rows; another one is a ValueError.
     """
-    alt = check_alt(alt)
-    rows = {label: np.atleast_1d(numbers(runs)) for label, runs in arguments.mapping("values", values, _RUNS).items()}
-    if not rows or any(row.ndim != 1 or row.size == 0 for row in rows.values()):
-        raise ValueError("runs needs at least one label, each with a list of numbers.")
+    rows = _rows(values)
     if reference is not None and reference not in rows:
         raise ValueError(f"the reference {reference!r} is not among the labels: {', '.join(rows)}.")
-    figure, axis = _axis(xlabel, "", title, size=(WIDTH, 0.6 + 0.3 * len(rows)))
+    figure, axis = _axis(xlabel, "", size=(WIDTH, 0.6 + 0.3 * len(rows)))
     ordered = sorted(rows.items(), key=lambda item: item[1].mean())
     for height, (_, row) in enumerate(ordered):
         axis.plot(row, np.full(row.size, height), "o", color=COLOURS[0], alpha=0.7, markersize=5)
@@ -155,17 +125,16 @@ def runs(
     return show(figure, alt=alt)
 
 
-def confusion(matrix: ArrayLike, classes: Sequence[str], *, alt: str, title: str = "") -> Picture:
+def confusion(matrix: ArrayLike, classes: Sequence[str], *, alt: str) -> Picture:
     """Show a confusion matrix [C,C]: rows are the true classes, columns the predicted ones, entries are counts.
 
     The colour shows the share of the row, so that a rare class is as visible as a common one.
     """
-    alt = check_alt(alt)
-    counts, classes = numbers(matrix), arguments.texts("classes", classes)
+    counts = numbers(matrix)
     if counts.shape != (len(classes), len(classes)):
         raise ValueError(f"{len(classes)} classes need a square matrix of that size, not one of shape {counts.shape}.")
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    figure, axis = _axis("predicted", "true", title, size=(5.2, 5.0))
+    figure, axis = _axis("predicted", "true", size=(5.2, 5.0))
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         if count:
@@ -177,19 +146,22 @@ def confusion(matrix: ArrayLike, classes: Sequence[str], *, alt: str, title: str
     return show(figure, alt=alt)
 
 
-def _axis(xlabel: str, ylabel: str, title: str, size: tuple[float, float] = (WIDTH, 3.6)) -> tuple:
-    for name, text in (("xlabel", xlabel), ("ylabel", ylabel), ("title", title)):
-        arguments.of_type(name, text, str, "a text")
+def _check_mapping(values: Mapping, example: str) -> None:
+    if not isinstance(values, Mapping) or not values:
+        raise ValueError(f"expected a mapping with at least one label, such as {example}; got {values!r:.60}.")
+
+
+def _rows(values: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
+    _check_mapping(values, "{'SGD': [0.91, 0.93]}")
+    rows = {label: np.atleast_1d(numbers(row)) for label, row in values.items()}
+    if any(row.ndim != 1 or row.size == 0 for row in rows.values()):
+        raise ValueError("each label needs a number or a list of numbers.")
+    return rows
+
+
+def _axis(xlabel: str, ylabel: str, size: tuple[float, float] = (WIDTH, 3.6)) -> tuple:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
         axis = figure.subplots()
-    axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axis.set(xlabel=xlabel, ylabel=ylabel)
     return figure, axis
-
-
-def _legend(axis, entries: int) -> None:
-    with mpl.rc_context(STYLE):
-        if entries <= 4:
-            axis.legend()
-        else:
-            axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -13,18 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
-from coursekit import arguments
-from coursekit.figures.picture import (
-    COLOURS,
-    STYLE,
-    WIDTH,
-    Picture,
-    animation,
-    check_alt,
-    check_limits,
-    numbers,
-    show,
-)
+from coursekit.figures.picture import COLOURS, STYLE, WIDTH, Picture, animate, numbers, show
 
 
 def images(
@@ -44,29 +33,23 @@ def images(
     ----------
     images : sequence of arrays
         Each [H,W], [H,W,3] or, as torch has it, [1,H,W] or [3,H,W]. Colour images hold integers 0..255 or floats 0..1.
-    titles : sequence of str, optional
-        One for each image.
-    alt : str
-        What there is to see.
+    titles, alt : sequence of str, str
+        One title for each image; what there is to see.
     columns : int, optional
         Images in a row; without it at most four.
     cmap : str
         Colour map for images without colour. A diverging one (``"RdBu"``, ``"PuOr"``) puts zero in the middle.
     limits : (float, float), optional
         The values that get the colour map's ends. Without them: the least and greatest value over all images.
-    colorbar : bool
-        Draw the colour scale beside the images.
-    axes : bool
-        Number the pixels along the edges.
+    colorbar, axes : bool
+        Whether the colour scale is drawn beside the images, and pixels are numbered along the edges.
 
     Raises
     ------
     ValueError
         If there is no image, a shape is none of the above, the titles do not match, or values are not finite.
     """
-    alt = check_alt(alt)
     arrays = [_image(image, index) for index, image in enumerate(images)]
-    titles = _check_titles(arrays, titles)
     norm = _norm([a for a in arrays if a.ndim == 2], cmap, limits)
     figure, panels = _grid(arrays, titles, columns)
     for panel, array in zip(panels, arrays, strict=True):
@@ -92,9 +75,7 @@ def kernels(
     titles, alt, columns
         As in `images`.
     """
-    alt = check_alt(alt)
     arrays = [_image(kernel, index, flat=True) for index, kernel in enumerate(kernels)]
-    titles = _check_titles(arrays, titles)
     norm = _norm(arrays, "PuOr_r", None)
     figure, panels = _grid(arrays, titles, columns, most=3)
     widest = max(a.shape[1] for a in arrays)
@@ -107,10 +88,8 @@ def kernels(
             texts = [f"{value:.3g}" if widest <= 3 else f"{value:.2g}" for value in array.ravel()]
             size = min(13.0, 1.3 * room / max(map(len, texts)))
             for (row, column), text in zip(np.ndindex(array.shape), texts, strict=True):
-                dark = abs(norm(array[row, column]) - 0.5) > 0.3
-                panel.text(
-                    column, row, text, ha="center", va="center", fontsize=size, color="white" if dark else "black"
-                )
+                colour = "white" if abs(norm(array[row, column]) - 0.5) > 0.3 else "black"
+                panel.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
     return show(figure, alt=alt)
 
 
@@ -122,13 +101,10 @@ def overlay(photo: ArrayLike, heat: ArrayLike, *, alt: str, titles: Sequence[str
     photo : array [H,W], [H,W,3], [1,H,W] or [3,H,W]
     heat : array [h,w]
         Any size; it is stretched over the photo. Bright is high.
-    alt : str
-        What there is to see.
-    titles : two strings
+    alt, titles
+        As in `images`.
     """
-    alt = check_alt(alt)
     photo, heat = _image(photo, 0), _image(heat, 1, flat=True)
-    titles = _check_titles([photo, heat], titles)
     gray = photo if photo.ndim == 2 else photo[..., :3] @ np.array([0.299, 0.587, 0.114])
     figure, panels = _grid([photo, photo], titles)
     height, width = photo.shape[:2]
@@ -137,28 +113,6 @@ def overlay(photo: ArrayLike, heat: ArrayLike, *, alt: str, titles: Sequence[str
     drawn = panels[1].imshow(
         heat, cmap="inferno", alpha=0.55, interpolation="bilinear", extent=(-0.5, width - 0.5, height - 0.5, -0.5)
     )
-    for panel in panels:
-        panel.set_axis_off()
-    figure.colorbar(drawn, ax=panels, shrink=0.7, pad=0.02)
-    return show(figure, alt=alt)
-
-
-def before_after(
-    before: ArrayLike, after: ArrayLike, *, alt: str, titles: Sequence[str] = ("before", "after")
-) -> Picture:
-    """Show two images of one size and, third, their difference (purple: darker than before, orange: brighter)."""
-    alt = check_alt(alt)
-    pair = [_image(before, 0), _image(after, 1)]
-    titles = _check_titles(pair, titles)
-    if pair[0].shape != pair[1].shape:
-        raise ValueError(f"before and after must have one shape, not {pair[0].shape} and {pair[1].shape}.")
-    difference = np.subtract(pair[1], pair[0], dtype=float)
-    difference = difference if difference.ndim == 2 else difference.mean(2)
-    figure, panels = _grid([*pair, difference], [*titles, "difference"])
-    norm = _norm([a for a in pair if a.ndim == 2], "gray", None)
-    for panel, array in zip(panels, pair, strict=False):
-        panel.imshow(array, cmap="gray", norm=norm if array.ndim == 2 else None)
-    drawn = panels[2].imshow(difference, cmap="PuOr_r", norm=_norm([difference], "PuOr_r", None))
     for panel in panels:
         panel.set_axis_off()
     figure.colorbar(drawn, ax=panels, shrink=0.7, pad=0.02)
@@ -176,27 +130,22 @@ def sliding(
         Small enough that its numbers can be read, say 8 x 8.
     kernel : array [kH,kW]
         Correlated with the image, not flipped.
-    alt : str
-        What there is to see.
-    stride, padding, dilation : int
-        As in `torch.nn.Conv2d`: pixels per step, zeros on each side, distance between kernel elements.
+    alt, stride, padding, dilation
+        What there is to see; the others are those of `torch.nn.Conv2d`.
     """
-    alt = check_alt(alt)
-    for name, value, least in (("stride", stride, 1), ("padding", padding, 0), ("dilation", dilation, 1)):
-        arguments.whole(name, value, least)
     padded = np.pad(_image(image, 0, flat=True), padding)
     kernel = _image(kernel, 1, flat=True)
-    reach = [dilation * (size - 1) + 1 for size in kernel.shape]
-    rows, columns = (range(0, size - r + 1, stride) for size, r in zip(padded.shape, reach, strict=True))
+    extents = [dilation * (size - 1) + 1 for size in kernel.shape]
+    rows, columns = (range(0, size - r + 1, stride) for size, r in zip(padded.shape, extents, strict=True))
     if not len(rows) or not len(columns):
-        raise ValueError(f"the kernel reaches over {reach} pixels and does not fit into the image {padded.shape}.")
+        raise ValueError(f"the kernel extends over {extents} pixels and does not fit into the image {padded.shape}.")
     output = np.full((len(rows), len(columns)), np.nan)
     frames = []
     for (i, top), (j, left) in itertools.product(enumerate(rows), enumerate(columns)):
-        window = padded[top : top + reach[0] : dilation, left : left + reach[1] : dilation]
+        window = padded[top : top + extents[0] : dilation, left : left + extents[1] : dilation]
         output[i, j] = np.sum(window * kernel)
         frames.append(_sliding_frame(padded, padding, kernel, (top, left), dilation, output, (i, j)))
-    return animation(frames, alt=alt)
+    return animate(frames, alt=alt)
 
 
 def _sliding_frame(padded, padding, kernel, corner, dilation, output, current) -> Figure:
@@ -205,9 +154,8 @@ def _sliding_frame(padded, padding, kernel, corner, dilation, output, current) -
         left, right = figure.subplots(1, 2, width_ratios=[padded.shape[1], max(output.shape[1], 3)])
     for (row, column), value in np.ndenumerate(padded):
         inside = padding <= row < padded.shape[0] - padding and padding <= column < padded.shape[1] - padding
-        _number(
-            left, row, column, value, face="white" if inside else "#e6e6e6", colour="black" if inside else "#777777"
-        )
+        face, colour = ("white", "black") if inside else ("#e6e6e6", "#777777")
+        _number(left, row, column, value, face=face, colour=colour)
     for (m, n), weight in np.ndenumerate(kernel):
         row, column = corner[0] + m * dilation, corner[1] + n * dilation
         _number(left, row, column, padded[row, column], face="#FCE1B0", corner=f"×{weight:g}")
@@ -227,15 +175,6 @@ def _number(panel, row: int, column: int, value: float, *, face: str, colour: st
     if np.isfinite(value):
         panel.text(column, row, f"{value:g}", ha="center", va="center", fontsize=12, color=colour)
     panel.text(column + 0.44, row + 0.42, corner, ha="right", va="bottom", fontsize=8, color=COLOURS[1])
-
-
-def _check_titles(arrays: Sequence, titles: Sequence[str] | None) -> tuple[str, ...] | None:
-    if not arrays:
-        raise ValueError("there is no image to show: the sequence is empty.")
-    titles = None if titles is None else arguments.texts("titles", titles)
-    if titles is not None and len(titles) != len(arrays):
-        raise ValueError(f"{len(arrays)} images need as many titles, not {len(titles)}.")
-    return titles
 
 
 def _image(values: ArrayLike, index: int, *, flat: bool = False) -> np.ndarray:
@@ -262,7 +201,9 @@ def _image(values: ArrayLike, index: int, *, flat: bool = False) -> np.ndarray:
 def _norm(arrays: Sequence[np.ndarray], cmap: str, limits: tuple[float, float] | None) -> Normalize | None:
     if not arrays:
         return None
-    low, high = check_limits(limits) or (min(a.min() for a in arrays), max(a.max() for a in arrays))
+    low, high = limits or (min(a.min() for a in arrays), max(a.max() for a in arrays))
+    if limits and not low < high:
+        raise ValueError(f"limits must be (low, high) with low < high, not {limits}.")
     if limits is None and cmap.removesuffix("_r") in ("PuOr", "RdBu", "coolwarm", "seismic"):
         high = max(abs(float(low)), abs(float(high)))
         low = -high
@@ -271,12 +212,15 @@ def _norm(arrays: Sequence[np.ndarray], cmap: str, limits: tuple[float, float] |
 
 def _grid(arrays: Sequence, titles: Sequence[str] | None, columns: int | None = None, most: int = 4) -> tuple:
     """Return a figure and one panel per array, as high as its arrays and titles need; long titles are wrapped."""
-    if columns is not None:
-        arguments.whole("columns", columns)
+    if not arrays:
+        raise ValueError("there is no image to show: the sequence is empty.")
+    titles = list(titles or ())
+    if titles and len(titles) != len(arrays):
+        raise ValueError(f"{len(arrays)} images need as many titles, not {len(titles)}.")
     columns = min(len(arrays), columns or most)
     rows = -(-len(arrays) // columns)
     cell = min(WIDTH / columns, 3.4)
-    titles = [textwrap.fill(title, int(12 * cell), break_long_words=False) for title in titles or ()]
+    titles = [textwrap.fill(title, int(12 * cell), break_long_words=False) for title in titles]
     lines = max((title.count("\n") + 1 for title in titles), default=0)
     tallest = max(a.shape[0] / a.shape[1] for a in arrays)
     with mpl.rc_context(STYLE):

@@ -1,74 +1,83 @@
-"""Batches out of a data set, and sums over batches that come out right however the data were cut."""
+"""Batches out of a data set, shared among processes where there are several, and means over batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
-from torch.utils.data import (
-    BatchSampler,
-    DataLoader,
-    Dataset,
-    IterableDataset,
-    RandomSampler,
-    SequentialSampler,
-    Subset,
-    TensorDataset,
-)
+from torch import Tensor, nn, utils
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from coursekit import arguments
-from coursekit.data.imagesets import ImageSet
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+
+class OneProcess:
+    """What is asked of a Lightning Fabric (Falcon and others, 2019), where there is none: each step by one process."""
+
+    world_size, global_rank = 1, 0
+
+    def setup(self, model: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
+        """Return both as they are; Fabric's are such that processes share their gradients."""
+        return model, optimizer
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute the gradients; Fabric's are the mean over processes."""
+        loss.backward()
+
+    def all_reduce(self, data: Tensor, reduce_op: str) -> Tensor:
+        """Return the numbers of the one process."""
+        return data
+
+
+class Shares(utils.data.BatchSampler):
+    """Batches, and of each one this process's share: every p-th sample, for p processes."""
+
+    def __init__(self, order: utils.data.Sampler[int], batch_size: int, fabric: Fabric | OneProcess) -> None:
+        super().__init__(order, batch_size, drop_last=False)
+        self.rank, self.processes = fabric.global_rank, fabric.world_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Give the shares; where a batch has too few samples for all, some take the first one once more."""
+        for batch in super().__iter__():
+            yield batch[self.rank :: self.processes] or batch[:1]
 
 
 def make_loader(
-    data: Dataset | DataLoader, name: str, batch_size: int, shuffle: torch.Generator | None = None
+    data: Dataset | DataLoader,
+    name: str,
+    batch_size: int,
+    fabric: Fabric | OneProcess,
+    shuffle: torch.Generator | None = None,
 ) -> DataLoader:
-    """Return ``data`` as a loader of batches ``(inputs, labels)``.
+    """Return ``data``, called ``name`` in errors, as a loader of batches; a loader is returned as it is.
 
-    A loader is returned as it is. Data in memory (`ImageSet`, `TensorDataset` and subsets of them) are indexed by a
-    whole batch at once, which is faster than one by one; the batches are the same.
-
-    Parameters
-    ----------
-    data : Dataset or DataLoader
-    name : str
-        What to call it in an error.
-    batch_size : int
-    shuffle : torch.Generator, optional
-        Draws the order of the samples anew for each pass; without it they keep theirs. The global generator is left
-        alone either way, so that looking at validation data does not change the training.
-
-    Raises
-    ------
-    TypeError
-        If ``data`` is neither a data set nor a loader.
-    ValueError
-        If there is no batch in it, or ``batch_size`` is not a whole number from 1.
+    ``shuffle`` draws the order of the samples anew for each pass. The global generator is left alone, so that looking
+    at validation data does not change the training.
     """
-    if not arguments.is_whole(batch_size, 1):
-        raise ValueError(f"batch_size must be a whole number from 1, not {batch_size!r}.")
-    batch_size = int(batch_size)  # torch takes Python's numbers only
-    generator = torch.Generator() if shuffle is None else shuffle
-    if isinstance(data, DataLoader):
-        loader = data
-    elif not isinstance(data, Dataset):
+    batch_size = arguments.whole("batch_size", batch_size)
+    generator = shuffle or torch.Generator()
+    if not isinstance(data, Dataset | DataLoader):
         raise TypeError(
             f"{name} must be a Dataset or a DataLoader, not {type(data).__name__}. "
             "Two tensors become a data set by torch.utils.data.TensorDataset(images, labels)."
         )
+    if fabric.world_size > 1 and isinstance(data, DataLoader | IterableDataset):
+        raise ValueError(f"{name} cannot be shared among processes: give a data set, whose samples have numbers.")
+    if isinstance(data, DataLoader):
+        loader = data
     elif isinstance(data, IterableDataset):
         loader = DataLoader(data, batch_size, generator=generator)
     elif len(data) == 0:
         raise ValueError(f"{name} is empty: the data set has no sample.")
     else:
-        order = SequentialSampler(data) if shuffle is None else RandomSampler(data, generator=generator)
-        fetch = _in_memory(data)
-        if fetch is None:
-            loader = DataLoader(data, batch_size, sampler=order, generator=generator)
-        else:
-            batches = BatchSampler(order, batch_size, drop_last=False)
-            loader = DataLoader(_Fetch(fetch), batch_size=None, sampler=batches, generator=generator)
+        order = utils.data.RandomSampler(data, generator=shuffle) if shuffle else utils.data.SequentialSampler(data)
+        loader = DataLoader(data, batch_sampler=Shares(order, batch_size, fabric), generator=generator)
     if count(loader) == 0:
         raise ValueError(
             f"{name} is empty: the loader gives no batch. With drop_last=True it needs at least batch_size samples."
@@ -84,71 +93,40 @@ def count(loader: DataLoader) -> int | None:
         return None
 
 
-class _Fetch(Dataset):
-    """A data set whose index is a list: all samples of a batch at once."""
-
-    def __init__(self, fetch: Callable[[list[int]], tuple[Tensor, Tensor]]) -> None:
-        self.fetch = fetch
-
-    def __getitem__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        return self.fetch(indices)
+def size(loader: DataLoader) -> str:
+    """Return in words how many samples a loader has, and in which batches."""
+    samples = len(loader.dataset) if hasattr(loader.dataset, "__len__") else "unknown"
+    return f"{samples} samples in batches of {getattr(loader.batch_sampler, 'batch_size', loader.batch_size)}"
 
 
-def _in_memory(data: Dataset) -> Callable[[list[int]], tuple[Tensor, Tensor]] | None:
-    """Return a function from indices to a batch, if all samples lie in memory as tensors."""
-    if type(data) is TensorDataset:
-        return data.__getitem__
-    if type(data) is Subset and (inner := _in_memory(data.dataset)):
-        return lambda indices: inner([data.indices[i] for i in indices])
-    if isinstance(data, ImageSet) and type(data).__getitem__ is ImageSet.__getitem__:
-
-        def fetch(indices: list[int]) -> tuple[Tensor, Tensor]:
-            images = data.images[indices].float().div_(255)
-            if data.transform:
-                images = torch.stack([data.transform(image) for image in images])
-            return images, data.labels[indices]
-
-        return fetch
-    return None
+def backward(loss: Tensor, samples: float | Tensor, fabric: Fabric | OneProcess) -> None:
+    """Compute gradients of the mean over all samples; Fabric takes the mean over processes, whose shares may differ."""
+    if fabric.world_size > 1:
+        own = torch.as_tensor(samples, dtype=torch.float32, device=loss.device)
+        total = fabric.all_reduce(own.clone(), reduce_op="sum")
+        loss = loss * (own * fabric.world_size / total)
+    fabric.backward(loss)
 
 
-class Tally:
-    """Sums over the samples of an epoch, so that a short last batch weighs what it should.
+def means(
+    batches: list[dict[str, tuple[Tensor, float | Tensor]]], name: str, fabric: Fabric | OneProcess
+) -> tuple[dict[str, float], list[float]]:
+    """Return loss and metrics over all samples, so that a short last batch weighs what it should; and batches' losses.
 
-    The numbers stay on the device until somebody asks, since asking makes a GPU wait.
+    Each batch has a mean loss and the sums of its metrics, and with each the number of samples. They were left on the
+    device until now, since asking makes a GPU wait.
     """
-
-    def __init__(self, samples: int = 0, sums: dict[str, float] | None = None, losses: list[float] = ()) -> None:
-        self.samples, self.sums, self.losses = samples, dict(sums or {}), list(losses)
-        self._waiting: list[tuple[int, dict[str, Tensor]]] = []
-
-    @property
-    def batches(self) -> int:
-        """How many batches were added."""
-        return len(self.losses) + len(self._waiting)
-
-    def add(self, size: int, loss: Tensor, metrics: dict[str, Tensor]) -> None:
-        """Add a batch of ``size`` samples, its mean loss and its summed metrics."""
-        self._waiting.append((size, {"loss": loss.detach(), **metrics}))
-
-    def state(self) -> dict:
-        """Return what the constructor needs to go on from here, as plain numbers."""
-        self._settle()
-        return {"samples": self.samples, "sums": self.sums, "losses": self.losses}
-
-    def means(self, name: str) -> dict[str, float]:
-        """Return the mean of loss and metrics over all samples of the data called ``name``."""
-        self._settle()
-        if not self.samples:
-            raise ValueError(f"{name} is empty: the loader gave no batch.")
-        return {name: total / self.samples for name, total in self.sums.items()}
-
-    def _settle(self) -> None:
-        for size, row in self._waiting:
-            values = {name: value.item() for name, value in row.items()}
-            self.losses.append(values["loss"])
-            values["loss"] *= size
-            self.samples += size
-            for name, value in values.items():
-                self.sums[name] = self.sums.get(name, 0.0) + value
-        self._waiting = []
+    if not batches:
+        raise ValueError(
+            f"{name} is empty: the loader gave no batch. A stream that can be read only once lasts for one epoch."
+        )
+    rows = [[float(number) for pair in batch.values() for number in pair] for batch in batches]
+    losses = [row[0] for row in rows]
+    for row in rows:
+        row[0] = row[0] * row[1] if row[1] else 0.0
+    rows = fabric.all_reduce(torch.tensor(rows, dtype=torch.float64), reduce_op="sum").tolist()
+    if fabric.world_size > 1:
+        losses = [row[0] / row[1] for row in rows]
+    sums = [sum(column) for column in zip(*rows, strict=True)]
+    pairs = zip(batches[0], sums[::2], sums[1::2], strict=True)
+    return {column: total / samples if samples else math.nan for column, total, samples in pairs}, losses

@@ -1,244 +1,232 @@
-"""Checkpoints that survive a crash: written as a whole or not at all, read as tensors and plain numbers only.
-
-A checkpoint holds the random states too, so that a run that was stopped goes on as if nothing had happened.
-"""
+"""Checkpoints: a run is saved at the end of an epoch, and goes on from there as if nothing had happened."""
 
 from __future__ import annotations
 
+import copy
 import os
 import random
-import re
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from coursekit import arguments
+from coursekit.training.batches import OneProcess
+from coursekit.training.history import History
 
-try:
-    import fcntl
-except ImportError:  # Windows, where a file that somebody writes cannot be deleted anyway
-    fcntl = None
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+_READABLE = (Tensor, int, float, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
 
 
 class CheckpointError(RuntimeError):
     """A checkpoint cannot be read, or does not belong to the model or the run that asks for it."""
 
 
+@dataclass
+class Checkpoint:
+    """The file that a run is saved to, and resumed from.
+
+    ``parts`` are what has a state: "model", "optimizer", "scheduler" and so on. ``settings`` must be the same when the
+    run is resumed. ``generators`` are those that it draws from, see `generators`. Of ``fabric``, one process writes.
+    """
+
+    path: Path
+    parts: dict[str, object]
+    settings: dict[str, object]
+    generators: dict[str, tuple[Callable, Callable]]
+    fabric: Fabric | OneProcess
+
+    def __post_init__(self) -> None:
+        """Note how optimizer and scheduler are set before the first step."""
+        groups = [len(group["params"]) for group in self.parts["optimizer"].param_groups]
+        of_loaders = sum(name.startswith("loader") for name in self.generators)
+        self.settings = plain(self.settings | {"parameters per group": groups, "generators of loaders": of_loaders})
+        self.started = _hyperparameters(self._states())
+
+    def _states(self) -> dict:
+        return plain({name: part.state_dict() for name, part in self.parts.items()})
+
+    def save(self, history: History, best: dict[str, Tensor]) -> None:
+        """Write all that is needed to go on. All processes call this, and the first of them writes."""
+        moments = [random_states(self.generators)] * self.fabric.world_size
+        if self.fabric.world_size > 1:
+            torch.distributed.all_gather_object(moments, moments[0])
+        if self.fabric.global_rank == 0:
+            run = {"settings": self.settings, "started": self.started, "random": moments, "best": best}
+            save(self.path, run | {"rows": list(history), "losses": history.batch_losses} | self._states())
+
+    def resume(self) -> tuple[History, dict[str, Tensor]]:
+        """Go on from the file, if there is one, and return the history and the best weights.
+
+        Raises
+        ------
+        CheckpointError
+            If it is damaged, or belongs to another model or to a run with other settings. Then nothing is changed.
+        """
+        if not self.path.exists():
+            return History(), {}
+        saved = load(self.path)
+        if not saved.keys() >= {"settings", "started", "random", "best", "rows", "losses", "model", "optimizer"}:
+            raise CheckpointError(f"{self.path} was not written by fit of this version. Name another file.")
+        pairs = {name: (saved["settings"].get(name), ours) for name, ours in self.settings.items()}
+        reached = _hyperparameters(saved)
+        for name, ours in self.started.items():
+            theirs = saved["started"].get(name, ours)
+            now = reached.get(name, theirs)
+            scheduled = now != theirs and (not name.endswith(".lr") or f"{name[:-2]}initial_lr" in reached)
+            if ours != now and not scheduled:  # what changes in the course of a run may have any value
+                pairs[name] = theirs, ours
+        if other := [f"{n} = {theirs}, now it is {ours}" for n, (theirs, ours) in pairs.items() if theirs != ours]:
+            raise CheckpointError(
+                f"{self.path} was made with {'; '.join(other)}. Call fit as before to go on, or name another file."
+            )
+        try:
+            copy.deepcopy(self.parts["model"]).load_state_dict(saved["model"])
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{self.path} belongs to another model, or to one that made its parts when it first ran (then call it "
+                f"once before fit): {error}"
+            ) from None
+        for name, part in self.parts.items():
+            part.load_state_dict(saved[name])
+        self.started = saved["started"]
+        set_random_states(self.generators, saved["random"][self.fabric.global_rank])
+        return History(saved["rows"], saved["losses"]), saved["best"]
+
+
 def save(path: str | Path, state: dict) -> None:
     """Write ``state`` so that ``path`` always holds a whole checkpoint: the new one, or the one before.
 
-    The new one is written beside it under a temporary name, forced to the disk, then renamed, which the file system
-    does in one step. What a killed run left half-written is removed.
-
-    Parameters
-    ----------
-    path : str or Path
-        Its folder is made if it is missing.
-    state : dict
-        Tensors, numbers, strings, and dicts, lists and tuples of them.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written (no space, no permission). What was at ``path`` is still there.
+    The new one is written beside it under a temporary name, forced to the disk, then renamed in one step.
     """
     path = Path(path)
-    arguments.of_type("state", state, dict, "a dict")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f"{path.name}.part")
     try:
-        _remove_leftovers(path)
-        with _open_locked(temporary) as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError | RuntimeError):  # torch reports a full disk as a RuntimeError
-            raise OSError(
-                f"the checkpoint {path} could not be written ({error}). "
-                f"{'The one before is still there' if path.exists() else 'There is none yet'}; "
-                "check the folder, its permissions and the free space."
-            ) from error
-        raise
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        kept = "The one before is still there" if path.exists() else "There is none yet"
+        raise OSError(
+            f"the checkpoint {path} could not be written ({error}). {kept}; check the folder, its permissions and the "
+            "free space."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load(path: str | Path) -> dict:
-    """Read a checkpoint that `save` wrote, onto the CPU. Nothing in the file can run code.
-
-    Raises
-    ------
-    OSError
-        If there is no such file, or it may not be read.
-    CheckpointError
-        If the file is truncated, damaged, or holds anything but tensors and plain values.
-    """
-    with Path(path).open("rb") as file:  # a number would be a file that is open already
+    """Read what `save` wrote, onto the CPU: tensors and plain values only, so that nothing in the file can run code."""
+    with open(path, "rb") as file:
         try:
-            check_members(file)
+            if damaged := zipfile.ZipFile(file).testzip():  # torch would not notice
+                raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
             file.seek(0)
             state = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged file fails in as many ways as there are places to damage
+            kind = type(error).__name__  # without its text: torch advises to trust the file and try again
             raise CheckpointError(
-                f"{path} is not a whole checkpoint of this package ({why_not(error)}). Delete it or name another file."
+                f"{path} is not a whole checkpoint of this package ({kind}). Delete it or name another file."
             ) from None
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path} holds a {type(state).__name__}, not a checkpoint of this package.")
-    return state
+    return state if isinstance(state, dict) else {}
 
 
-def why_not(error: Exception) -> str:
-    """Say in one line why a file could not be read, where torch begins with the advice to trust it and try again."""
-    text = str(error)
-    if asked := re.search(r"GLOBAL (\S+)", text):
-        return f"it asks for {asked[1]}, and may hold tensors and plain values only"
-    if strange := re.search(r"Unsupported operand \d+", text):
-        return f"it is a pickle that torch did not write: {strange[0]}"
-    first, _, _ = text.strip().partition("\n")
-    return f"{type(error).__name__}: {first.partition(' In PyTorch 2.6')[0][:120] or 'no reason given'}"
+def plain(value: object) -> object:
+    """Return ``value`` as tensors, numbers and texts, and dicts and lists of these: all that `load` would read.
 
-
-def check_members(file: BinaryIO) -> None:
-    """Refuse what torch would read all the same: members with a wrong checksum, and packed ones, which may be bombs.
-
-    Raises
-    ------
-    zipfile.BadZipFile
-        If there is one, or the file is no zip.
+    Numpy's numbers become Python's. Functions in a dict are left out: who resumes brings the same ones.
     """
-    with zipfile.ZipFile(file) as archive:
-        packed = [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]
-        if packed:
-            raise zipfile.BadZipFile(f"{packed[0]} is packed, as torch.save packs nothing")
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, dict):
+        found = copy.copy(value)  # an OrderedDict or a Counter stays one
+        found.clear()
+        found.update({plain(k): plain(v) for k, v in value.items() if isinstance(v, Tensor) or not callable(v)})
+        return found
+    if type(value) in (list, tuple):
+        return type(value)(map(plain, value))
+    if not isinstance(value, _READABLE):
+        raise TypeError(
+            f"a checkpoint can hold tensors, numbers, texts, and lists and dicts of them, not {value!r:.80}."
+        )
+    return value
 
 
-def check_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:
-    """See whether ``weights``, read from ``path``, fit into ``model``, before any of them is put there.
-
-    Raises
-    ------
-    CheckpointError
-        If names or shapes differ, naming the first that do.
-    """
-    ours = {name: list(value.shape) for name, value in model.state_dict().items()}
-    theirs = {name: list(value.shape) for name, value in weights.items()}
-    for name in [*ours, *theirs]:
-        if ours.get(name) != theirs.get(name):
-            raise CheckpointError(
-                f"{path} belongs to another model: {name!r} is {theirs.get(name, 'missing')} in the file and "
-                f"{ours.get(name, 'missing')} in the model. Build the model as it was, or name another file."
-            )
+def describe(loss: Callable) -> str:
+    """Return a loss as text: its name, and the settings of a module or a partial, such as label_smoothing."""
+    settings = getattr(loss, "keywords", vars(loss) if isinstance(loss, nn.Module) else {})
+    shown = [f"{k}={v}" for k, v in sorted(settings.items()) if not k.startswith("_") and k != "training"]
+    function = getattr(loss, "func", loss)
+    return f"{getattr(function, '__qualname__', type(function).__name__)}({', '.join(shown)})"
 
 
-def random_states(device: torch.device, *loaders: DataLoader | None) -> dict:
-    """Return the states of all random generators that training draws from, as plain values."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002 -- augmentations may draw from it
-    states = {
-        "python": random.getstate(),
-        "numpy": (kind, keys.tolist(), int(position), int(has_gauss), float(gauss)),
-        "torch": torch.get_rng_state(),
-        "loaders": [generator.get_state() for generator in _generators(loaders)],
+def _hyperparameters(states: dict) -> dict[str, object]:
+    """Return the settings of optimizer and scheduler, by names such as "optimizer.param_groups.0.lr"."""
+    groups = [{k: v for k, v in group.items() if k != "params"} for group in states["optimizer"]["param_groups"]]
+    return _flat("optimizer.param_groups", groups) | _flat("scheduler", states.get("scheduler", {}))
+
+
+def _flat(name: str, value: object) -> dict[str, object]:
+    if isinstance(value, list | tuple):
+        value = {str(number): item for number, item in enumerate(value)}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        return {name: value.tolist() if isinstance(value, Tensor) else value}
+    parts = (_flat(f"{name}.{key}", item) for key, item in value.items())
+    return {inner: setting for part in parts for inner, setting in part.items()}
+
+
+def generators(device: torch.device, *loaders: DataLoader | None) -> dict[str, tuple[Callable, Callable]]:
+    """Return how to read and how to set each random generator that training draws from, by a name."""
+    found = {
+        "python": (random.getstate, random.setstate),
+        "numpy": (np.random.get_state, np.random.set_state),
+        "torch": (torch.get_rng_state, torch.set_rng_state),
     }
     if device.type != "cpu":
-        states["device"] = getattr(torch, device.type).get_rng_state(*_which(device))
-    return states
+        of_device, which = getattr(torch, device.type), {"device": device} if device.type == "cuda" else {}
+        found["device"] = partial(of_device.get_rng_state, **which), partial(of_device.set_rng_state, **which)
+    owners = []
+    for loader in loaders:
+        samplers = [getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)]
+        owners += [loader, *samplers, *(getattr(sampler, "sampler", None) for sampler in samplers)]
+    unique = {id(owner.generator): owner.generator for owner in owners if getattr(owner, "generator", None)}
+    for number, generator in enumerate(unique.values(), start=1):
+        found[f"loader {number}"] = generator.get_state, generator.set_state
+    return found
 
 
-def set_random_states(states: dict, device: torch.device, *loaders: DataLoader | None) -> None:
-    """Put back what `random_states` returned for the same device and loaders."""
-    random.setstate(states["python"])
-    kind, keys, *rest = states["numpy"]
-    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002
-    torch.set_rng_state(states["torch"])
-    for generator, state in zip(_generators(loaders), states["loaders"], strict=True):
-        generator.set_state(state)
-    if "device" in states and device.type != "cpu":
-        getattr(torch, device.type).set_rng_state(states["device"], *_which(device))
+def random_states(sources: dict[str, tuple[Callable, Callable]]) -> dict[str, object]:
+    """Return the states of `generators`, as plain values."""
+    return {name: plain(read()) for name, (read, _) in sources.items()}
+
+
+def set_random_states(sources: dict[str, tuple[Callable, Callable]], states: dict[str, object]) -> None:
+    """Put back what `random_states` returned; a device that the run has left keeps its own."""
+    for name in sources.keys() & states.keys():
+        sources[name][1](states[name])
 
 
 @contextmanager
 def seeded(seed: int, device: torch.device, *loaders: DataLoader) -> Iterator[None]:
-    """Seed Python, numpy and torch; afterwards put back the states from before, as if nothing had been drawn.
-
-    The states of ``loaders`` are put back too; they are not seeded.
-    """
-    before = random_states(device, *loaders)
+    """Seed Python, numpy and torch; afterwards put back the states from before, those of the loaders, too."""
+    sources = generators(device, *loaders)
+    before = random_states(sources)
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
     torch.manual_seed(seed)
     try:
         yield
     finally:
-        set_random_states(before, device, *loaders)
-
-
-def _which(device: torch.device) -> tuple[torch.device, ...]:
-    """Apple's MPS is one device and takes no argument."""
-    return () if device.type == "mps" else (device,)
-
-
-def _generators(loaders: tuple[DataLoader | None, ...]) -> list[torch.Generator]:
-    """Collect the generators that loaders and their samplers own, each once, in a fixed order."""
-    owners = []
-    for loader in loaders:
-        for sampler in (getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)):
-            owners += [sampler, getattr(sampler, "sampler", None)]
-        owners.append(loader)
-    found = [getattr(owner, "generator", None) for owner in owners]
-    return list({id(g): g for g in found if isinstance(g, torch.Generator)}.values())
-
-
-def _lock(file) -> bool:
-    """Mark a file as being written; False if another process has done so."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
-
-
-def _open_locked(path: Path) -> BinaryIO:
-    """Make a file and lock it; another process that took it for a leftover in between makes that necessary again."""
-    while True:
-        file = open(path, "wb")  # noqa: SIM115 -- the caller closes it
-        if _lock(file) and path.exists():
-            return file
-        file.close()
-
-
-def _remove_leftovers(path: Path) -> None:
-    name = re.compile(re.escape(path.name) + r"\.\d+\.part")  # not that of a run called model.pt.2 beside model.pt
-    for leftover in [other for other in path.parent.iterdir() if name.fullmatch(other.name)]:
-        with suppress(OSError):
-            if fcntl is None:  # Windows deletes no file that somebody has opened
-                leftover.unlink()
-                continue
-            with open(leftover, "rb") as file:
-                if _lock(file):
-                    leftover.unlink()  # while it is locked: nobody can begin to write it now
-
-
-def _sync_folder(folder: Path) -> None:
-    """Force the new name to the disk as well; Windows neither needs nor allows it."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        set_random_states(sources, before)

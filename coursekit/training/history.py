@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable
 
 Row = dict[str, float]
 
+_LOWER = ("loss", "error", "mse", "mae")  # so rmse, too
+_HIGHER = ("accuracy", "acc", "f1", "auc", "iou", "dice", "psnr", "ssim", "precision", "recall")
 
-class History:
-    """A table of numbers with named columns. ``history["loss"]`` is a column, ``history[-1]`` the last row.
 
-    Two histories are equal when all their numbers are. There are no times in it, so that the same run always gives
-    the same table.
+class History(list):
+    """A list of rows with named columns: ``history[-1]`` is the last row, a dict; ``history["loss"]`` a column.
+
+    It holds no times, so that the same run always gives the same table.
 
     Parameters
     ----------
@@ -20,76 +23,51 @@ class History:
         One dict of column name and number per row.
     batch_losses : iterable of float, optional
         The loss of every batch, in the order of training.
-
-    Attributes
-    ----------
-    rows : list of dict
-    batch_losses : list of float
     """
 
     def __init__(self, rows: Iterable[Row] = (), batch_losses: Iterable[float] = ()) -> None:
-        self.rows: list[Row] = [dict(row) for row in rows]
-        self.batch_losses: list[float] = list(batch_losses)
+        super().__init__(dict(row) for row in rows)
+        self.batch_losses = list(batch_losses)
 
     @property
     def columns(self) -> list[str]:
         """The names of the columns, in the order in which they first appeared."""
-        return list(dict.fromkeys(name for row in self.rows for name in row))
-
-    def best(self, column: str) -> int:
-        """Return the index of the row that is best in ``column``, the first one if several are.
-
-        The best is the lowest where the name holds "loss" or "error", the highest otherwise. NaN never wins.
-
-        Raises
-        ------
-        KeyError
-            If there is no such column.
-        ValueError
-            If there is no row yet.
-        """
-        if not self.rows:
-            raise ValueError("the history has no row yet, so none is best.")
-        lower = "loss" in column or "error" in column
-        keys = [(-value if lower else value) for value in self[column]]
-        return max(range(len(keys)), key=lambda i: (keys[i] == keys[i], keys[i], -i))
+        return list(dict.fromkeys(name for row in self for name in row))
 
     def __getitem__(self, key: str | int) -> list[float] | Row:
-        """Return a column by its name (NaN where a row has no such value) or a row by its number.
+        """Return a column by its name (NaN where a row has no such value), or a row by its number."""
+        if not isinstance(key, str):
+            return super().__getitem__(key)
+        if key not in self.columns:
+            raise KeyError(f"there is no column {key!r}; there are {self.columns}")
+        return [row.get(key, float("nan")) for row in self]
+
+    def best(self, column: str, better: str | None = None) -> int:
+        """Return the index of the row that is best in ``column``, the first one if several are. NaN never wins.
+
+        Parameters
+        ----------
+        column : str
+        better : {"lower", "higher"}, optional
+            Which numbers are better; needed where the name does not tell, as "loss", "rmse", "accuracy" or "f1" do.
 
         Raises
         ------
-        KeyError, IndexError
-            If there is no such column or row.
+        KeyError, ValueError
+            If there is no such column or no row yet, or nobody knows which numbers are better.
         """
-        if not isinstance(key, str):
-            return self.rows[key]
-        if key not in self.columns:
-            raise KeyError(f"there is no column {key!r}; there are {self.columns}")
-        return [row.get(key, float("nan")) for row in self.rows]
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self.rows)
-
-    def __iter__(self) -> Iterator[Row]:
-        """Go through the rows."""
-        return iter(self.rows)
-
-    def __eq__(self, other: object) -> bool:
-        """Whether all numbers are the same, those of the batches too; NaN equals NaN."""
-        if not isinstance(other, History):
-            return NotImplemented
-        return repr((self.rows, self.batch_losses)) == repr((other.rows, other.batch_losses))
-
-    __hash__ = None
+        if not self:
+            raise ValueError("the history has no row yet, so none is best.")
+        sign = -1 if lower_is_better(column, better) else 1
+        keys = [sign * value for value in self[column]]
+        return max(range(len(keys)), key=lambda i: (keys[i] == keys[i], keys[i], -i))
 
     def __repr__(self) -> str:
         """Draw the table as plain text."""
         lines = [self.columns, *self._cells()]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = ("  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) for line in lines)
-        return "\n".join(text) if self.rows else "History(empty)"
+        return "\n".join(text) if self else "History(empty)"
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{html.escape(name)}</th>" for name in self.columns)
@@ -97,7 +75,18 @@ class History:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     def _cells(self) -> list[list[str]]:
-        return [[_text(row.get(name, "")) for name in self.columns] for row in self.rows]
+        return [[_text(row.get(name, "")) for name in self.columns] for row in self]
+
+
+def lower_is_better(column: str, better: str | None = None) -> bool:
+    """Tell whether lower numbers are better in a column: as ``better`` says, else as its name does."""
+    if better in ("lower", "higher"):
+        return better == "lower"
+    words = re.split(r"[^a-z0-9]+", column.lower())
+    lower, higher = (any(word.endswith(names) for word in words) for names in (_LOWER, _HIGHER))
+    if better is not None or lower == higher:
+        raise ValueError(f'which numbers of {column!r} are better? Say better="lower" or better="higher".')
+    return lower
 
 
 def _text(value: float | str) -> str:

@@ -1,32 +1,28 @@
-"""Optimizers and schedulers from what `training.fit` was given: made, or to be made."""
+"""Optimizers and schedulers from what `training.fit` was given; and which learning rates a model learns at."""
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.optim import Optimizer, lr_scheduler
+from torch.utils.data import DataLoader, Dataset
+
+from coursekit.training.batches import OneProcess, make_loader
+from coursekit.training.checkpoints import seeded
+from coursekit.training.forward import Forward, Loss, train_mode
+from coursekit.training.history import History
 
 Scheduler = lr_scheduler.LRScheduler
 
 
 def make_optimizer(optimizer: Optimizer | Callable[..., Optimizer], model: nn.Module) -> Optimizer:
-    """Return an optimizer of the parameters of ``model`` that can be trained.
-
-    Parameters
-    ----------
-    optimizer : callable or Optimizer
-        What makes one of a list of parameters; or one that holds parameters of this model.
-
-    Raises
-    ------
-    TypeError
-        If what it makes is no optimizer.
-    ValueError
-        If nothing can be trained, or the optimizer belongs to another model.
-    """
+    """Return an optimizer of the parameters of ``model`` that can be trained, made if it is not made yet."""
     trainable = [p for p in model.parameters() if p.requires_grad]
     if not trainable:
         raise ValueError(
@@ -34,11 +30,6 @@ def make_optimizer(optimizer: Optimizer | Callable[..., Optimizer], model: nn.Mo
         )
     if not isinstance(optimizer, Optimizer):
         optimizer = optimizer(trainable)
-        if not hasattr(optimizer, "param_groups"):
-            raise TypeError(
-                f"what should make an optimizer of parameters made a {type(optimizer).__name__}: "
-                "give torch.optim.Adam, or lambda p: torch.optim.SGD(p, lr=0.1)."
-            )
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     if held.isdisjoint(map(id, trainable)):
         raise ValueError(
@@ -49,52 +40,100 @@ def make_optimizer(optimizer: Optimizer | Callable[..., Optimizer], model: nn.Mo
 
 
 def make_scheduler(
-    scheduler: Scheduler | Callable[..., Scheduler] | None,
-    optimizer: Optimizer,
-    epochs: int,
-    batches: int | None,
+    scheduler: Scheduler | Callable[..., Scheduler] | None, optimizer: Optimizer, epochs: int, batches: int | None
 ) -> tuple[Scheduler | None, bool]:
     """Return a scheduler of ``optimizer``, and whether it steps after each batch rather than each epoch.
 
-    Parameters
-    ----------
-    scheduler : callable or LRScheduler, optional
-        What makes one of an optimizer, and of ``total_steps`` where it asks for them; or a scheduler.
-    epochs, batches : int
-        ``batches`` are those of one epoch; None if nobody knows.
-
-    Raises
-    ------
-    TypeError
-        If what it makes is no scheduler.
-    ValueError
-        If it belongs to another optimizer, or ends before the training does.
+    What makes one is told ``total_steps``, if it asks for them. ``batches`` are those of an epoch, None if unknown.
     """
     if scheduler is None:
         return None, False
-    if told := not isinstance(scheduler, Scheduler):
+    told = False
+    if not isinstance(scheduler, Scheduler):
         asks = inspect.signature(scheduler).parameters
-        unset = (None, inspect.Parameter.empty)
-        told = "total_steps" in asks and all(asks[n].default in unset for n in ("total_steps", "epochs") if n in asks)
+        told = "total_steps" in asks and asks["total_steps"].default in (None, inspect.Parameter.empty)
         if told and batches is None:
-            raise ValueError(
-                "the scheduler asks for total_steps, but the loader does not know how many batches it has."
-            )
+            raise ValueError("the scheduler asks for total_steps, but nobody knows how many batches the loader has.")
         scheduler = scheduler(optimizer, total_steps=epochs * batches) if told else scheduler(optimizer)
-        if not hasattr(scheduler, "optimizer"):
-            raise TypeError(
-                f"what should make a scheduler of an optimizer made a {type(scheduler).__name__}: "
-                "give lambda opt: StepLR(opt, 10)."
-            )
     if scheduler.optimizer is not optimizer:
         raise ValueError(
             "the scheduler belongs to another optimizer than fit uses. Give fit both, made for each other; "
             "or give what makes them: scheduler=lambda opt: StepLR(opt, 10)."
         )
-    each_batch = told or isinstance(scheduler, lr_scheduler.OneCycleLR | lr_scheduler.CyclicLR)
     if batches and (planned := getattr(scheduler, "total_steps", math.inf)) < epochs * batches:
         raise ValueError(
             f"the schedule ends after total_steps={planned}, but {epochs} epochs of {batches} batches are "
             f"{epochs * batches} steps. Leave total_steps out, as in partial(OneCycleLR, max_lr=0.1): fit fills it in."
         )
-    return scheduler, each_batch
+    return scheduler, told or isinstance(scheduler, lr_scheduler.OneCycleLR | lr_scheduler.CyclicLR)
+
+
+def lr_range_test(
+    model: nn.Module,
+    train: Dataset | DataLoader,
+    *,
+    optimizer: Callable[..., Optimizer] = torch.optim.Adam,
+    low: float = 1e-6,
+    high: float = 10.0,
+    steps: int = 100,
+    loss: Loss = F.cross_entropy,
+    batch_size: int = 64,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+) -> History:
+    """Train a copy of ``model`` while the learning rate grows, to see which rates it learns at (Smith, 2017).
+
+    The rate grows by the same factor from batch to batch, from ``low`` to ``high`` in so many ``steps``. It ends early
+    when the smoothed loss is four times its lowest value, or no longer finite. The model, the loader and the random
+    states stay as they were. ``optimizer`` is what makes one; other parameters, and errors, are those of `fit`.
+
+    Returns
+    -------
+    History
+        One row per batch: "lr", "loss" (before the step at that rate) and "smooth", its running mean.
+    """
+    if not (0 < low < high < math.inf) or steps < 2:
+        raise ValueError(f"expected 0 < low < high and steps >= 2, not low={low}, high={high}, steps={steps}.")
+    if isinstance(optimizer, Optimizer):
+        raise TypeError(
+            "optimizer must be what makes one, such as torch.optim.SGD: the test trains a copy of the model."
+        )
+    forward = Forward(copy.deepcopy(model), loss, device=device)
+    optimizer = make_optimizer(optimizer, forward.model)
+    loader = make_loader(train, "train", batch_size, OneProcess(), torch.Generator().manual_seed(int(seed)))
+    history, mean, lowest = History(), 0.0, math.inf
+    with seeded(int(seed), forward.device, loader):
+        train_mode(forward.model)
+        for step, batch in zip(range(steps), _endless(loader), strict=False):
+            lr = low * (high / low) ** (step / (steps - 1))
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            x, y = forward.to_device(batch, "train")
+            outputs = forward(x, "train")
+            forward.check(outputs, y, "train")
+            batch_loss = forward.loss(outputs, y, "train")
+            value = batch_loss.item()
+            mean = 0.9 * mean + 0.1 * value
+            smooth = mean / (1 - 0.9 ** (step + 1))  # without the pull of the zero that the mean began with
+            if not math.isfinite(value):
+                break
+            history.append({"lr": lr, "loss": value, "smooth": smooth})
+            if smooth > 4 * lowest:  # this row belongs to the curve: it shows where learning ends
+                break
+            lowest = min(lowest, smooth)
+            optimizer.zero_grad()
+            batch_loss.backward()
+            optimizer.step()
+    return history
+
+
+def _endless(loader: DataLoader) -> Iterator:
+    while True:
+        batch = None
+        for batch in loader:
+            yield batch
+        if batch is None:
+            raise ValueError(
+                "train has no batch left: it is a stream that can be read only once. Give a data set with numbered "
+                "samples, or fewer steps than it has batches."
+            )

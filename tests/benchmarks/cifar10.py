@@ -24,8 +24,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from coursekit import training
-from coursekit.data import folders
-from coursekit.data.imagesets import ImageSet
+from coursekit.data import ImageSet, folders
 
 
 class ShiftAndMirror(nn.Module):

@@ -75,8 +75,8 @@ def cached(amp):
         body = transfer.backbone(model).to(memory_format=torch.channels_last)
         learn, judge = (transfer.features(body, part, batch_size=32, amp=amp) for part in (train, test))
         settings = {"loss": loss, "metrics": {"accuracy": right}, "batch_size": 32}
-        history = training.fit(transfer.head(model), learn, judge, epochs=epochs, **settings)
-        return history.rows[-1]["val_accuracy"]
+        history = training.fit(model.classifier, learn, judge, epochs=epochs, **settings)
+        return history[-1]["val_accuracy"]
 
     return run
 
@@ -124,7 +124,7 @@ def accuracies(options):
     if max(means.values()) - min(means.values()) > APART:
         raise SystemExit(f"the variants do not learn the same: {means}")
     few = TensorDataset(*(tensor[:64] for tensor in parts[1].tensors))
-    cache = transfer.head(model)(transfer.features(transfer.backbone(model), few, batch_size=32).tensors[0])
+    cache = model.classifier(transfer.features(transfer.backbone(model), few, batch_size=32).tensors[0])
     torch.testing.assert_close(cache, model.eval()(few.tensors[0]), rtol=1e-3, atol=1e-4)
     return means
 

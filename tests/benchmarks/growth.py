@@ -102,15 +102,15 @@ def featuring(count: int = 32, pixels: int = 64) -> Iterator[Callable]:
 
 @contextmanager
 def tower(depth: int) -> Iterator[Callable]:
-    model = nn.Sequential(*(resnet.BasicBlock(16, 16) for _ in range(depth)))
+    model = nn.Sequential(*(resnet.ResidualBlock(16) for _ in range(depth)))
     batch = torch.randn(8, 16, 16, 16)
     yield lambda: model(batch).sum().backward()
 
 
 @contextmanager
 def grading(count: int) -> Iterator[Callable]:
-    from tools.grading import classroom
     from tests.benchmarks.grading import write_class
+    from tools.grading import classroom
 
     root = Path(__file__).parent.parent.parent
     with tempfile.TemporaryDirectory() as folder:

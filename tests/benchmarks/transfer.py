@@ -15,6 +15,9 @@ import statistics
 import sys
 import time
 from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -25,6 +28,8 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
 from coursekit import data, pretrained, runtime, training, transfer
+from tools.pretraining.folding import insert_batch_norm
+from tools.pretraining.views import Views
 
 BLOCKS = {"vgg16": "features.34", "resnet18": "layer4"}  # where the last block begins
 
@@ -56,7 +61,7 @@ def trained(way, name, net, train, test, seed, epochs, batch):
     torch.manual_seed(seed)
     model = pretrained.load(name).model
     if name == "vgg16":  # its batch norm was folded away; for training, all ways get one again
-        model = pretrained.insert_batch_norm(model, normalized(net, train.images[:64]))
+        model = insert_batch_norm(model, normalized(net, train.images[:64]))
     if way == "scratch":
         model.apply(lambda layer: getattr(layer, "reset_parameters", lambda: None)())
         for layer in model.modules():
@@ -69,7 +74,7 @@ def trained(way, name, net, train, test, seed, epochs, batch):
             before = before and not path.startswith(BLOCKS[name])
             parameter.requires_grad_(not before)
     rate = RATES[name]["scratch" if way == "scratch" else "pretrained"]
-    views = pretrained.Views([train], [train.size[0]], net.normalize)
+    views = Views([train], [train.size[0]], net.normalize)
     training.fit(
         model,
         views.loader(batch, seed),

@@ -2,6 +2,7 @@
 
 import matplotlib
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from scipy import ndimage, signal
 
@@ -81,8 +82,20 @@ def sharpen_by_hand(image, amount):
     return np.rint(result).astype(np.uint8)
 
 
+def sharpen_in_float32(image, amount):
+    values = image.astype(np.float32)
+    mean = ndimage.correlate(values, CROSS.astype(np.float32), mode="reflect")
+    return np.clip(np.round(values + np.float32(amount) * (values - mean)), 0, 255).astype(np.uint8)
+
+
 def sharpen_in_bytes(image, amount):
     around = np.pad(image, 1, mode="edge")
+    mean = (around[:-2, 1:-1] + around[2:, 1:-1] + around[1:-1, :-2] + around[1:-1, 2:]) / 4
+    return np.clip(np.round(image + amount * (image - mean)), 0, 255).astype(np.uint8)
+
+
+def sharpen_reflected(image, amount):
+    around = np.pad(image, 1, mode="reflect").astype(float)
     mean = (around[:-2, 1:-1] + around[2:, 1:-1] + around[1:-1, :-2] + around[1:-1, 2:]) / 4
     return np.clip(np.round(image + amount * (image - mean)), 0, 255).astype(np.uint8)
 
@@ -194,6 +207,24 @@ def scatter_figure():
     return figure
 
 
+def beside_a_picture():
+    figure = Figure()
+    picture, axis = figure.subplots(1, 2)
+    picture.imshow(np.eye(3))
+    axis.loglog(SIZES, 1 / SIZES, SIZES, 1.03 / SIZES)
+    axis.set(xlabel="K (pixels)", ylabel="factor")
+    axis.legend(["predicted", "measured"])
+    return figure
+
+
+def two_panels():
+    figure = Figure()
+    for axis, factor in zip(figure.subplots(1, 2), (1, 1.03), strict=True):
+        axis.loglog(SIZES, factor / SIZES)
+        axis.set(xlabel="K (pixels)", ylabel="factor")
+    return figure
+
+
 def noise_factor(kernel):
     return np.sqrt((kernel**2).sum())
 
@@ -207,17 +238,20 @@ RIGHT = {
         "lists": by_hand(),
         "arrays of floats": by_hand(np.array(CORRELATION, dtype=float), np.array(CONVOLUTION, dtype=float)),
         "computed": by_hand(signal.correlate2d(X, K, "valid"), signal.convolve2d(X, K, "valid")),
+        "tensors": by_hand(torch.tensor(CORRELATION), torch.tensor(CONVOLUTION)),
         "tuples": by_hand(tuple(map(tuple, CORRELATION)), tuple(map(tuple, CONVOLUTION))),
     },
     "q2": {
         "formula": {"smallest_image": smallest_image},
         "search": {"smallest_image": by_search},
         "last pixel": {"smallest_image": by_last_pixel},
+        "a tensor": {"smallest_image": lambda *a, **k: torch.tensor(smallest_image(*a, **k))},
     },
     "q3": {
         "difference": sharpen_with(),
         "one kernel": {"sharpen": sharpen_one_kernel},
         "slices": {"sharpen": sharpen_by_hand},
+        "float32": {"sharpen": sharpen_in_float32},
     },
     "q4": {
         "repaired": two_passes(),
@@ -231,12 +265,15 @@ RIGHT = {
     "q5": {
         "fold": combine_with(lambda a, b: signal.convolve2d(a, b)),
         "exchanged": combine_with(lambda a, b: signal.convolve2d(b, a, "full"), ([[0, 1]], [[0, 0, 2]])),
+        "stacked": {"counterexample": np.stack(EXAMPLE), "combine": combine_by_impulse},
         "by impulse": {"counterexample": list(EXAMPLE), "combine": combine_by_impulse},
         "by correlation with a turned one": {"counterexample": EXAMPLE, "combine": combine_turned},
     },
     "q6": {
         "numpy": noise(),
         "norm": noise(np.linalg.norm, scatter_figure(), [0.5, 0.2, 0]),
+        "in the second axis": noise(figure=beside_a_picture()),
+        "apart": noise(lambda kernel: torch.tensor(kernel).norm(), two_panels(), torch.tensor([0.3, 0.1, 0.2])),
         "loop": noise(lambda kernel: sum(float(w) ** 2 for w in kernel.ravel()) ** 0.5, prediction=np.array([1, 2, 3])),
     },
 }
@@ -257,7 +294,7 @@ WRONG = {
         "mode full": wrong("mode full", **by_hand(signal.correlate2d(X, K))),
         "one slip": wrong("1 of 9 values", **by_hand([[-1, 2, 5], [6, 1, 3], [0, 5, 2]])),
         "a row too short": wrong("differ in length", **by_hand([[-1, 2, 5], [6, 1], [0, 5, 3]])),
-        "a text": wrong("not a text", **by_hand("2 2 7")),
+        "a text": wrong("numbers only", **by_hand("2 2 7")),
     },
     "q2": {
         "one step too many": wrong("n - 1 steps", **size_with(lambda n, k, s, p, d: n * s + d * (k - 1) + 1 - 2 * p)),
@@ -292,6 +329,9 @@ WRONG = {
         "difference alone": wrong("difference alone", **sharpen_with(only=True)),
         "amount ignored": wrong("no effect", **sharpen_with(fixed=1.0)),
         "blurs": wrong("blurs", **sharpen_with(sign=-1)),
+        "mirrored about the last pixel": wrong("here it stands on it", sharpen=sharpen_reflected),
+        "limited above only": wrong("those below 0", **sharpen_with(finish=lambda v: wrapped(np.minimum(v, 255)))),
+        "limited below only": wrong("those above 255", **sharpen_with(finish=lambda v: wrapped(np.maximum(v, 0)))),
         "cut off": wrong("round first", **sharpen_with(finish=truncated)),
         "floats": wrong("float64", **sharpen_with(finish=lambda v: np.clip(np.round(v), 0, 255))),
         "in place": wrong("work on a copy", sharpen=sharpen_in_place),
@@ -313,6 +353,15 @@ WRONG = {
         "one pass": wrong(
             "only the pass along the rows",
             separable=lambda image, column, row: np.array([np.correlate(line, row, "valid") for line in image]),
+        ),
+        "a 2-D kernel": wrong(
+            "two thin passes", separable=lambda i, c, r: signal.correlate2d(i, np.outer(c, r), mode="valid")
+        ),
+        "a 2-D kernel in float32": wrong(
+            "two thin passes",
+            separable=lambda i, c, r: signal.correlate2d(
+                np.float32(i), np.float32(c)[:, None] * np.float32(r), "valid"
+            ),
         ),
         "a list": wrong(
             "numpy array", separable=lambda image, column, row: [list(np.correlate(line, row)) for line in image]
@@ -340,6 +389,9 @@ WRONG = {
             "happens to hold", **combine_with(signal.convolve2d, (np.zeros((2, 2)), np.array([[1, 2], [3, 4]])))
         ),
         "one kernel as example": wrong("two kernels", **combine_with(signal.convolve2d, np.ones((3, 3)))),
+        "an example with NaN": wrong(
+            "NaN", **combine_with(signal.convolve2d, (np.array([[np.nan, 1]]), np.ones((1, 2))))
+        ),
         "flat example": wrong("two axes", **combine_with(signal.convolve2d, ([1, 2], [3, 4]))),
     },
     "q6": {
@@ -352,8 +404,8 @@ WRONG = {
         "spread of the weights": wrong("differ from each other", **noise(lambda k: k.std())),
         "largest weight": wrong("does not decide", **noise(lambda k: k.max())),
         "an array": wrong("one number", **noise(lambda k: k**2)),
-        "a text for a prediction": wrong("three factors", **noise(prediction=["a", "b", "c"])),
-        "two predictions": wrong("three numbers", **noise(prediction=[0.1, 0.2])),
+        "a text for a prediction": wrong("numbers only", **noise(prediction=["a", "b", "c"])),
+        "two predictions": wrong("must be 3 numbers", **noise(prediction=[0.1, 0.2])),
         "no labels": wrong("without a label", **noise(figure=noise_figure(labels=False))),
         "no legend": wrong("legend", **noise(figure=noise_figure(legend=False))),
         "linear axes": wrong("logarithmic", **noise(figure=noise_figure(logs=""))),
@@ -363,6 +415,10 @@ WRONG = {
         "wrong curve": wrong("no curve", **noise(figure=noise_figure(predicted=1 / np.sqrt(SIZES)))),
         "bad measurement": wrong("far from the predicted", **noise(figure=noise_figure(measured=2 / SIZES))),
         "too small": wrong("kernel size K", **noise(figure=noise_figure(1 / SIZES, 1.1 / SIZES, SIZES / 15))),
+        "small sizes": wrong("up to 9", **noise(figure=noise_figure(1 / SIZES[:5], 1.02 / SIZES[:5], [2, 3, 4, 5, 5]))),
+        "zeros outside": wrong("no border in it", **noise(figure=noise_figure(measured=1 / SIZES * (1 - SIZES / 60)))),
+        "curves of NaN": wrong("two curves", **noise(figure=noise_figure(np.nan * SIZES, np.nan * SIZES))),
+        "a prediction of NaN": wrong("NaN", **noise(prediction=[0.1, np.nan, 0.2])),
         "no figure": wrong("matplotlib Figure", **noise(figure=[1, 2])),
     },
 }

@@ -1,5 +1,7 @@
 """Right and wrong answers to lab 2."""
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -80,8 +82,8 @@ def positions(k, size):
     return (size + 2 * k["p"] - k["k"]) // k["s"] + 1
 
 
-def places_with(**changed):
-    return lambda k: positions(k | changed, k["h"]) * positions(k | changed, k["w"])
+def places_by(formula):
+    return lambda k: math.prod(formula(k[side], k["k"], k["s"], k["p"]) for side in "hw")
 
 
 def cost_by_layer(inputs, outputs, size, kernel, stride=1, padding=0, groups=1):
@@ -132,6 +134,23 @@ def matrix_by_gradient(layer, shape):
     return torch.autograd.functional.jacobian(lambda x: layer(x[None])[0], torch.zeros(shape)).flatten(3).flatten(0, 2)
 
 
+def matrix_of_one_channel(layer, shape):
+    height, width = shape[1:]
+    with torch.no_grad():
+        answers = layer(torch.eye(height * width).reshape(-1, 1, height, width))
+        return (answers - layer(torch.zeros(1, *shape))).flatten(1).T
+
+
+def matrix_from_inside(layer, shape):
+    images = torch.eye(int(np.prod(shape))).view(-1, *shape)
+    return F.conv2d(images, layer.weight, None, layer.stride, layer.padding).flatten(1).T.detach()
+
+
+def matrix_without_bias(layer, shape):
+    layer.bias.data.zero_()
+    return layer(torch.eye(int(np.prod(shape))).view(-1, *shape)).flatten(1).T.detach()
+
+
 def asked(finish):
     def matrix_of(layer, shape):
         pixels = int(np.prod(shape))
@@ -172,6 +191,20 @@ class RepairedByName(nn.Module):
 
     def forward(self, x):
         return self.c(F.relu(self.b(F.relu(self.a(x)))))
+
+
+class WithNorm(RepairedByName):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        return self.c(F.relu(self.norm(self.b(F.relu(self.a(x))))))
+
+
+class OfNaN(RepairedByName):
+    def forward(self, x):
+        return super().forward(x) * torch.nan
 
 
 # q5 ------------------------------------------------------------------------------------------------------------------
@@ -218,8 +251,17 @@ def find_by_descent(x, y, size):
     return layer.weight, layer.bias
 
 
+def find_without_zero_grad(x, y, size):
+    layer = nn.Conv2d(1, 1, size)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=10.0)
+    for _ in range(150):
+        F.mse_loss(layer(x), y).backward()
+        optimizer.step()
+    return layer.weight, layer.bias
+
+
 def find_by_hand(x, y, size):
-    seen, kernel, bias = filters.windows(x, size), torch.zeros(1, 1, size, size), 0.0
+    seen, kernel, bias = x.unfold(2, size, 1).unfold(3, size, 1), torch.zeros(1, 1, size, size), 0.0
     for _ in range(250):
         error = torch.einsum("bnijkl,mnkl->bmij", seen, kernel) + bias - y
         kernel = kernel - 0.3 * torch.einsum("bmij,bnijkl->mnkl", error, seen) / error.numel()
@@ -253,6 +295,7 @@ RIGHT = {
         "formula": cost(),
         "from a layer": {"layer_cost": cost_by_layer},
         "without memory": {"layer_cost": cost_on_meta},
+        "an array": {"layer_cost": lambda *a, **k: np.array(cost_on_meta(*a, **k))},
     },
     "q3": {
         "all pixels at once": with_matrix(matrix_at_once),
@@ -267,7 +310,7 @@ RIGHT = {
     "q5": {
         "pad": stable(),
         "rolls": {
-            "counterexample": F.pad(torch.ones(1, 1, 1, 1), (0, 7, 0, 7)),
+            "counterexample": STRIPES * torch.tensor([1, 0.5]).repeat(4)[:, None],
             "shift_stable": stable_by_rolls,
         },
         "layers": {"counterexample": STRIPES.double() * 5, "shift_stable": stable_by_layer},
@@ -275,6 +318,7 @@ RIGHT = {
     "q6": {
         "descent": {"find_kernel": find_by_descent},
         "by hand": {"find_kernel": find_by_hand},
+        "lists": {"find_kernel": lambda *given: tuple(part.tolist() for part in find_by_least_squares(*given))},
         "least squares": {"find_kernel": find_by_least_squares},
     },
 }
@@ -313,6 +357,9 @@ WRONG = {
             "padding is missing",
             **cost(places=lambda k: positions(k | {"p": 0}, k["h"]) * positions(k | {"p": 0}, k["w"])),
         ),
+        "one padding": wrong("on *both* sides", **cost(places=places_by(lambda n, k, s, p: (n + p - k) // s + 1))),
+        "rounded up": wrong("round down", **cost(places=places_by(lambda n, k, s, p: -((k - n - 2 * p) // s) + 1))),
+        "exchanged": wrong("the other way round", layer_cost=lambda *a, **k: cost()["layer_cost"](*a, **k)[::-1]),
         "bias multiplied": wrong("a bias is added", **cost(products=lambda k, w, n: (w + k["o"]) * n)),
         "operations": wrong("products and sums", **cost(products=lambda k, w, n: 2 * w * n)),
         "square image": wrong("not square", **cost(places=lambda k: positions(k, k["h"]) ** 2)),
@@ -320,7 +367,7 @@ WRONG = {
             "of parameters for 12 layers are wrong, the first in `layer_cost(", **cost(biases=lambda k: 7)
         ),
         "floats": wrong("*whole*", layer_cost=lambda *_, **__: (1.0, 2.0)),
-        "one number": wrong("(parameters, products)", layer_cost=lambda *_, **__: 5),
+        "one number": wrong("must be 2 numbers, not 5", layer_cost=lambda *_, **__: 5),
         "hard-coded": wrong("12 values", layer_cost=lambda *_, **__: (614400, 1)),
     },
     "q3": {
@@ -332,9 +379,12 @@ WRONG = {
             **asked(lambda layer, images, out, zero: (out - zero).permute(0, 2, 3, 1).flatten(1).T),
         ),
         "layer's settings ignored": wrong(
-            "stride or padding", **asked(lambda layer, images, out, zero: F.conv2d(images, layer.weight).flatten(1).T)
+            "not look inside", **asked(lambda layer, images, out, zero: F.conv2d(images, layer.weight).flatten(1).T)
         ),
         "an array": wrong("torch tensor", **asked(lambda layer, images, out, zero: (out - zero).flatten(1).T.numpy())),
+        "one channel only": wrong("stops with RuntimeError", **with_matrix(matrix_of_one_channel)),
+        "looks inside": wrong("not look inside", **with_matrix(matrix_from_inside)),
+        "breaks the bias": wrong("not look inside", **with_matrix(matrix_without_bias)),
         "not flat": wrong("shape", **asked(lambda layer, images, out, zero: out - zero)),
         "another layer": wrong(
             "leave that function",
@@ -346,6 +396,8 @@ WRONG = {
         "as it came": wrong("keep its size", **repaired((2, 2, 2), (1, 1, 1), last=True)),
         "dilation forgotten in the padding": wrong("keep its size", **repaired(paddings=(1, 1, 1))),
         "ReLU at the end": wrong("never below zero", **repaired(last=True)),
+        "a batch norm": wrong("no norm layer", Repaired=WithNorm),
+        "NaN": wrong("NaN", Repaired=OfNaN),
         "holes": wrong("leaves holes", **repaired((2, 2, 3))),
         "no dilation": wrong("sees 7 x 7", **repaired((1, 1, 1))),
         "too far": wrong("sees 19 x 19", **repaired((1, 3, 5))),
@@ -364,6 +416,10 @@ WRONG = {
         "maps": wrong("these are the maps", **stable(reduce=lambda maps: maps)),
         "not flattened": wrong("flatten it", **stable(reduce=lambda maps: maps.mean((2, 3), keepdim=True))),
         "exchanged": wrong("exchanged", **stable(reduce=lambda maps: maps.mean((2, 3)).T)),
+        "one white pixel": wrong("changes by 6%", **stable(example=F.pad(torch.ones(1, 1, 1, 1), (0, 7, 0, 7)))),
+        "a ramp": wrong("It can be 100 %", **stable(example=torch.arange(8.0).expand(1, 1, 8, 8))),
+        "NaN": wrong("NaN", **stable(example=STRIPES * torch.nan)),
+        "a sum": wrong("the sum over", **stable(reduce=lambda maps: maps.sum((2, 3)))),
         "a flat image": wrong("(nearly) stays", **stable(example=torch.ones(1, 1, 8, 8))),
         "rows for columns": wrong("(nearly) stays", **stable(example=STRIPES.transpose(2, 3))),
         "small image": wrong("[1, 1, 8, 8]", **stable(example=torch.eye(8))),
@@ -375,9 +431,10 @@ WRONG = {
         "sign": wrong("wrong sign", **found(lambda k, b: (-k, b))),
         "nothing learned": wrong("still zero", **found(lambda k, b: (0 * k, b))),
         "no bias": wrong("bias stays zero", find_kernel=without_bias),
-        "not converged": wrong("of the kernel are wrong", **found(lambda k, b: (k * 0.9 + 0.02, b))),
+        "not converged": wrong("the loss that remains", **found(lambda k, b: (k * 0.9 + 0.02, b))),
         "kernel alone": wrong("(kernel, bias)", find_kernel=lambda x, y, size: find_by_least_squares(x, y, size)[0]),
-        "the loss": wrong("must be a tensor", **found(lambda k, b: ([0.1], b))),
+        "the loss": wrong("shape [1]", **found(lambda k, b: ([0.1], b))),
+        "no zero_grad": wrong("NaN or infinity", find_kernel=find_without_zero_grad),
         "fixed size": wrong("", find_kernel=lambda x, y, size: find_by_least_squares(x, y, 3)),
     },
 }

@@ -73,10 +73,12 @@ def loop(
     net=tiny,
     late=None,
     shuffle=False,
+    momentum=0,
+    reduction="mean",
     end=list,
 ):
     def train(model, images, labels, epochs, rate, batch_size):
-        optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+        optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=momentum)
         means = []
         if mode:
             model.train(mode == "train")
@@ -92,7 +94,7 @@ def loop(
                 loss = F.cross_entropy(outputs, y)
                 if zero is True and early:
                     optimizer.zero_grad()
-                loss.backward()
+                F.cross_entropy(outputs, y, reduction=reduction).backward()
                 if step:
                     optimizer.step()
                 if zero and not early:
@@ -339,6 +341,16 @@ def spread_figure(draw, scale=1):
     return figure
 
 
+def beside_a_bar():
+    figure = Figure()
+    bars, axis = figure.subplots(1, 2)
+    bars.bar(range(5), RUNS.mean(1))
+    bars.set(xlabel="rate", ylabel="accuracy")
+    axis.semilogx(RATES, RUNS.mean(1), RATES, RUNS, ".")
+    axis.set(xlabel="learning rate", ylabel="accuracy")
+    return figure
+
+
 def bare_errorbar():
     figure = rate_figure(single=False, mean=False)
     figure.axes[0].errorbar(RATES, RUNS.mean(1))
@@ -359,6 +371,7 @@ RIGHT = {
         "repaired": loop(),
         "zero_grad after the step": loop(early=False),
         "sums and split": {"tiny_net": tiny, "train": train_with_split},
+        "a tensor": loop(end=torch.tensor),
         "without an optimizer": {"tiny_net": tiny, "train": train_by_hand},
     },
     "q3": {
@@ -377,6 +390,8 @@ RIGHT = {
         "scattered, as arrays": swept(np.array(RATES), figure=scatter_figure()),
         "filled band": swept(figure=spread_figure("fill_between")),
         "bars of the lowest and highest": swept(figure=spread_figure("errorbar", 100)),
+        "in the second axis": swept(figure=beside_a_bar()),
+        "a guess without axes": swept(guess=torch.tensor(0.1)),
         "vertical lines, as tensors": swept(torch.tensor(RATES), torch.tensor(RUNS), figure=spread_figure("vlines")),
     },
 }
@@ -406,7 +421,8 @@ WRONG = {
         "shuffled": wrong("shuffled", **loop(shuffle=True)),
         "loss after the step": wrong("computed after it", **loop(late="train")),
         "loss after the step, in eval mode": wrong("computed after it", **loop(late="eval")),
-        "a tensor": wrong("a list of numbers", **loop(end=torch.tensor)),
+        "momentum": wrong("with momentum", **loop(momentum=0.9)),
+        "summed loss": wrong("by the *mean*", **loop(reduction="sum")),
         "one number": wrong("a list of numbers", **loop(end=sum)),
         "another network": wrong("`0.weight` has the wrong shape", **loop(net=tiny_without_padding)),
         "no train": wrong("eval mode", **loop(mode=None)),
@@ -427,6 +443,7 @@ WRONG = {
         "plain error": wrong("plain error", **honest(lambda z, y: (z.argmax(1) != y).double().mean())),
         "plain accuracy": wrong("plain accuracy", **honest(lambda z, y: (z.argmax(1) == y).double().mean())),
         "balanced accuracy": wrong("balanced *accuracy*", **honest(lambda z, y: 1 - balanced_error(z, y))),
+        "percent": wrong("these are percent", **honest(lambda z, y: 100 * balanced_error(z, y))),
         "absent class wrong": wrong("counts as wrong", **honest(lambda z, y: per_class(z, y, 1.0))),
         "absent class right": wrong("counts as right", **honest(lambda z, y: per_class(z, y, 0.0))),
         "a text": wrong("not a text", **honest(lambda z, y: str(balanced_error(z, y)))),
@@ -460,9 +477,9 @@ WRONG = {
         "divided by its size": wrong("once more", **refuted(parts_with(lambda n, *_: 1 / n))),
         "short part dropped": wrong("left out", **refuted(parts_with(drop=True))),
         "not emptied first": wrong("called twice", **refuted(parts_with(first=False))),
-        "a number": wrong("torch tensor", **refuted(parts_with(end=lambda model: 0.5))),
+        "a number": wrong("or an array or tensor", **refuted(parts_with(end=lambda model: 0.5))),
         "a list of gradients": wrong(
-            "torch tensor", **refuted(parts_with(end=lambda m: [p.grad for p in m.parameters()]))
+            "differ in length", **refuted(parts_with(end=lambda m: [p.grad for p in m.parameters()]))
         ),
         "ReLU": wrong("a ReLU works on each", **refuted(fails="ReLU")),
         "max pooling": wrong("max pooling works", **refuted(fails="max pooling")),
@@ -470,16 +487,18 @@ WRONG = {
         "another text": wrong("must be one of", **refuted(fails="dropout")),
     },
     "q5": {
-        "a text": wrong("learning rate, such as", **swept(guess="0.1")),
+        "a text": wrong("one number from 0 to 10", **swept(guess="0.1")),
         "few rates": wrong("at least five", **swept(RATES[:4], RUNS[:4])),
         "the same rate twice": wrong("different", **swept([0.0003, 0.003, 0.03, 3.0, 3.0])),
         "narrow": wrong("powers of ten", **swept([0.1, 0.2, 0.3, 0.4, 0.5])),
         "transposed": wrong("one row for each", **swept(runs=RUNS.T)),
         "one run": wrong("no spread", **swept(runs=RUNS[:, :1])),
-        "flat": wrong("list of rows", **swept(runs=RUNS[:, 0])),
+        "flat": wrong("rows of numbers", **swept(runs=RUNS[:, 0])),
         "percent": wrong("from 0 to 1", **swept(runs=100 * RUNS)),
         "one seed": wrong("seed of its own", **swept(runs=np.repeat(RUNS[:, :1], 3, axis=1))),
         "one rate": wrong("hardly depend", **swept(runs=RUNS[[2, 2, 2, 2, 2]])),
+        "invented": wrong("are these the accuracies", **swept(runs=RUNS[[3, 2, 4, 1, 0]])),
+        "invented at random": wrong("multiple of 1 / 200", **swept(runs=RUNS + 0.0013)),
         "NaN": wrong("NaN", **swept(runs=np.where(RUNS < 0.15, np.nan, RUNS))),
         "linear axis": wrong("logarithmic", **swept(figure=rate_figure(log=False))),
         "no labels": wrong("without a label", **swept(figure=rate_figure(labels=False))),

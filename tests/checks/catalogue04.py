@@ -1,6 +1,7 @@
 """Right and wrong answers to lab 4."""
 
 import copy
+import hashlib
 import math
 import os
 import random
@@ -178,17 +179,16 @@ def read_all_names(folder, size):
     return {name: os.listdir(os.path.join(folder, name)) for name in os.listdir(folder)}
 
 
-def read_with_the_package(folder, size):
-    from coursekit.data import folders
+def read_by_iterdir(folder, size):
+    """Take the folder as the notebook gives it, a `Path`."""
+    folders = [path for path in folder.iterdir() if path.is_dir()]
+    classes = sorted(path.name for path in folders if path.name[0] != ".")
+    assert all((folder / name).exists() for name in classes)
+    return reader()(folder, size)
 
-    found = folders.read(folder, size, progress=False)
-    return {
-        "images": found.images,
-        "labels": found.labels,
-        "classes": list(found.classes),
-        "names": list(found.names),
-        "bad": list(found.report.refused),
-    }
+
+def read_by_texts(folder, size):
+    return read_with_os("" + folder, size)
 
 
 def series_of(name):
@@ -239,6 +239,26 @@ def split_with_torch(names, share, seed):
             if name.startswith(folder + "/"):
                 (test if series_of(name) in chosen else train).append(k)
     return torch.tensor(train), torch.tensor(test)
+
+
+def split_by_digest(names, share, seed):
+    series = {name.rpartition("_")[0] for name in names}
+    digests = {one: hashlib.md5(f"{seed} {one}".encode()).digest() for one in series}
+    test = set()
+    for folder in {one.split("/")[0] for one in series}:
+        own = sorted((one for one in series if one.split("/")[0] == folder), key=digests.get)
+        test.update(own[: max(1, round(share * len(own)))])
+    chosen = [name.rpartition("_")[0] in test for name in names]
+    return np.flatnonzero(np.invert(chosen)).tolist(), np.flatnonzero(chosen).tolist()
+
+
+def split_by_set(names, share, seed):
+    draw, chosen = random.Random(seed), []
+    for folder in sorted({name.split("/")[0] for name in names}):
+        own = list({series_of(name) for name in names if name.startswith(folder + "/")})
+        chosen += draw.sample(own, max(1, round(share * len(own))))
+    test = [k for k, name in enumerate(names) if series_of(name) in chosen]
+    return [k for k in range(len(names)) if k not in test], test
 
 
 def split_by_image(names, share, seed):
@@ -318,6 +338,14 @@ class TrainAlone(Whole):
     def __init__(self, body, head):
         nn.Module.__init__(self)
         self.body, self.head = body.train().requires_grad_(False), head
+
+
+class AsItCame(Whole):
+    """Holds still as soon as `train` is called, and not before."""
+
+    def __init__(self, body, head):
+        nn.Module.__init__(self)
+        self.body, self.head = body.requires_grad_(False), head
 
 
 class HiddenInList(Whole):
@@ -513,6 +541,11 @@ def probe_untouched(body, train_images, train_labels, test_images):
     return train_labels[torch.cdist(test, train).argmin(1)]
 
 
+def probe_pixels(body, train_images, train_labels, test_images):
+    distances = torch.cdist(test_images.mean((2, 3)), train_images.mean((2, 3)))
+    return train_labels[distances.argmin(1)]
+
+
 def probe_shuffled(body, train_images, train_labels, test_images):
     return probe_copy(body, train_images, train_labels.flip(0), test_images)
 
@@ -537,11 +570,9 @@ def bootstrap(
         for label in np.unique(labels):
             of = np.unique(series[labels == label])
             sums = np.array([[right[series == s].sum(), (series == s).sum()] for s in of])
-            drawn = [sums[rng.choice(len(of), len(of), replace=replace)] for _ in range(draws)]
-            if share:
-                totals.append([(d[:, 0] / d[:, 1]).mean() for d in drawn])
-            else:
-                totals.append([d[:, 0].sum() / d[:, 1].sum() for d in drawn])
+            picks = rng.integers(0, len(of), (draws, len(of))) if replace else np.tile(np.arange(len(of)), (draws, 1))
+            hits, sizes = sums[picks].transpose(2, 0, 1)
+            totals.append((hits / sizes).mean(1) if share else hits.sum(1) / sizes.sum(1))
         values = factor * np.mean(totals, axis=0)
         low, high = np.percentile(1 - values if error else values, percent)
         return end(values) if end else (high, low) if backwards else (low, high)
@@ -660,7 +691,9 @@ RIGHT = {
     "q3": {
         "pathlib": photos(),
         "os and torchvision": photos(read_with_os, split_with_numpy),
-        "the package": photos(read_with_the_package, split_with_torch),
+        "a path": photos(read_by_iterdir, split_with_torch),
+        "by digests": photos(split=split_by_digest),
+        "a text, halves up": photos(read_by_texts, splitter(count=lambda share, n: max(1, int(share * n + 0.5)))),
     },
     "q4": {
         "a wrapper for the body": held(lambda body, head: nn.Sequential(Held(body), head)),
@@ -775,6 +808,7 @@ WRONG = {
         "test photos in training": wrong("training *and*", **photos(split=splitter(overlap=True))),
         "always the same": wrong("another seed", **photos(split=splitter(fixed=True))),
         "no seed": wrong("same seed", **photos(split=splitter(seeded=False))),
+        "in the order of a set": wrong("after a restart", **photos(split=split_by_set)),
         "names": wrong("positions", **photos(split=splitter(what="names"))),
         "test part only": wrong("two lists", **photos(split=splitter(what="test"))),
     },
@@ -790,6 +824,7 @@ WRONG = {
         "the head frozen, the body not": wrong("exactly", **held(lambda b, h: nn.Sequential(b, still(h)))),
         "no head": wrong("through the head", **held(lambda body, head: Held(body))),
         "train mode at first": wrong("before any call", **held(TrainAlone)),
+        "as the body came": wrong("before any call", **held(AsItCame)),
         "hidden in a list": wrong("`net.state_dict()` lacks", **held(HiddenInList)),
         "no gradient": wrong("no gradient reaches the head", **held(NoGradient)),
         "not a network": wrong("torch.nn.Module", **held(lambda body, head: 3)),
@@ -832,11 +867,11 @@ WRONG = {
         "nowhere": wrong("no padding", **folder_with(where="nowhere")),
     },
     "q6": {
-        "percent": wrong("share from 0 to 1", **probed(guess=90)),
+        "percent": wrong("one number from 0 to 1", **probed(guess=90)),
         "train mode": wrong("eval mode", **probed(probe_with(mode=True))),
         "mode as it comes": wrong("eval mode", **probed(probe_untouched)),
         "probabilities": wrong("one label for each", **probed(probe_with(pick=lambda d: (-d).softmax(1)))),
-        "distances": wrong("not probabilities", **probed(probe_with(pick=lambda d: d.amin(1)))),
+        "distances": wrong("*whole* numbers", **probed(probe_with(pick=lambda d: d.amin(1)))),
         "farthest": wrong("easy to tell apart", **probed(probe_with(pick=lambda d: d.argmax(1)))),
         "labels in another order": wrong("easy to tell apart", **probed(probe_shuffled)),
         "single images": wrong("single images", **probed(interval=bootstrap(by="image"))),
@@ -847,7 +882,9 @@ WRONG = {
         "without replacement": wrong("*with* replacement", **probed(interval=bootstrap(replace=False))),
         "in percent": wrong("shares from 0 to 1", **probed(interval=bootstrap(factor=100))),
         "high end first": wrong("low end first", **probed(interval=bootstrap(backwards=True))),
-        "middle and width": wrong("two numbers", **probed(interval=bootstrap(end=lambda v: v.mean()))),
+        "middle and width": wrong("must be 2 numbers", **probed(interval=bootstrap(end=lambda v: v.mean()))),
+        "pixels in place of features": wrong("does not look at what `body` gives", **probed(probe_pixels)),
+        "NaN": wrong("nothing was drawn", **probed(interval=lambda *_: (np.nan, np.nan))),
         "divided by a std of 0": wrong("what is divided by it becomes NaN", **probed(probe_standardized)),
         "divided by a std of 0, sklearn": wrong("X contains NaN", **probed(probe_standardized_sklearn)),
         "another body": wrong("as the notebook gives it", **{**probed(), "small_body": lambda: tiny_head(3)}),
@@ -859,7 +896,9 @@ WRONG = {
         "a standard error": wrong("hardly any width", **probed(interval=bootstrap(end=lambda v: (v.mean(), v.mean())))),
         "no seed": wrong("same seed", **probed(interval=lambda *a: bootstrap()(*a[:4], None))),
         "one seed": wrong("another seed", **probed(interval=lambda *a: bootstrap()(*a[:4], 0))),
-        "1000 draws": wrong("`draws`", **probed(interval=lambda p, y, s, d, seed: bootstrap()(p, y, s, 1000, seed))),
+        "always 5000 draws": wrong(
+            "`draws`", **probed(interval=lambda p, y, s, d, seed: bootstrap()(p, y, s, 5000, seed))
+        ),
         "classes 0 and 1": wrong("stops with", **probed(interval=classes_from_zero)),
         "lowest and highest": wrong("too wide", **probed(interval=bootstrap(percent=(0, 100)))),
     },

@@ -220,10 +220,11 @@ def narrow(inputs, outputs, stride):
 
 def cost_by_building(kind, inputs, channels, stride, size):
     from torch.utils.flop_counter import FlopCounterMode
+    from torchvision.models import resnet
 
-    from coursekit import resnet
-
-    block = (resnet.BasicBlock if kind == "basic" else resnet.Bottleneck)(inputs, channels, stride).eval()
+    make, outputs = (resnet.BasicBlock, channels) if kind == "basic" else (resnet.Bottleneck, 4 * channels)
+    shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+    block = make(inputs, channels, stride, shortcut if narrow(inputs, outputs, stride) else None).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         block(torch.zeros(1, inputs, *size))
     return sum(p.numel() for p in block.parameters()), counter.get_total_flops() // 2
@@ -467,6 +468,14 @@ def scattered_figure():
     return figure
 
 
+def two_panels():
+    figure = Figure()
+    for axis, values in zip(figure.subplots(1, 3)[1:], (FALLING, LEVEL), strict=True):
+        axis.semilogy(values)
+        axis.set(xlabel="part", ylabel="norm")
+    return figure
+
+
 def measured(norms=None, level=LEVEL, falling=FALLING, figure=None):
     return {
         "deep_net": deep_net,
@@ -538,6 +547,7 @@ RIGHT = {
         "positions and reach": pads_with(axis_pads),
         "by the remainder": {"pads": pads_by_remainder},
         "by trying, as an array": {"pads": pads_by_trying},
+        "a tensor": {"pads": lambda *setting: torch.tensor(pads_by_remainder(*setting))},
     },
     "q2": {
         "repaired": block_with(),
@@ -556,6 +566,8 @@ RIGHT = {
     },
     "q5": {
         "autograd": measured(),
+        "tensors": measured(norms_with(end=lambda g: g.norm(), after=list), torch.tensor(LEVEL), torch.tensor(FALLING)),
+        "one tensor, two panels": measured(norms_with(after=torch.tensor), figure=two_panels()),
         "retain_grad, lists": measured(norms_by_retaining, LEVEL.tolist(), FALLING.tolist()),
         "hooks, scattered": measured(norms_by_hooks, figure=scattered_figure()),
     },
@@ -583,12 +595,10 @@ WRONG = {
             "stride divides the size", **pads_with(lambda n, k, s, d: axis_pads(s, k, s, d) if s else None)
         ),
         "rounded down": wrong("round up", **pads_with(lost_for(positions=math.floor))),
-        "floats": wrong("whole number", **pads_with(lost_for(sides=lambda lost: (lost / 2, lost / 2)))),
+        "floats": wrong("*whole* numbers", **pads_with(lost_for(sides=lambda lost: (lost / 2, lost / 2)))),
         "two numbers": wrong("4 numbers", **pads_with(axis_pads, (0, 1))),
-        "a tensor": wrong(
-            "in a list or tuple, not a tensor", pads=lambda *setting: torch.tensor(pads_by_remainder(*setting))
-        ),
-        "texts": wrong("not a text", pads=lambda *setting: [str(n) for n in pads_by_remainder(*setting)]),
+        "as a rectangle": wrong("left, top, right, bottom", **pads_with(axis_pads, (0, 2, 1, 3))),
+        "texts": wrong("numbers only", pads=lambda *setting: [str(n) for n in pads_by_remainder(*setting)]),
         "hard-coded": wrong("values of the list", pads=lambda *_: [0, 1, 0, 1]),
         "the call is shown": wrong("the first in `pads((9, 8), (2, 5), 1, 1)`", pads=lambda *_: [7, 7, 7, 7]),
         "a turned kernel": wrong("values of the list", **pads_with(axis_pads, turn=True)),
@@ -639,7 +649,7 @@ WRONG = {
         "not squared": wrong("height *and* a width", **cost_with(line=0)),
         "operations": wrong("*one* multiply-add", **cost_with(work=2)),
         "turned round": wrong("other way", block_cost=lambda *setting: cost_case_by_case(*setting)[::-1]),
-        "divided": wrong("whole number", block_cost=lambda *setting: cost_case_by_case(*setting) / 1.0),
+        "divided": wrong("*whole* numbers", block_cost=lambda *setting: cost_case_by_case(*setting) / 1.0),
         "one number": wrong("2 numbers", block_cost=lambda *setting: int(cost_case_by_case(*setting)[0])),
     },
     "q4": {
@@ -701,19 +711,17 @@ WRONG = {
         "root of the mean": wrong(
             "not of their mean", **measured(norms_with(end=lambda g: g.square().mean().sqrt().item()))
         ),
-        "one tensor": wrong("`.item()`", **measured(norms_with(after=torch.tensor))),
         "mean size": wrong("values of the result", **measured(norms_with(end=lambda g: g.abs().mean().item()))),
         "without the images": wrong("one number is missing", **measured(norms_with(lambda i, o: i[1:]))),
         "blocks alone": wrong("two numbers are missing", **measured(norms_with(lambda i, o: i[1:-1]))),
         "logits too": wrong("too many", **measured(norms_with(lambda i, o: [*i, o[-1]]))),
-        "one number": wrong("one number", **measured(norms_with(after=lambda norms: np.float64(norms[0])))),
-        "tensors": wrong("`.item()`", **measured(norms_with(end=lambda g: g.norm(), after=list))),
+        "one number": wrong("a list of numbers", **measured(norms_with(after=lambda norms: np.float64(norms[0])))),
         "short": wrong("20 blocks", **measured(level=LEVEL[:12], falling=FALLING[:12])),
         "other depths": wrong("same depth", **measured(level=LEVEL, falling=np.geomspace(1e-14, 0.01, 26))),
         "swapped": wrong("swap", **measured(level=FALLING, falling=LEVEL)),
         "twice the same": wrong("hardly differ", **measured(falling=LEVEL)),
         "zeros": wrong("fewer blocks", **measured(falling=FALLING * (FALLING > 1e-6))),
-        "NaN": wrong("is no norm", **measured(falling=np.where(FALLING > 1e-6, FALLING, np.nan))),
+        "NaN": wrong("holds NaN", **measured(falling=np.where(FALLING > 1e-6, FALLING, np.nan))),
         "numbers as texts": wrong("numbers only", **measured(level=[str(v) for v in LEVEL], figure=norms_figure())),
         "an axis": wrong("`axis.figure`", **measured(figure=norms_figure().axes[0])),
         "texts": wrong("must hold numbers", **measured(level=["a"], figure=norms_figure())),
@@ -741,7 +749,7 @@ WRONG = {
         "chances as texts": wrong(
             "numbers only", **spread(depth=lambda n, p: [str(v) for v in depth_in_training(n, p)])
         ),
-        "a dictionary": wrong("list of numbers", **spread(lambda n: dict(enumerate(count_paths(n))))),
+        "a dictionary": wrong("numbers only", **spread(lambda n: dict(enumerate(count_paths(n))))),
         "kept for dropped": wrong(
             "left out; here", **spread(depth=lambda n, drop: depth_in_training(n, [1 - p for p in drop]))
         ),

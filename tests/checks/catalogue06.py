@@ -578,6 +578,7 @@ RIGHT = {
         "shared axis": explained(figure=shared_axes()),
         "label of the figure": explained(figure=shared_axes(lambda figure, _: figure.supxlabel("t"))),
         "tried": explained(best_by_trying, two_axes(), [0.5, 0.5]),
+        "one array": explained(lambda *given: np.array(best_answers(*given)), guess=torch.tensor([0.3, 0.0])),
         "repeated pixels": explained(best_by_repeating, twin_axes(), np.array([0.7, 1])),
     },
 }
@@ -649,8 +650,8 @@ WRONG = {
         ),
         "the call is shown": wrong("(256, [(3, 2, 1, 1), (4, 3, 0, 1)", **from_goals(lambda n, k, s, p, d: k % s)),
         "one number": wrong("one for each layer", output_paddings=lambda size, layers: 1),
-        "rows that differ": wrong("one for each layer", output_paddings=lambda size, layers: [[1], [1, 0]]),
-        "floats": wrong("whole numbers", **paddings_with(lambda free, s, n: free % s / 1)),
+        "rows that differ": wrong("differ in length", output_paddings=lambda size, layers: [[1], [1, 0]]),
+        "floats": wrong("*whole* numbers", **paddings_with(lambda free, s, n: free % s / 1)),
         "sizes too": wrong("one for each layer", output_paddings=lambda s, layers: [*output_paddings(s, layers), s]),
     },
     "q2": {
@@ -686,9 +687,9 @@ WRONG = {
         "shifted": wrong("wrong place", **repaired(hits_with(lambda m, d, s: (m * d + 1) % s))),
         "backwards": wrong("runs backwards", **repaired(hits_with(lambda m, d, s: -m * d % s))),
         "whether": wrong("how *often*", **repaired(lambda *a: hits(*a) > 0)),
-        "one number": wrong("must return an array", **repaired(lambda k, s, d: 4)),
-        "rows that differ": wrong("must return an array", **repaired(lambda k, s, d: [[1], [1, 2]])),
-        "rows alone": wrong("must return an array", **repaired(lambda *a: hits(*a)[0])),
+        "one number": wrong("numbers [rows, columns]", **repaired(lambda k, s, d: 4)),
+        "rows that differ": wrong("differ in length", **repaired(lambda k, s, d: [[1], [1, 2]])),
+        "rows alone": wrong("numbers [rows, columns]", **repaired(lambda *a: hits(*a)[0])),
         "as given": wrong("2 n - 1", **repaired(make=transposed(3, 1, last=True))),
         "size alone repaired": wrong("comes out with a pattern", **repaired(make=transposed(3, 1, 1, last=True))),
         "kernel 4": wrong("Even counts are not enough", **repaired(make=transposed(4, 1))),
@@ -744,6 +745,12 @@ WRONG = {
             "rows and columns", **repaired_conversions(lambda x: [part.mT for part in to_network(x)])
         ),
         "one tensor": wrong("two tensors", **repaired_conversions(lambda x: torch.cat(to_network(x), dim=1))),
+        "a and b exchanged": wrong(
+            "a and b are exchanged", **repaired_conversions(lambda x: (to_network(x)[0], to_network(x)[1].flip(1)))
+        ),
+        "zeros and ones": wrong(
+            "between 0 and 1", **repaired_conversions(back=back_with(end=lambda rgb: rgb.round().byte()))
+        ),
         "cut off": wrong("nearest byte", **repaired_conversions(back=back_with(end=lambda rgb: (255 * rgb).byte()))),
         "L stays centred": wrong("must come back", **repaired_conversions(back=back_with(centre=0))),
         "back by 100": wrong("another number", **repaired_conversions(back=back_with(factor=100))),
@@ -765,6 +772,7 @@ WRONG = {
             "each image has its own", **measured(skill_with(lambda train, true: true.mean((2, 3), keepdim=True)))
         ),
         "ratio": wrong("here 0 is perfect", **measured(skill_with(end=lambda ratio: ratio.item()))),
+        "percent of skill": wrong("here these are percent", **measured(lambda *given: 100 * skill(*given))),
         "sign": wrong("sign is wrong", **measured(skill_with(end=lambda ratio: ratio.item() - 1))),
         "mean of ratios": wrong("mean of the images' ratios", **measured(skill_with(over=(1, 2, 3)))),
         "root": wrong("root mean squares", **measured(skill_with(end=lambda ratio: 1 - ratio.sqrt().item()))),
@@ -783,7 +791,7 @@ WRONG = {
         ),
         "percent": wrong("percent", **measured(share=lambda *a: 100 * visible(*a))),
         "counts": wrong("numbers of pixels", **measured(share=visible_with(end=lambda d, t: (d > t).sum((1, 2))))),
-        "one for all": wrong("one for all", **measured(share=lambda *a: visible(*a).mean())),
+        "one for all": wrong("must be a list of numbers", **measured(share=lambda *a: visible(*a).mean())),
         "one for all, as float": wrong(
             "must be a list of numbers", **measured(share=lambda *a: float(visible(*a).mean()))
         ),
@@ -815,10 +823,10 @@ WRONG = {
         "no temperature": wrong("plain mean", **explained(best_with(sharpen=lambda c, p, t: p @ c))),
         "temperature 0": wrong("temperature 0", **explained(best_with(sharpen=lambda c, p, t: c[p.argmax()]))),
         "two answers": wrong("three colours", **explained(lambda *a: best_answers(*a)[:2])),
-        "no channels": wrong("two numbers", **explained(lambda *a: [np.mean(part) for part in best_answers(*a)])),
-        "one guess": wrong("two numbers", **explained(guess=[0.3])),
+        "no channels": wrong("must be 2 numbers", **explained(lambda *a: [np.mean(part) for part in best_answers(*a)])),
+        "one guess": wrong("must be 2 numbers", **explained(guess=[0.3])),
         "guess in percent": wrong("from 0 to 1", **explained(guess=[30, 0])),
-        "guess as fractions": wrong("from 0 to 1", **explained(guess=[Fraction(3, 10), 0])),
+        "guess as fractions": wrong("numbers only", **explained(guess=[Fraction(3, 10), 0])),
         "few points": wrong("at least 11", **explained(figure=error_figure(5))),
         "half the way": wrong("at least 11", **explained(figure=error_figure(last=0.5))),
         "shares exchanged": wrong("exchanged", **explained(figure=error_figure(share=0.3))),

@@ -28,7 +28,7 @@ from coursekit import training
 from coursekit.data import ImageSet
 from tests.stress import common
 
-EPOCHS, BATCHES, EVERY = 6, 12, 10
+EPOCHS, BATCHES = 6, 12
 
 
 def network() -> nn.Module:
@@ -52,12 +52,12 @@ def pictures() -> tuple[ImageSet, TensorDataset]:
 def train(folder: Path, autosave: Path | None) -> None:
     """Train, saving and resuming where a file is given, and write the final weights."""
     model = network()
-    options = {"autosave": autosave, "autosave_every": EVERY, "resume": True} if autosave else {}
+    options = {"autosave": autosave, "resume": True} if autosave else {}
     schedule = partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=1e-3)
     history = training.fit(
         model, *pictures(), epochs=EPOCHS, batch_size=8, scheduler=schedule, keep_best=True, device="cpu", **options
     )
-    final = {"weights": model.state_dict(), "losses": history.batch_losses, "rows": history.rows}
+    final = {"weights": model.state_dict(), "losses": history.batch_losses, "rows": list(history)}
     torch.save(final, folder / "final.pt")
 
 
@@ -82,15 +82,16 @@ def ended(pid: int) -> bool:
     return bool(done)
 
 
-def is_writing(pid: int, folder: Path) -> bool:
-    """Tell whether this process has a half-written checkpoint; those of processes killed before do not count."""
-    return any(name.endswith(f".{pid}.part") for name in os.listdir(folder))
+def half_written(folder: Path) -> int:
+    """Return when the half-written checkpoint was last written to, 0 where there is none."""
+    half = folder / "run.pt.part"
+    return half.stat().st_mtime_ns if half.exists() else 0
 
 
 def wait(pid: int, folder: Path, seconds: float, writing: bool) -> bool:
-    """Wait so long, or until a checkpoint is half-written; return False if the training ended before that."""
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until or (writing and not is_writing(pid, folder)):
+    """Wait so long, or until a new checkpoint is half-written; return False if the training ended before that."""
+    until, left = time.perf_counter() + seconds, half_written(folder)
+    while time.perf_counter() < until or (writing and half_written(folder) in (0, left)):
         if ended(pid):
             return False
         time.sleep(0.001)
@@ -111,7 +112,7 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=0)
     args = options.parse_args()
     random.seed(args.seed)
-    kills = half_written = compared = 0
+    kills = halves = compared = 0
     wrong = []
     with tempfile.TemporaryDirectory() as scratch:
         whole, folder = Path(scratch, "whole"), Path(scratch, "killed")
@@ -121,12 +122,13 @@ def main() -> None:
             raise RuntimeError("the undisturbed training failed")
         seconds = time.perf_counter() - began
         while True:
+            left = half_written(folder)  # by a process that was killed; the next checkpoint takes its place
             pid = start(folder, folder / "run.pt")
             if kills < args.kills and wait(pid, folder, random.uniform(0, 0.6 * seconds), writing=kills % 2 == 1):
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
                 kills += 1
-                half_written += is_writing(pid, folder)
+                halves += half_written(folder) not in (0, left)
                 continue
             while kills >= args.kills and not ended(pid):
                 time.sleep(0.01)
@@ -142,8 +144,8 @@ def main() -> None:
     print(f"an undisturbed training takes {seconds:.1f} s; {compared} trainings came to their end")
     outcome = "final weights, losses and history bit-equal, nothing half-written left" if not wrong else "WRONG"
     rows = [
-        ("training killed at a random moment, then resumed", kills - half_written, outcome),
-        ("training killed in the middle of writing a checkpoint, then resumed", half_written, outcome),
+        ("training killed at a random moment, then resumed", kills - halves, outcome),
+        ("training killed in the middle of writing a checkpoint, then resumed", halves, outcome),
     ]
     common.finish(rows, wrong)
 

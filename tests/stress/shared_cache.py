@@ -27,9 +27,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from coursekit import pretrained, training, transfer
-from coursekit.data.archives import unpack
-from coursekit.data.downloads import fetch
-from coursekit.pretrained import loading
+from coursekit.data.downloads import fetch, unpack
 from tests import servers
 from tests.odd_archives import make_zip
 
@@ -45,17 +43,17 @@ def digest(*parts: bytes | torch.Tensor) -> str:
 
 def archive(folder: Path, name: str, url: str, sha256: str) -> str:
     """Fetch an archive and unpack it. The name is no matter: both want the same file."""
-    path = fetch(url, folder / "photos.zip", sha256=sha256, progress=False)
-    photos = unpack(path, folder / "photos", progress=False)
+    photos = folder / "photos"
+    unpack([fetch(url, folder / "photos.zip", sha256=sha256)], photos)
     files = sorted(path for path in photos.rglob("*") if path.is_file())
     return digest(*(part for path in files for part in (path.name.encode(), path.read_bytes())))
 
 
 def weights(folder: Path, name: str, url: str, sha256: str) -> str:
     """Load a network as on the full profile, but from a server of this machine."""
-    loading._IMAGENET["resnet18"] = SimpleNamespace(url=url, meta={"categories": ["cat", "dog"]})
-    loading.runtime.cache_dir = lambda: folder
-    loading.runtime.profile = lambda: "full"
+    pretrained._IMAGENET["resnet18"] = SimpleNamespace(url=url, meta={"categories": ["cat", "dog"]})
+    pretrained.runtime.cache_dir = lambda: folder
+    pretrained.runtime.profile = lambda: "full"
     return digest(*pretrained.load("resnet18").model.state_dict().values())
 
 
@@ -70,12 +68,12 @@ def features(folder: Path, name: str) -> str:
 
 
 def train(folder: Path, name: str) -> str:
-    """Train for one epoch, then go on in a second call; save after every batch."""
+    """Train for one epoch, then go on in a second call."""
     for epochs in (1, 2):
         torch.manual_seed(0)
         images = TensorDataset(torch.rand(48, 3, 8, 8), torch.arange(48) % 4)
         model = nn.Sequential(nn.Flatten(), nn.Linear(192, 200), nn.ReLU(), nn.Dropout(0.3), nn.Linear(200, 4))
-        options = {"autosave": folder / name, "autosave_every": 1, "resume": True, "device": "cpu"}
+        options = {"autosave": folder / name, "resume": True, "device": "cpu"}
         training.fit(model, images, epochs=epochs, batch_size=4, **options)
     return digest(*model.parameters())
 
@@ -147,7 +145,7 @@ def served(scratch: Path, local: servers.LocalServer) -> dict[str, tuple[str, st
     """Put an archive and a file of weights on the server; return the address and checksum for each such task."""
     photos = make_zip(scratch / "photos.zip", {f"{i}.bin": random.Random(i).randbytes(50_000) for i in range(20)})
     torch.manual_seed(0)
-    torch.save(loading.NETWORKS["resnet18"]().state_dict(), scratch / "weights.pth")
+    torch.save(pretrained.NETWORKS["resnet18"]().state_dict(), scratch / "weights.pth")
     found = {}
     for task, path, name in (
         ("archive", photos, "/photos.zip"),

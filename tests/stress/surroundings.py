@@ -56,7 +56,7 @@ def session(folder: Path) -> dict[str, str]:
     from coursekit.data import folders
 
     photos = critters.write_folder(folder / "photos", {"train": 12}, sides=(70, 90))
-    images = folders.read(photos / "train", size=64, progress=False)
+    images = folders.read(photos / "train", size=64)
     found = {"photos": digest(images.images, images.labels)}
 
     figure = figures.images([images.images[0]], ["first"], alt="A drawn animal, photographed.")

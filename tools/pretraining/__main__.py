@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from coursekit import runtime
+from coursekit import pretrained, runtime
 from tools.pretraining import recipe
 
 
@@ -22,14 +22,13 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - set(recipe.LAYOUTS):
         parser.error(f"there is no network {', '.join(sorted(unknown))}")
-    for count in ("pictures", "epochs"):
-        if getattr(options, count) < 1:
-            parser.error(f"--{count} must be at least 1")
     runtime.setup("full" if not (options.cifar or options.critters_only) else "mini", seed=options.seed)
     tasks = recipe.source(options.cifar, options.pictures, options.seed, photos=not options.critters_only)
     for name in options.names or recipe.LAYOUTS:
         saved = runtime.cache_dir() / "pretraining" / f"{name}-{options.seed}-{options.epochs}-{options.pictures}.pt"
-        recipe.store_trained([name], options.into, tasks, epochs=options.epochs, seed=options.seed, autosave=saved)
+        model, card = recipe.train(name, tasks, epochs=options.epochs, seed=options.seed, autosave=saved)
+        written = pretrained.write_weights(name, model, card, options.into)
+        print(f"{name}: {written['accuracy']}, {written['bytes']:,} bytes, {written['minutes']} minutes")
         saved.unlink(missing_ok=True)
 
 

@@ -16,11 +16,9 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR
 
-from coursekit import critters, data, training
-from coursekit.data.imagesets import ImageSet
-from coursekit.pretrained import store
+from coursekit import critters, data, pretrained, training
+from coursekit.data import ImageSet
 from tools.pretraining.folding import fold_batch_norm
-from coursekit.pretrained.loading import MEAN, NETWORKS, STD
 from tools.pretraining.views import Views
 
 TARGETS = ("cat", "dog")  # what the course transfers to: never part of the source
@@ -31,24 +29,10 @@ LAYOUTS = {
 SIZES = {"vgg16": (48, 64, 64), "resnet18": (64, 96, 96)}  # of the views, in pixels
 
 
-def normalize(images: Tensor) -> Tensor:
-    """Return images in 0..1 minus ImageNet's mean, over its standard deviation."""
-    return (images - images.new_tensor(MEAN)[:, None, None]) / images.new_tensor(STD)[:, None, None]
-
-
 def source(cifar: str | Path | None, pictures: int, seed: int, *, photos: bool = True) -> dict[str, data.Splits]:
-    """Return the source tasks by name, each with a fortieth held out.
+    """Return the source tasks by name, each with a fortieth held out: ``pictures`` critters and, with photos, CIFAR-10.
 
-    Parameters
-    ----------
-    cifar : path, optional
-        A folder with CIFAR-10's class folders. Without it, CIFAR-10 is downloaded.
-    pictures : int
-        How many critters.
-    seed : int
-        Of the critters and of the splits.
-    photos : bool
-        False takes the critters alone.
+    ``cifar`` is a folder with CIFAR-10's class folders; without it, CIFAR-10 is downloaded.
     """
     species = [name for name in critters.SPECIES if name not in TARGETS]
     sets = {"critters": data.critters(pictures, 40, 64, seed, species=species).train}
@@ -67,40 +51,32 @@ def train(
     *,
     epochs: int = 12,
     seed: int = 0,
+    rate: float = 0.1,
+    batch_size: int = 128,
     sizes: Sequence[int] | None = None,
     autosave: str | Path | None = None,
 ) -> tuple[nn.Module, dict]:
     """Train a thin network on the source tasks; return it, batch norm folded where the lecture has none, and its card.
 
-    Parameters
-    ----------
-    name : {"vgg16", "resnet18"}
-    tasks : dict
-        As `source` returns it.
-    epochs : int, default 12
-    seed : int, default 0
-    sizes : sequence of int, optional
-        Of the views; `SIZES` if not given.
-    autosave : path, optional
-        Where an interrupted training goes on.
+    ``tasks`` come from `source`; ``sizes`` are those of the views, `SIZES` if not given; ``autosave`` is a file from
+    which an interrupted training goes on. The highest learning rate ``rate`` is right for the 5,000 steps of the whole
+    source; for some dozen steps it is too high: the loss rises again, or running statistics lag behind.
     """
     sizes = sizes or SIZES[name]
-    sets = [task.train for task in tasks.values()]
-    views = Views(sets, sizes, normalize)
+    views = Views([task.train for task in tasks.values()], sizes, normalize)
     torch.manual_seed(seed)
     layout = LAYOUTS[name] | {"classes": len(views.classes)}
-    model = NETWORKS[name](**layout, **({"batch_norm": True} if name == "vgg16" else {}))
+    model = pretrained.NETWORKS[name](**layout, **({"batch_norm": True} if name == "vgg16" else {}))
     for layer in model.modules():
         if isinstance(layer, nn.Dropout):
             layer.p = 0.2  # half is too much for layers as small as these
-
     start = time.perf_counter()
     training.fit(
         model,
-        views.loader(128, seed),
+        views.loader(batch_size, seed),
         epochs=epochs,
         optimizer=sgd,
-        scheduler=partial(OneCycleLR, max_lr=0.1, pct_start=0.2),
+        scheduler=partial(OneCycleLR, max_lr=rate, pct_start=0.2),
         loss=partial(F.cross_entropy, label_smoothing=0.1),
         seed=seed,
         amp=True,
@@ -112,18 +88,17 @@ def train(
     minutes = (time.perf_counter() - start) / 60
     if name == "vgg16":
         model = fold_batch_norm(model)
-    size = max(sizes)
     first, accuracies = 0, {}
     for task in tasks.values():
-        accuracies[task.name] = round(accuracy(model, task.test, size, first), 3)
+        accuracies[task.name] = round(accuracy(model, task.test, max(sizes), first), 3)
         first += len(task.classes)
     card = {
         "layout": layout,
         "classes": list(views.classes),
-        "size": size,
-        "mean": MEAN,
-        "std": STD,
-        "source": f"{' and '.join(f'{len(task.classes)} classes of {name}' for name, task in tasks.items())}",
+        "size": max(sizes),
+        "mean": pretrained.MEAN,
+        "std": pretrained.STD,
+        "source": " and ".join(f"{len(task.classes)} classes of {name}" for name, task in tasks.items()),
         "images": len(views),
         "epochs": epochs,
         "seed": seed,
@@ -132,6 +107,12 @@ def train(
         "licence": "CC BY 4.0",
     }
     return model, card
+
+
+def normalize(images: Tensor) -> Tensor:
+    """Return images in 0..1 minus ImageNet's mean, over its standard deviation."""
+    mean, std = (images.new_tensor(values)[:, None, None] for values in (pretrained.MEAN, pretrained.STD))
+    return (images - mean) / std
 
 
 def sgd(parameters: Sequence[nn.Parameter]) -> SGD:
@@ -151,11 +132,3 @@ def accuracy(model: nn.Module, part: ImageSet, size: int, first: int) -> float:
         images = F.interpolate(part.images[batch].float() / 255, (size, size), mode="bilinear", antialias=True)
         right += int((model(normalize(images)).argmax(dim=1) == part.labels[batch] + first).sum())
     return right / len(part)
-
-
-def store_trained(names: Sequence[str], into: Path, tasks: dict[str, data.Splits], **options: object) -> None:
-    """Train networks one after the other, and store each with its card."""
-    for name in names:
-        model, card = train(name, tasks, **options)
-        written = store.write(name, model, card, into)
-        print(f"{name}: {written['accuracy']}, {written['bytes']:,} bytes, {written['minutes']} minutes")

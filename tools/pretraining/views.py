@@ -9,92 +9,50 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
 
-from coursekit import arguments
-from coursekit.data.imagesets import ImageSet
+from coursekit.data import ImageSet
 
 
-def random_views(images: Tensor, size: int | None = None, *, least: float = 0.5) -> Tensor:
+def random_views(images: Tensor, size: int, least: float = 0.5) -> Tensor:
     """Return a random view of each image, drawn from torch's global generator.
 
     Each is a piece whose sides are ``least`` to 1 of the image's (a little stretched in one direction), mirrored in
     half of the cases, with contrast, brightness and saturation changed by up to 30, 20 and 50 %. As augmentation it is
     what `RandomResizedCrop`, `RandomHorizontalFlip` and `ColorJitter` of torchvision do, for a batch at once.
 
-    Parameters
-    ----------
-    images : Tensor
-        ``[N, C, H, W]``, floats in 0..1.
-    size : int, optional
-        Height and width of the views in pixels; those of the images if not given.
-    least : float, default 0.5
-        Side of the smallest piece, above 0 and at most 1.
-
-    Returns
-    -------
-    Tensor
-        ``[N, C, size, size]`` in 0..1.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the images are no floats ``[N, C, H, W]``, or ``least`` is out of range.
+    Images are floats ``[N, C, H, W]`` in 0..1, views ``[N, C, size, size]``.
     """
-    if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim != 4:
-        found = f"{images.dtype} {list(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
-        raise TypeError(f"images must be a float tensor [N, C, H, W] in 0..1, not {found}.")
-    if not 0 < arguments.real("least", least) <= 1:
-        raise ValueError(f"least must be above 0 and at most 1, not {least!r}.")
-    count, channels, height, width = images.shape
-    height, width = (height, width) if size is None else (size, size)
+    count, channels = images.shape[:2]
 
-    def _draw(low: float, high: float, *shape: int) -> Tensor:
+    def draw(low: float, high: float, *shape: int) -> Tensor:
         return torch.empty(count, *shape).uniform_(low, high).to(images.device)
 
-    side, stretch = _draw(least, 1), _draw(0.85, 1.18).sqrt()
+    side, stretch = draw(least, 1), draw(0.85, 1.18).sqrt()
     across, down = (side * stretch).clamp(max=1.05), (side / stretch).clamp(max=1.05)
     view = torch.zeros(count, 2, 3, device=images.device)  # where in the image each pixel of the view comes from
-    view[:, 0, 0] = across * _draw(-1, 1).sign()
+    view[:, 0, 0] = across * draw(-1, 1).sign()
     view[:, 1, 1] = down
-    view[:, 0, 2] = _draw(-1, 1) * (1 - across).clamp(min=0.05)
-    view[:, 1, 2] = _draw(-1, 1) * (1 - down).clamp(min=0.05)
-    grid = F.affine_grid(view, [count, channels, height, width], align_corners=False).to(images.dtype)
+    view[:, 0, 2] = draw(-1, 1) * (1 - across).clamp(min=0.05)
+    view[:, 1, 2] = draw(-1, 1) * (1 - down).clamp(min=0.05)
+    grid = F.affine_grid(view, [count, channels, size, size], align_corners=False).to(images.dtype)
     pieces = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
     mean = pieces.mean(dim=(1, 2, 3), keepdim=True)
-    pieces = (pieces - mean) * _draw(0.7, 1.3, 1, 1, 1) + mean * _draw(0.8, 1.2, 1, 1, 1)
+    pieces = (pieces - mean) * draw(0.7, 1.3, 1, 1, 1) + mean * draw(0.8, 1.2, 1, 1, 1)
     gray = pieces.mean(dim=1, keepdim=True)
-    return (gray + (pieces - gray) * _draw(0.5, 1.4, 1, 1, 1)).clamp(0, 1)
+    return (gray + (pieces - gray) * draw(0.5, 1.4, 1, 1, 1)).clamp(0, 1)
 
 
 class Views(Dataset):
     """Random views of the images of several sets, a batch at a time; the classes of the sets one after the other.
 
-    ``views[indices]`` is a batch: views ``[N, 3, size, size]`` and labels ``[N]``, sorted by set.
+    ``views[indices]`` is a batch: normalized views ``[N, 3, size, size]`` and labels ``[N]``, sorted by set.
 
-    Parameters
-    ----------
-    sets : sequence of ImageSet
-        Each may have images of another size. Their transforms are not used.
-    sizes : sequence of int
-        The height and width in pixels of a batch's views is drawn from these.
-    normalize : callable, optional
-        Applied to the views of a batch, for example `Pretrained.normalize`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If there is no set, or an argument is none of the above.
+    Each set may have images of another size; their transforms are not used. The size of a batch's views in pixels is
+    drawn from ``sizes``; ``normalize`` is applied to them, for example `Pretrained.normalize`.
     """
 
-    def __init__(
-        self, sets: Sequence[ImageSet], sizes: Sequence[int], normalize: Callable[[Tensor], Tensor] | None = None
-    ) -> None:
-        self.sets = [arguments.of_type("each of sets", part, ImageSet, "an ImageSet") for part in sets]
-        self.sizes, self.normalize = [arguments.whole("each of sizes", size) for size in sizes], normalize
-        if not self.sets or not self.sizes:
-            raise ValueError("Views needs at least one set of images and one size.")
-        if normalize is not None and not callable(normalize):
-            raise TypeError(f"normalize must be a function from views to views, or None, not {normalize!r:.80}.")
+    def __init__(self, sets: Sequence[ImageSet], sizes: Sequence[int], normalize: Callable[[Tensor], Tensor]) -> None:
+        self.sets, self.sizes, self.normalize = list(sets), list(sizes), normalize
         self.starts = torch.tensor([0, *(len(part) for part in self.sets)]).cumsum(0)
         self.classes = tuple(name for part in self.sets for name in part.classes)
 
@@ -103,12 +61,8 @@ class Views(Dataset):
         return int(self.starts[-1])
 
     def __getitem__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        """Return a batch of normalized views, and their labels; an IndexError where there is no such image."""
-        indices, first = arguments.as_tensor(indices), 0
-        if indices.ndim != 1 or indices.dtype in (torch.bool, torch.uint8) or indices.is_floating_point():
-            raise TypeError("indices must be a list of whole numbers, the images of a batch.")
-        if not len(indices) or indices.min() < 0 or indices.max() >= len(self):
-            raise IndexError(f"indices must be of one image or more, each from 0 to {len(self) - 1}.")
+        """Return a batch of normalized views, and their labels."""
+        indices, first = torch.as_tensor(indices), 0
         size = self.sizes[int(torch.randint(len(self.sizes), ()))]
         views, labels = [], []
         for part, start, end in zip(self.sets, self.starts[:-1], self.starts[1:], strict=True):
@@ -117,12 +71,10 @@ class Views(Dataset):
                 views.append(random_views(part.images[mine].float() / 255, size))
                 labels.append(part.labels[mine] + first)
             first += len(part.classes)
-        views = torch.cat(views)
-        return (self.normalize(views) if self.normalize else views), torch.cat(labels)
+        return self.normalize(torch.cat(views)), torch.cat(labels)
 
     def loader(self, batch_size: int, seed: int = 0) -> DataLoader:
         """Return a loader for `training.fit`: shuffled batches, without a last one that is smaller."""
-        batch_size = arguments.whole("batch_size", batch_size)
         order = RandomSampler(self, generator=torch.Generator().manual_seed(seed))
         batches = BatchSampler(order, min(batch_size, len(self)), drop_last=True)
         return DataLoader(self, batch_size=None, sampler=batches)

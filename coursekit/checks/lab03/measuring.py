@@ -1,4 +1,4 @@
-"""Questions 3 and 5: errors of unequal classes, sizes of test sets, runs that differ."""
+"""Questions 1, 3 and 5: parameters, errors of unequal classes, sizes of test sets, runs that differ."""
 
 from __future__ import annotations
 
@@ -6,13 +6,46 @@ import numpy as np
 import torch
 
 from coursekit.checks import compare
-from coursekit.checks.answers import Function, Hint
+from coursekit.checks.answers import Chart, Function, Hint
 
 
-def q3(balanced_error: object, images_needed: object, rng: np.random.Generator) -> None:
+def q1(count_parameters: Function, rng: np.random.Generator) -> None:
+    """Sizes and parameters of convolutions with pooling, and of the dense layer behind them."""
+    settings = [(1, 28, [32, 64], 3, 10), (3, 32, [8], 5, 4)]
+    for depth in (1, 2, 2, 3, 3):
+        widths = rng.integers(3, 20, depth).tolist()
+        size, kernel = rng.integers(40, 60), rng.integers(2, 6)
+        settings.append((int(rng.integers(1, 5)), int(size), widths, int(kernel), int(rng.integers(2, 12))))
+    hints = {
+        "bias": "the biases are missing, everywhere.",
+        "bias conv": "the convolutions' biases are missing: one for each output channel.",
+        "bias dense": "the dense layer's biases are missing: one for each class.",
+        "no dense": "the dense layer is missing.",
+        "pooled": "the dense layer sees every pixel of every map, not one number per map.",
+        "padded": "without padding, a convolution makes the maps smaller.",
+        "no pool": "the pooling halves the maps before they reach the dense layer.",
+        "up": "the pooling rounds an odd size down.",
+        "flat": "a kernel reaches through all channels of its input.",
+        "image": "each convolution sees the channels of the one before it, not those of the image.",
+        "line": "a kernel has a height *and* a width.",
+    }
+    compare.each_call(count_parameters, settings, _count, hints, f"the list of counts for {len(settings)} networks")
+
+
+def _count(channels: int, size: int, widths: list[int], kernel: int, classes: int, slip: str) -> int:
+    total, inputs = 0, channels
+    for width in widths:
+        weights = kernel ** (1 if slip == "line" else 2) * (1 if slip == "flat" else inputs)
+        total += width * (weights + (slip not in ("bias", "bias conv")))
+        size -= 0 if slip == "padded" else kernel - 1
+        size = size if slip == "no pool" else (size + (slip == "up")) // 2
+        inputs = inputs if slip == "image" else width
+    features = widths[-1] * (1 if slip == "pooled" else size**2)
+    return total + (slip != "no dense") * classes * (features + (slip not in ("bias", "bias dense")))
+
+
+def q3(balanced_error: Function, images_needed: Function, rng: np.random.Generator) -> None:
     """Compare the balanced error of unequal classes, and the size of a test set for an interval."""
-    balanced_error = compare.function(balanced_error, "balanced_error")
-    images_needed = compare.function(images_needed, "images_needed")
     cases = []
     for classes, shares in ((3, [0.7, 0.2, 0.1]), (4, [0.5, 0.3, 0.2, 0]), (5, [0.6, 0, 0.1, 0.1, 0.2])):
         labels = np.repeat(np.arange(classes), (np.array(shares) * 60).round().astype(int))
@@ -20,7 +53,8 @@ def q3(balanced_error: object, images_needed: object, rng: np.random.Generator) 
         logits[np.arange(len(labels)), labels] += rng.uniform(0.2, 2.5, classes)[labels]
         order = rng.permutation(len(labels))
         cases.append((torch.from_numpy(logits[order]).float(), torch.from_numpy(labels[order])))
-    answers = [_number(balanced_error(*case), "balanced_error") for case in cases]
+    why = "is there a class without any image in the test set?"
+    answers, _ = compare.results(balanced_error, cases, whole=False, nan=why)
 
     def each(measure) -> np.ndarray:
         return np.array([measure(logits.numpy(), labels.numpy()) for logits, labels in cases])
@@ -32,40 +66,33 @@ def q3(balanced_error: object, images_needed: object, rng: np.random.Generator) 
         guess = logits.argmax(axis=1)
         return np.array([(labels[guess == c] == c).mean() for c in np.unique(guess)])
 
-    compare.array(
-        np.array(answers),
-        f"the list of balanced errors for {len(cases)} test sets",
-        each(lambda z, y: 1 - recalls(z, y).mean()),
-        {
-            "this is the plain error rate: large classes weigh more in it than small ones.": each(
-                lambda z, y: (z.argmax(axis=1) != y).mean()
-            ),
-            "this is the balanced *accuracy*.": each(lambda z, y: recalls(z, y).mean()),
-            "this is the plain accuracy.": each(lambda z, y: (z.argmax(axis=1) == y).mean()),
-            "a class without any test image can be neither right nor wrong: here it counts as wrong.": each(
-                lambda z, y: 1 - recalls(z, y).sum() / z.shape[1]
-            ),
-            "a class without any test image can be neither right nor wrong: here it counts as right.": each(
-                lambda z, y: (1 - recalls(z, y)).sum() / z.shape[1]
-            ),
-            "group the images by their *true* class; here they are grouped by what was predicted.": each(
-                lambda z, y: 1 - precisions(z, y).mean()
-            ),
-            "the class is where the logit is largest; here it is where it is smallest.": each(
-                lambda z, y: 1 - recalls(z, y, np.argmin).mean()
-            ),
-        },
-    )
+    error = each(lambda z, y: 1 - recalls(z, y).mean())
+    plain = each(lambda z, y: (z.argmax(axis=1) != y).mean())
+    absent_wrong = each(lambda z, y: 1 - recalls(z, y).sum() / z.shape[1])
+    absent_right = each(lambda z, y: (1 - recalls(z, y)).sum() / z.shape[1])
+    by_guess = each(lambda z, y: 1 - precisions(z, y).mean())
+    smallest = each(lambda z, y: 1 - recalls(z, y, np.argmin).mean())
+    mistakes = {
+        "this is the plain error rate: large classes weigh more in it than small ones.": plain,
+        "this is the balanced *accuracy*.": 1 - error,
+        "a share is a number from 0 to 1; these are percent.": 100 * error,
+        "this is the plain accuracy.": 1 - plain,
+        "a class without any test image can be neither right nor wrong: here it counts as wrong.": absent_wrong,
+        "a class without any test image can be neither right nor wrong: here it counts as right.": absent_right,
+        "group the images by their *true* class; here they are grouped by what was predicted.": by_guess,
+        "the class is where the logit is largest; here it is where it is smallest.": smallest,
+    }
+    compare.array(answers, f"the list of balanced errors for {len(cases)} test sets", error, mistakes)
     _check_images_needed(images_needed, rng)
 
 
 def _check_images_needed(images_needed: Function, rng: np.random.Generator) -> None:
     p, h = rng.uniform(0.55, 0.99, 12), rng.uniform(0.004, 0.05, 12)
     settings = list(zip(p.tolist(), h.tolist(), strict=True))
-    answers = [compare.as_whole(images_needed(*setting), "what `images_needed` returns") for setting in settings]
+    answers, calls = compare.results(images_needed, settings)
     exact = 1.96**2 * p * (1 - p) / h**2
     compare.array(
-        np.array(answers),
+        answers,
         "the list of sizes for 12 test sets",
         np.ceil(exact),
         {
@@ -82,25 +109,15 @@ def _check_images_needed(images_needed: Function, rng: np.random.Generator) -> N
             "this is the worst case, an accuracy of one half; use the accuracy given.": np.ceil(1.96**2 * 0.25 / h**2),
         },
         rtol=1e-9,
-        calls=[images_needed.shown(*setting) for setting in settings],
+        calls=calls,
     )
 
 
-def _number(answer: object, name: str) -> float:
-    answer = answer.item() if getattr(answer, "shape", None) == () else answer
-    if isinstance(answer, bool) or not isinstance(answer, int | float):
-        raise Hint(f"`{name}` must return one number, not {compare.kind(answer)}.")
-    if not np.isfinite(answer):
-        raise Hint(f"`{name}` gives {answer}: is there a class without any image in the test set?")
-    return answer
-
-
-def q5(best_guess: object, rates: object, accuracies: object, figure: object) -> None:
+def q5(best_guess: object, rates: object, accuracies: object, figure: Chart) -> None:
     """Ask for a prediction that need not be right, several runs per rate, and a plot with their means."""
-    if isinstance(best_guess, bool) or not isinstance(best_guess, int | float) or not 0 < best_guess <= 10:
+    if compare.as_number(best_guess, "`best_guess`", 0, 10) == 0:
         raise Hint("`best_guess` must be a learning rate, such as 0.5. It need not be the best one.")
-    rates = _rows(rates, "rates", 1)
-    runs = _rows(accuracies, "accuracies", 2)
+    rates, runs = compare.as_array(rates, "`rates`", (-1,)), compare.as_array(accuracies, "`accuracies`", (-1, -1))
     if len(rates) < 5 or np.min(rates) <= 0 or len(set(rates.tolist())) < len(rates):
         raise Hint("`rates` must hold at least five different learning rates above zero.")
     if np.max(rates) / np.min(rates) < 999:
@@ -113,9 +130,21 @@ def q5(best_guess: object, rates: object, accuracies: object, figure: object) ->
         raise Hint("`accuracies` must be shares from 0 to 1.")
     if np.all(runs == runs[:, :1]):
         raise Hint("all runs of a learning rate are equal: did each get a seed of its own?")
-    if runs.max() < 0.5 or np.ptp(runs.mean(axis=1)) < 0.2:
+    means = runs.mean(axis=1)
+    if runs.max() < 0.5 or np.ptp(means) < 0.2:
         raise Hint("the accuracies hardly depend on the learning rate: did each run get its rate?")
-    axis = compare.chart(figure, "figure").axes[0]
+    learned = {"hardly anything": means <= 0.5, "a lot": means >= 0.4}
+    for much, (low, high) in (("hardly anything", (0, 5e-4)), ("a lot", (0.01, 0.1)), ("hardly anything", (1, np.inf))):
+        if not learned[much][(low <= rates) & (rates <= high)].all():
+            raise Hint(f"from {low:g} to {high:g} `accuracy_of` learns {much}: are these the accuracies that it gave?")
+    if np.abs(200 * runs - np.round(200 * runs)).max() > 0.01:
+        raise Hint(
+            "`accuracy_of` tests 200 images, so that each accuracy is a multiple of 1 / 200: leave them unrounded."
+        )
+    compare.any_axis(figure, lambda axis: _check_sweep(axis, rates, runs))
+
+
+def _check_sweep(axis: dict, rates: np.ndarray, runs: np.ndarray) -> None:
     if axis["xscale"] != "log":
         raise Hint("make the axis of the learning rates logarithmic: they span powers of ten.")
     order, means = np.argsort(rates), runs.mean(axis=1)
@@ -127,13 +156,3 @@ def q5(best_guess: object, rates: object, accuracies: object, figure: object) ->
         raise Hint("no curve of `figure` shows the mean of the runs against the learning rate.")
     if sum(np.size(line["x"]) for line in axis["lines"]) < len(rates) + 2 * len(rates):
         raise Hint("`figure` shows the means alone: draw the single runs too, or lines at their lowest and highest.")
-
-
-def _rows(answer: object, name: str, axes: int) -> np.ndarray:
-    """Return a list (of lists) of finite numbers as an array, else raise a hint."""
-    values = compare.as_floats(answer, f"`{name}`")
-    if values.ndim != axes or values.size == 0:
-        raise Hint(f"`{name}` must be a list of {'numbers' if axes == 1 else 'rows, each a list of numbers'}.")
-    if not np.isfinite(values).all():
-        raise Hint(f"`{name}` holds NaN or infinite values.")
-    return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import torch
@@ -10,23 +11,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coursekit.checks import compare
-from coursekit.checks.answers import Hint
-from coursekit.checks.lab05.shared import copy_state, normal
+from coursekit.checks.answers import Chart, Function, Hint
+from coursekit.checks.weights import copy_state, normal
 
 
 def q5(
-    deep_net: object,
-    gradient_norms: object,
+    deep_net: Function,
+    gradient_norms: Function,
     with_skip: object,
     without_skip: object,
-    figure: object,
+    figure: Chart,
     rng: np.random.Generator,
 ) -> None:
     """Compare norms of the gradient for the input of each part of a chain; look at those measured and drawn."""
-    make, gradient_norms = compare.function(deep_net, "deep_net"), compare.function(gradient_norms, "gradient_norms")
     for skip in (True, False):
         blocks, channels, classes = rng.integers(2, 6, 3).tolist()
-        model = compare.module(make(blocks, skip, channels, 4, classes), "deep_net(...)")
+        model = compare.module(deep_net(blocks, skip, channels, 4, classes), "deep_net(...)")
         own = _deep(blocks, skip, channels, classes)
         copy_state(model, own, rng)
         images, labels = normal(rng, 7, channels, 6, 8), torch.from_numpy(rng.integers(0, classes, 7))
@@ -46,9 +46,6 @@ def _compare_norms(answer: object, own: nn.Sequential, images: Tensor, labels: T
     def weights(least: int) -> list[float]:
         return [np.linalg.norm(norms([w for w in part.parameters() if w.ndim > least])) for part in own]
 
-    tensors = answer if isinstance(answer, list | tuple) else [answer]
-    if any(isinstance(value, Tensor) for value in tensors):
-        raise Hint("`gradient_norms` returns tensors: take the numbers out, with `.item()`.")
     right, parts = norms(values[:-1]), len(own)
     gradients = torch.autograd.grad(loss, values[:-1], retain_graph=True)
     single = np.array([g.flatten(1).norm(dim=1).sum().item() for g in gradients])
@@ -70,9 +67,8 @@ def _compare_norms(answer: object, own: nn.Sequential, images: Tensor, labels: T
         (parts - 1,): "one number is missing: each part counts, the first and the last one too.",
         (parts - 2,): "two numbers are missing: each part counts, the first and the last one too.",
         (parts + 1,): "one number too many: the logits are the input of no part.",
-        (): "`gradient_norms` returns one number; asked for is one for each part.",
     }
-    compare.array(answer, "the result of `gradient_norms`", right, mistakes, rtol=1e-4, lists=True, shapes=shapes)
+    compare.array(answer, "the result of `gradient_norms`", right, mistakes, rtol=1e-4, shapes=shapes)
 
 
 def _deep(blocks: int, skip: bool, channels: int, classes: int) -> nn.Sequential:
@@ -86,14 +82,14 @@ def _deep(blocks: int, skip: bool, channels: int, classes: int) -> nn.Sequential
     return nn.Sequential(start, *middle, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes)))
 
 
-def _check_chart(with_skip: object, without_skip: object, figure: object) -> None:
+def _check_chart(with_skip: object, without_skip: object, figure: Chart) -> None:
     curves = {"with_skip": with_skip, "without_skip": without_skip}
     for name, curve in curves.items():
-        curves[name] = values = compare.as_floats(curve, f"`{name}`")
-        if values.ndim != 1 or len(values) < 22:
+        curves[name] = values = compare.as_array(curve, f"`{name}`", (-1,))
+        if len(values) < 22:
             raise Hint(f"`{name}` must hold one number for each part of a network with 20 blocks or more.")
-        if not (np.isfinite(values).all() and np.all(values >= 0)):
-            raise Hint(f"`{name}` holds a number that is no norm: negative, infinite or NaN.")
+        if np.any(values < 0):
+            raise Hint(f"`{name}` holds a number that is no norm: it is negative.")
         if np.any(values == 0):
             raise Hint(f"`{name}` holds zeros: so small a gradient does not fit into 32 bits. Take fewer blocks.")
     if len({len(values) for values in curves.values()}) > 1:
@@ -103,12 +99,18 @@ def _check_chart(with_skip: object, without_skip: object, figure: object) -> Non
         raise Hint("more of the gradient arrives in `without_skip` than in `with_skip`: did you swap the two?")
     if left < 100 * lost:
         raise Hint("`with_skip` and `without_skip` hardly differ: was one of the networks made with `skip=False`?")
-    axis = compare.chart(figure, "figure").axes[0]
+    places = []
     for name, values in curves.items():
-        drawn = [line["y"] for line in axis["lines"] if np.shape(line["y"]) == values.shape]
-        if not any(np.allclose(y, values, rtol=1e-3, atol=0) for y in drawn):
+        found = [axis for axis in figure.axes if _shows(axis, values)]
+        if not found:
             raise Hint(f"no curve of `figure` shows `{name}`, with all its numbers.")
-    if axis["yscale"] != "log":
-        raise Hint("make the axis of the norms logarithmic: they span many powers of ten.")
-    if len(axis["legend"]) < 2:
+        if not any(axis["yscale"] == "log" for axis in found):
+            raise Hint("make the axis of the norms logarithmic: they span many powers of ten.")
+        places.append(found)
+    if any(one is two and len(one["legend"]) < 2 for one, two in product(*places)):
         raise Hint("`figure` needs a legend: which curve is which?")
+
+
+def _shows(axis: dict, values: np.ndarray) -> bool:
+    drawn = [line["y"] for line in axis["lines"] if line["y"].shape == values.shape]
+    return any(np.allclose(y, values, rtol=1e-3, atol=0) for y in drawn)

@@ -8,19 +8,16 @@ from itertools import product
 import numpy as np
 
 from coursekit.checks import compare
-from coursekit.checks.answers import Hint
+from coursekit.checks.answers import Chart, Function, Hint
 
 SHARES = (0.7, 0.3)  # of the two colours in the chart
 
 
-def q6(guess: object, best_answers: object, figure: object, rng: np.random.Generator) -> None:
+def q6(guess: object, best_answers: Function, figure: Chart, rng: np.random.Generator) -> None:
     """Compare the best answers to known shares of colours; the chart must show both errors of the guesses."""
-    if not isinstance(guess, list | tuple | np.ndarray) or len(guess) != 2:
+    guesses = compare.as_array(guess, "`guess`", (2,))
+    if guesses.min() < 0 or guesses.max() > 1:
         raise Hint("`guess` needs two numbers from 0 to 1. They need not be right.")
-    for value in guess:
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
-            raise Hint("`guess` needs two numbers from 0 to 1. They need not be right.")
-    best_answers = compare.function(best_answers, "best_answers")
     apart = np.array([[80.0, 80], [-45, 45], [10, -50], [0, 10]])  # the medians of a and of b are of two colours
     cases, answers = [(apart, np.array([4, 3, 3, 1]) / 11, 0.5)], []
     for count in (5, 6, 7, 6):
@@ -30,23 +27,25 @@ def q6(guess: object, best_answers: object, figure: object, rng: np.random.Gener
         cases.append((colours, weights / weights.sum(), float(rng.uniform(0.3, 0.6))))
     for case in cases:
         answer = best_answers(*case)
-        if not isinstance(answer, list | tuple | np.ndarray) or len(answer) != 3:
-            raise Hint(
-                "`best_answers` must return three colours: for squared and absolute error, and the annealed mean."
-            )
+        if not (isinstance(answer, list | tuple) or getattr(answer, "ndim", 0)) or len(answer) != 3:
+            what = "three colours: for squared and absolute error, and the annealed mean"
+            raise Hint(f"`best_answers` must return {what}, not {compare.kind(answer)}.")
         answers.append(answer)
     _check_best(cases, answers)
-    _check_chart(compare.chart(figure, "figure").axes)
+    _check_chart(figure.axes)
 
 
 def _check_best(cases: list, answers: list) -> None:
     def each(what) -> np.ndarray:
         return np.array([what(*case) for case in cases])
 
+    def softmax(scores: np.ndarray) -> np.ndarray:
+        return np.exp(scores) / np.exp(scores).sum()
+
     mean = each(lambda c, p, _: p @ c)
     likely = each(lambda c, p, _: c[p.argmax()])
     median = each(lambda c, p, _: _median(c, p))
-    annealed = each(lambda c, p, t: p ** (1 / t) / np.sum(p ** (1 / t)) @ c)
+    annealed = each(lambda c, p, t: softmax(np.log(p) / t) @ c)
     known = [
         (mean, {
             "each colour counts as often as it occurs: here all count the same.": each(lambda c, p, _: c.mean(0)),
@@ -60,29 +59,21 @@ def _check_best(cases: list, answers: list) -> None:
             "a and b each have a median of their own; here one colour was chosen.": each(_medoid),
         }),
         (annealed, {
-            "this flattens the shares: the exponent is 1 / T.": each(lambda c, p, t: p**t / np.sum(p**t) @ c),
+            "this flattens the shares: the exponent is 1 / T.": each(lambda c, p, t: softmax(np.log(p) * t) @ c),
             "the new shares must have the sum 1 again.": each(lambda c, p, t: p ** (1 / t) @ c),
             "the shares are no logits: take their logarithm before you divide by T.": each(
-                lambda c, p, t: np.exp(p / t) / np.exp(p / t).sum() @ c
+                lambda c, p, t: softmax(p / t) @ c
             ),
-            "logits are divided by T, not multiplied.": each(lambda c, p, t: np.exp(p * t) / np.exp(p * t).sum() @ c),
+            "logits are divided by T, not multiplied.": each(lambda c, p, t: softmax(p * t) @ c),
             "the temperature changes nothing here: this is the plain mean.": mean,
             "this is the commonest colour: that is temperature 0.": likely,
         }),
     ]  # fmt: skip
     names = ("squared error", "absolute error", "annealed mean")
     for k, (name, (right, mistakes)) in enumerate(zip(names, known, strict=True)):
-        found = [_pair(answer[k], name) for answer in answers]
+        found = [compare.as_array(answer[k], f"the answer for the {name} (a and b)", (2,)) for answer in answers]
         mistakes = {f"{name}: {hint}": wrong for hint, wrong in mistakes.items()}
         compare.array(np.array(found), f"the list of colours ({name})", right, mistakes)
-
-
-def _pair(answer: object, name: str) -> np.ndarray:
-    """Return a and b of one colour, else raise a hint."""
-    values = compare.as_floats(answer, f"the answer for the {name}")
-    if values.shape != (2,):
-        raise Hint(f"the answer for the {name} must be one colour: two numbers, a and b.")
-    return values
 
 
 def _median(colours: np.ndarray, shares: np.ndarray) -> list[float]:
@@ -99,14 +90,12 @@ def _medoid(colours: np.ndarray, shares: np.ndarray, _: float) -> np.ndarray:
 
 
 def _check_chart(axes: list[dict]) -> None:
-    drawn, curves = [], [curve for axis in axes for curve in _curves(axis)]
-    for _, _, x, y in curves:
-        drawn.append((x, y / y[-1]))
-    if not drawn:
+    curves = [curve for axis in axes for curve in _curves(axis)]
+    if not curves:
         raise Hint("no curve of `figure` has at least 11 points, from t = 0 to t = 1 on the horizontal axis.")
 
     def shown(error) -> bool:
-        return any(np.allclose(y, error(x) / error(np.ones(1)), atol=0.01) for x, y in drawn)
+        return any(np.allclose(y / y[-1], error(x) / error(np.ones(1)), atol=0.01) for _, _, x, y in curves)
 
     def expected(power: float, shares: tuple = SHARES, root: float = 1):
         return lambda t: (shares[0] * t**power + shares[1] * (1 - t) ** power) ** root
@@ -132,7 +121,7 @@ def _curves(axis: dict) -> list[tuple]:
     for name, line in zip(names, lines, strict=True):
         order = np.argsort(line["x"])
         x, y = line["x"][order], line["y"][order]
-        if np.allclose([x[0], x[-1]], [0, 1]) and np.isfinite(y).all() and y[-1] > 0:
+        if np.allclose([x[0], x[-1]], [0, 1]) and y[-1] > 0:
             found.append((axis, name.lower(), x, y))
     return found
 

@@ -7,36 +7,34 @@ from collections.abc import Callable
 import numpy as np
 
 from coursekit.checks import compare
-from coursekit.checks.answers import Hint
-from coursekit.checks.lab06.shared import numbers
+from coursekit.checks.answers import Function
 
 
-def q1(output_paddings: object, rng: np.random.Generator) -> None:
+def q1(output_paddings: Function, rng: np.random.Generator) -> None:
     """Compare the output paddings of decoders that mirror encoders of one to three layers."""
-    output_paddings = compare.function(output_paddings, "output_paddings")
-    settings = [(256, [(3, 2, 1, 1), (4, 3, 0, 1), (3, 4, 0, 2)]), (199, [(5, 3, 1, 2)])]
+    settings = [(256, [(3, 2, 1, 1), (4, 3, 0, 1), (3, 4, 0, 2)]), (199, [(5, 3, 1, 2)]), (201, [(3, 4, 0, 1)])]
     for depth in (1, 1, 1, 1, 2, 2, 3, 3, 3):
         options = [rng.integers(low, high, depth).tolist() for low, high in ((2, 6), (2, 5), (0, 3), (1, 4))]
         settings.append((int(rng.integers(600, 900)), list(zip(*options, strict=True))))
     answers = []
     for size, layers in settings:
         answer = output_paddings(size, layers)
-        values = numbers(answer)
-        if values.dtype.kind not in "iu" or values.shape != (len(layers),):
-            raise Hint("`output_paddings` must return a list of whole numbers, one for each layer.")
-        answers.append(values)
+        answers.append(
+            compare.as_array(answer, "what `output_paddings` returns (one for each layer)", (len(layers),), whole=True)
+        )
     found, right = np.concatenate(answers), np.concatenate([_paddings(*setting) for setting in settings])
     mistakes = _mistakes(settings)
     # What nobody has foreseen: say what cannot be, or where it begins to be wrong.
     strides = np.concatenate([[layer[1] for layer in layers[::-1]] for _, layers in settings])
     single = np.concatenate([[len(layers) == 1] * len(layers) for _, layers in settings])
     if np.any(found < 0):
-        mistakes["no output padding is below zero: that would mean that a layer gives too many pixels."] = found
+        mistakes.append(("no output padding is below zero: that would mean that a layer gives too many pixels.", found))
     if np.any(found >= strides):
         hint = "an output padding is smaller than the stride: else the convolution would have had one more position."
-        mistakes[hint] = found
+        mistakes.append((hint, found))
     if np.all((found == right)[single]):
-        mistakes["right for a single layer, but wrong for two and more: follow the sizes from layer to layer."] = found
+        hint = "right for a single layer, but wrong for two and more: follow the sizes from layer to layer."
+        mistakes.append((hint, found))
     compare.array(
         found,
         f"the list of output paddings for {len(settings)} decoders",
@@ -67,17 +65,17 @@ _BACK = {
 }
 
 
-def _mistakes(settings: list) -> dict[str, np.ndarray]:
+def _mistakes(settings: list) -> list[tuple[str, np.ndarray]]:
     """Return what comes out by known mistakes, in either form: as a difference of sizes and as a remainder."""
-    mistakes: dict[str, np.ndarray] = {}
+    mistakes = []
 
     def add(hint: str, row_of: Callable[[int, list], list[int]]) -> None:
         rows = [np.array(row_of(*setting)) for setting in settings]
         rests = [row % [layer[1] for layer in layers[::-1]] for row, (_, layers) in zip(rows, settings, strict=True)]
         order = "the decoder begins where the encoder ends: its first layer mirrors the encoder's last."
         for values in (rows, rests):
-            mistakes[hint + " " * len(mistakes)] = np.concatenate(values)  # keys of their own
-            mistakes[order + " " * len(mistakes)] = np.concatenate([row[::-1] for row in values])
+            mistakes.append((hint, np.concatenate(values)))
+            mistakes.append((order, np.concatenate([row[::-1] for row in values])))
 
     add("the decoder begins where the encoder ends: its first layer mirrors the encoder's last.", _paddings)
     for slip, hint in _BOTH_WAYS.items():

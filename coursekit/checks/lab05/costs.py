@@ -1,17 +1,17 @@
-"""Questions 1 and 3: pads, parameters and multiply-adds."""
+"""Questions 1, 3 and 6: pads, the cost of a block, and paths through unequal blocks."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from coursekit.checks import compare
-from coursekit.checks.answers import Hint
-from coursekit.checks.lab05.shared import mistakes_of, whole_rows
+from coursekit.checks.answers import Function, Hint
 
 
-def q1(pads: object, rng: np.random.Generator) -> None:
+def q1(pads: Function, rng: np.random.Generator) -> None:
     """Ask for the pads of even and wide kernels, with stride and dilation, in the order of `F.pad`."""
-    pads = compare.function(pads, "pads")
     settings = [((9, 8), (2, 5), 1, 1), ((7, 12), (1, 1), 2, 1), ((8, 9), (3, 4), 2, 1), ((10, 7), (2, 3), 1, 3)]
     for _ in range(12):
         size, kernel = rng.integers(5, 20, 2).tolist(), rng.integers(1, 7, 2).tolist()
@@ -20,7 +20,7 @@ def q1(pads: object, rng: np.random.Generator) -> None:
     def each(slip: str = "") -> np.ndarray:
         return np.array([_pads(*setting, slip) for setting in settings])
 
-    rows = whole_rows(pads, "pads", settings, 4)
+    rows, calls = compare.results(pads, settings, (4,))
     if rows.min() < 0:
         raise Hint("a pad cannot be negative: sometimes the image has more pixels than are needed.")
     hints = {
@@ -33,13 +33,14 @@ def q1(pads: object, rng: np.random.Generator) -> None:
         "divides": "right only where the stride divides the size; at other sizes the pads differ.",
         "down": "how many positions? Where the stride does not divide the size, round up.",
     }
-    order = {
-        "these are top, bottom, left, right: `F.pad` begins with the last axis, the width.": each()[:, [2, 3, 0, 1]],
-        "the pixel more must be at the right and at the bottom.": each()[:, [1, 0, 3, 2]],
-    }
+    order = [
+        ("these are top, bottom, left, right: `F.pad` begins with the last axis, the width.", each()[:, [2, 3, 0, 1]]),
+        ("these are left, top, right, bottom: `F.pad` wants both sides of an axis together.", each()[:, [0, 2, 1, 3]]),
+        ("these are top, left, bottom, right: `F.pad` wants both sides of an axis together.", each()[:, [2, 0, 3, 1]]),
+        ("the pixel more must be at the right and at the bottom.", each()[:, [1, 0, 3, 2]]),
+    ]
     name = f"the list of pads for {len(settings)} settings"
-    calls = [pads.shown(*setting) for setting in settings]
-    compare.array(rows, name, each(), order | mistakes_of(each, hints), rtol=1e-9, calls=calls)
+    compare.array(rows, name, each(), order + compare.mistakes_of(each, hints), rtol=1e-9, calls=calls)
 
 
 def _pads(size: tuple, kernel: tuple, stride: int, dilation: int, slip: str) -> list[int]:
@@ -55,9 +56,8 @@ def _pads(size: tuple, kernel: tuple, stride: int, dilation: int, slip: str) -> 
     return result
 
 
-def q3(block_cost: object, rng: np.random.Generator) -> None:
+def q3(block_cost: Function, rng: np.random.Generator) -> None:
     """Ask for parameters and multiply-adds of both kinds of block, with every kind of shortcut."""
-    block_cost = compare.function(block_cost, "block_cost")
     settings = []
     for kind, expand in (("basic", 1), ("bottleneck", 4)):
         channels = int(rng.integers(4, 20))
@@ -65,9 +65,6 @@ def q3(block_cost: object, rng: np.random.Generator) -> None:
         for inputs, stride in ((outputs, 1), (channels + 21, 1), (outputs, 2), (channels + 3, 2), (channels, 3)):
             rows, columns = (6 * rng.integers(1, 6, 2) + 1).tolist()  # divided by 2 and 3, 1 remains
             settings.append((kind, inputs, channels, stride, (rows, columns + 4)))
-
-    def each(slip: str = "") -> np.ndarray:
-        return np.array([_cost(*setting, slip) for setting in settings])
 
     hints = {
         "norm 0": "the parameters of the batch norms are missing.",
@@ -88,12 +85,10 @@ def q3(block_cost: object, rng: np.random.Generator) -> None:
         "expand": "the last convolution of a bottleneck has four times as many outputs.",
         "line": "a kernel has a height *and* a width.",
         "double": "a product and a sum together are *one* multiply-add.",
+        "turned": "these are multiply-adds, then parameters: it should be the other way round.",
     }
-    turned = {"these are multiply-adds, then parameters: it should be the other way round.": each()[:, ::-1]}
     name = f"the list of costs for {len(settings)} blocks"
-    rows = whole_rows(block_cost, "block_cost", settings, 2)
-    calls = [block_cost.shown(*setting) for setting in settings]
-    compare.array(rows, name, each(), turned | mistakes_of(each, hints), rtol=1e-9, calls=calls)
+    compare.each_call(block_cost, settings, _cost, hints, name, (2,))
 
 
 def _cost(kind: str, inputs: int, channels: int, stride: int, size: tuple, slip: str) -> tuple[int, int]:
@@ -113,4 +108,81 @@ def _cost(kind: str, inputs: int, channels: int, stride: int, size: tuple, slip:
     weights = [i * o * k ** (1 if slip == "line" else 2) for i, o, k, _ in layers]
     products = sum(weight * layer[3] for weight, layer in zip(weights, layers, strict=True))
     each = int(slip[-1]) if slip.startswith("norm") else 2
-    return sum(weights) + each * sum(layer[1] for layer in layers), products * (2 if slip == "double" else 1)
+    cost = sum(weights) + each * sum(layer[1] for layer in layers), products * (2 if slip == "double" else 1)
+    return cost[::-1] if slip == "turned" else cost
+
+
+def q6(count_paths: Function, depth_in_training: Function, rng: np.random.Generator) -> None:
+    """Compare how a sum of independent lengths is distributed: counted, and with probabilities."""
+    chains = [[2, 3], [3, 1, 2, 2, 5]] + [[*rng.integers(1, 6, n).tolist(), 2] for n in (3, 4, 6)]
+
+    def counts(slip: str = "") -> np.ndarray:
+        rows = [_spread([1] * sum(chain) if slip == "layers" else chain, 1, 1) for chain in chains]
+        rows = {
+            "shares": [row / row.sum() for row in rows],
+            "kinds": [np.minimum(row, 1) for row in rows],
+            "around": [row - (np.arange(len(row)) == 0) for row in rows],
+            "sums": [np.cumsum(row) for row in rows],
+        }.get(slip, rows)
+        return np.concatenate(rows)
+
+    hints = {
+        "shares": "these are shares of all paths; asked for are their numbers.",
+        "kinds": "several paths may have the same length: count them all.",
+        "layers": "a path goes through all layers of a branch or through none of them.",
+        "around": "one path goes through no branch at all.",
+        "sums": "these are the paths with *at most* so many layers; asked for are those with exactly so many.",
+    }
+    answer = _in_one([count_paths(chain) for chain in chains], "count_paths", chains)
+    calls = [count_paths.shown(chain) for chain in chains for _ in range(sum(chain) + 1)]
+    name = f"the list of counts for {len(chains)} networks"
+    compare.array(answer, name, counts(), compare.mistakes_of(counts, hints), calls=calls)
+
+    drops = [rng.uniform(0.05, 0.9, len(chain)).round(3).tolist() for chain in chains]
+
+    def chances(slip: str = "") -> np.ndarray:
+        rows = []
+        for chain, p in zip(chains, map(np.array, drops), strict=True):
+            ways = {"kept": (1 - p, p), "mean": (p.mean(), 1 - p.mean()), "half": (0.5, 0.5), "counts": (1, 1)}
+            ways |= {"no drop": (1, 1 - p), "no keep": (p, 1)}
+            rows.append(_spread(chain, *ways.get(slip, (p, 1 - p))))
+        return np.concatenate(rows)
+
+    hints = {
+        "kept": "`drop` is the probability that a branch is left out; here it is kept with it.",
+        "mean": "each block has a probability of its own, not the mean of all.",
+        "half": "these are the shares of paths, as if each branch were left out half of the time.",
+        "counts": "these are the numbers of paths, not probabilities.",
+        "no drop": "the probabilities do not add up to 1: what of the blocks that are left out?",
+        "no keep": "the probabilities do not add up to 1: what of the blocks that are kept?",
+    }
+    pairs = list(zip(chains, drops, strict=True))
+    answer = _in_one([depth_in_training(*pair) for pair in pairs], "depth_in_training", chains)
+    calls = [depth_in_training.shown(*pair) for pair in pairs for _ in range(sum(pair[0]) + 1)]
+    name = f"the list of probabilities for {len(chains)} networks"
+    compare.array(answer, name, chances(), compare.mistakes_of(chances, hints), calls=calls)
+
+
+def _spread(layers: Sequence[int], around: float | np.ndarray, through: float | np.ndarray) -> np.ndarray:
+    """Multiply out: for each block the weight around its branch, plus that through its layers."""
+    result = np.ones(1)
+    weights = (np.broadcast_to(weight, len(layers)) for weight in (around, through))
+    for length, out, into in zip(layers, *weights, strict=True):
+        result = np.convolve(result, [out, *[0] * (length - 1), into])
+    return result
+
+
+def _in_one(answers: list, name: str, chains: list[list[int]]) -> np.ndarray:
+    rows = []
+    for answer, chain in zip(answers, chains, strict=True):
+        shown, layers = f"`{name}` for branches of {chain} layers", sum(chain)
+        shapes = {
+            (len(chain) + 1,): f"{shown}: the length of a path is the number of its layers, not of its blocks.",
+            (2 ** len(chain),): f"{shown} has an element for each path; asked for is one for each length.",
+            (layers,): f"{shown} has {layers} elements: but a path may have from 0 to {layers} layers.",
+            (): f"`{name}` must return a list, not {compare.kind(answer)}.",
+        }
+        rows.append(compare.as_array(answer, f"what `{name}` returns"))
+        if rows[-1].shape != (layers + 1,):
+            raise Hint(shapes.get(rows[-1].shape, f"{shown} has shape {list(rows[-1].shape)}."))
+    return np.concatenate(rows)

@@ -1,6 +1,8 @@
-"""Question 5: a convolution for gray pictures in place of one for three channels."""
+"""Questions 2 and 5: from photos to what a network expects, and gray pictures without copies."""
 
 from __future__ import annotations
+
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -9,13 +11,70 @@ from torch import Tensor, nn
 
 from coursekit.checks import compare
 from coursekit.checks.answers import Function, Hint, Module
-from coursekit.checks.lab04.shared import drawn
-from coursekit.checks.networks import given
+from coursekit.checks.weights import drawn, given
+
+_BUGS = {
+    "reshape": "a reshape only cuts the numbers into other pieces: the axes must change places.",
+    "order": "mean and std are those of pixels in 0..1: bring the pixels there *before* you subtract and divide.",
+    "twice": "the pixels are divided by 255 twice: once is enough.",
+    "twice early": "the pixels are divided by 255 twice: once is enough.",
+    "blue": "red and blue have changed places: the pictures already come as red, green, blue.",
+}
 
 
-def q5(first_layer: object, fold_gray: object, exact_with_padding: object, rng: np.random.Generator) -> None:
+def q2(prepare: Function, rng: np.random.Generator) -> None:
+    """From bytes with the channels last to what a network expects, three mistakes away."""
+    shape = (int(rng.integers(2, 5)), *rng.choice(np.arange(5, 12), 2, replace=False).tolist(), 3)
+    images = (rng.integers(0, 256, shape) * [0.9, 0.6, 0.3] + [0, 40, 120]).astype(np.uint8)
+    mean, std = tuple(rng.uniform(0.3, 0.6, 3).tolist()), tuple(rng.uniform(0.15, 0.35, 3).tolist())
+    answer = prepare(images, mean, std)
+    mistakes = []
+    for number in (3, 2, 1):
+        for bugs in combinations(_BUGS, number):
+            if len({"order", "twice", "twice early"} & set(bugs)) > 1:
+                continue
+            mistakes.append((_BUGS[bugs[0]], _prepare(images, mean, std, bugs)))
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).double()
+    m, s = (torch.tensor(values, dtype=torch.double)[:, None, None] for values in (mean, std))
+    right = (pixels / 255 - m) / s
+    own = (pixels / 255 - (pixels / 255).mean((0, 2, 3), True)) / (pixels / 255).std((0, 2, 3), keepdim=True)
+    n, height, width, _ = shape
+    compare.array(
+        answer,
+        "the batch",
+        right.float(),
+        [
+            *mistakes,
+            ("the pixels are still in 0..255.", (pixels - m) / s),
+            ("the pixels must be in 0..1, and then minus the mean, over the std.", pixels / 255),
+            ("the std is missing.", pixels / 255 - m),
+            ("white is 255, and must become 1.", (pixels / 256 - m) / s),
+            ("divide by the std.", (pixels / 255 - m) * s),
+            ("these are the batch's own mean and std; the network wants those of *its* training.", own),
+        ],
+        rtol=1e-5,
+        dtype=torch.float32,
+        shapes={
+            (n, height, width, 3): "the channels must come second: [N, 3, H, W].",
+            (n, 3, width, height): "height and width have changed places.",
+        },
+    )
+
+
+def _prepare(images: np.ndarray, mean: tuple, std: tuple, bugs: tuple[str, ...]) -> Tensor:
+    n, height, width, channels = images.shape
+    pixels = torch.from_numpy(images).double()
+    pixels = pixels.flip(3) if "blue" in bugs else pixels
+    pixels = pixels.reshape(n, channels, height, width) if "reshape" in bugs else pixels.permute(0, 3, 1, 2)
+    m, s = (torch.tensor(values)[:, None, None] for values in (mean, std))
+    if "order" in bugs:
+        return (pixels - m) / s / 255
+    pixels = (pixels / (255**2 if "twice early" in bugs else 255) - m) / s
+    return pixels / 255 if "twice" in bugs else pixels
+
+
+def q5(first_layer: Function, fold_gray: Function, exact_with_padding: object, rng: np.random.Generator) -> None:
     """Fold three scales and shifts into a convolution; say where zero padding spoils it."""
-    first_layer, fold_gray = compare.function(first_layer, "first_layer"), compare.function(fold_gray, "fold_gray")
     settings = [
         ({"kernel_size": (3, 2), "stride": 1}, True, 0),
         ({"kernel_size": (2, 4), "stride": (2, 1), "bias": False}, True, 0),
@@ -58,18 +117,13 @@ def q5(first_layer: object, fold_gray: object, exact_with_padding: object, rng: 
         "first": "only one of the three channels is in it.",
         "no bias": "where the layer has no bias, the new one still needs one for the shifts.",
     }
-    mistakes = {hint: lambda slip=slip: each(slip) for slip, hint in hints.items()}
-    compare.array(torch.cat(answers), f"the output of {len(settings)} layers", each(), mistakes, rtol=1e-4)
-    compare.choice(
-        exact_with_padding,
-        "`exact_with_padding`",
-        "away from the border",
-        ("everywhere", "away from the border", "nowhere"),
-        {
-            "everywhere": "what does a padded zero stand for, before folding and after it? Try it.",
-            "nowhere": "where the kernel touches no padding, nothing has changed.",
-        },
-    )
+    name, mistakes = f"the output of {len(settings)} layers", compare.mistakes_of(each, hints)
+    compare.array(torch.cat(answers), name, each(), mistakes, rtol=1e-4)
+    hints = {
+        "everywhere": "what does a padded zero stand for, before folding and after it? Try it.",
+        "nowhere": "where the kernel touches no padding, nothing has changed.",
+    }
+    compare.choice(exact_with_padding, "`exact_with_padding`", "away from the border", hints)
 
 
 def _fold(fold_gray: Function, layer: Module, scale: Tensor, shift: Tensor, conv: nn.Conv2d) -> object:

@@ -1,4 +1,4 @@
-"""The student's side of a check: holds the notebook's variables, and does with them what the check asks for.
+"""The student's side of a check: a server that does with a notebook's variables what the check asks for.
 
 In a student's notebook it lives in the same process as the check; in grading, in a confined one. Both ways a check sees
 packed bytes and nothing else, so that it judges a notebook in the same way everywhere.
@@ -8,23 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
-from coursekit.checks.plain import Reference, TooLargeError, pack, unpack
+from coursekit.checks.transport import Reference, pack, unpack
 
 MISSING = "missing"  # the error of a variable that is not defined
 
 
-class Holder:
-    """Answers requests about a notebook's variables.
-
-    Parameters
-    ----------
-    namespace : mapping
-        The notebook's global variables.
-    """
+class AnswerServer:
+    """Answers requests about a notebook's variables, its ``namespace``."""
 
     def __init__(self, namespace: Mapping[str, object]) -> None:
         self._namespace = namespace
@@ -39,21 +33,19 @@ class Holder:
         try:
             reply = getattr(self, "_do_" + order.pop("do"))(**order)
             return pack(reply, self._refer)
-        except TooLargeError as error:
-            return pack({"error": "TooLargeError", "message": str(error)})
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # also SystemExit: an answer may not end the check
             return pack({"error": type(error).__name__, "message": _first_line(error)})
 
     def _refer(self, value: object) -> Reference | dict | None:
-        if chart := _chart(value):
-            return chart
-        torch = sys.modules.get("torch")
-        kind = "module" if torch and isinstance(value, torch.nn.Module) else "function" if callable(value) else None
-        if kind is None:
+        torch, figures = sys.modules.get("torch"), sys.modules.get("matplotlib.figure")
+        if figures and isinstance(value, figures.Figure):
+            return {"chart": [_axis(axis) for axis in value.axes]}
+        if not callable(value):
             return None
         self._objects[id(value)] = value  # kept alive, so that the number stays its own
+        kind = "module" if torch and isinstance(value, torch.nn.Module) else "function"
         return Reference(kind, id(value), str(getattr(value, "__name__", type(value).__name__)))
 
     def _do_get(self, name: str) -> dict:
@@ -61,30 +53,42 @@ class Holder:
             return {"error": MISSING, "message": name}
         return {"value": self._namespace[name]}
 
-    def _do_call(self, number: int, args: tuple, kwargs: dict) -> dict:
+    def _do_call(self, number: int, args: tuple, kwargs: dict, salt: int) -> dict:
         given = {**dict(enumerate(args)), **kwargs}
         before = {key: pack(value) for key, value in given.items()}
-        args = [self._resolve(value) for value in args]
-        result = self._objects[number](*args, **{key: self._resolve(value) for key, value in kwargs.items()})
+        used = {key: self._resolve(value, salt) for key, value in given.items()}
+        positional = [used.pop(position) for position in range(len(args))]
+        result = self._objects[number](*positional, **used)
         return {"value": result, "changed": [key for key, value in given.items() if pack(value) != before[key]]}
 
     def _do_module(self, number: int, method: str, args: tuple) -> dict:
         return {"value": _METHODS[method](self._objects[number], *args)}
 
-    def _resolve(self, value: object) -> object:
-        return self._objects[value.number] if isinstance(value, Reference) else value
+    def _resolve(self, value: object, salt: int) -> object:
+        if isinstance(value, Reference):
+            return self._objects[value.number]
+        if not salt or not isinstance(value, list):
+            return value
+        _Rehashed.salt = salt
+        return [_Rehashed(text) for text in value]
 
 
-def _state(module) -> dict:
-    return dict(module.state_dict())
+class _Rehashed(str):
+    """A text with another hash, which its parts have as well: as if Python had been started anew."""
 
+    salt = 0
 
-def _load(module, state: dict) -> None:
-    module.load_state_dict(state)
+    def __hash__(self) -> int:
+        return hash((self.salt, str(self)))
 
+    def split(self, *args, **kwargs) -> list[str]:
+        return [_Rehashed(part) for part in super().split(*args, **kwargs)]
 
-def _train(module, on: bool) -> None:
-    module.train(on)
+    def rsplit(self, *args, **kwargs) -> list[str]:
+        return [_Rehashed(part) for part in super().rsplit(*args, **kwargs)]
+
+    def __getitem__(self, place) -> str:
+        return _Rehashed(super().__getitem__(place))
 
 
 def _parameters(module) -> dict:
@@ -95,7 +99,6 @@ def _parameters(module) -> dict:
 
 
 def _layers(module) -> list[dict]:
-    """Describe every module inside that holds no other one: its name, its class in torch, its plain settings."""
     found = []
     for name, part in module.named_modules():
         if next(part.children(), None) is not None:
@@ -109,7 +112,6 @@ def _layers(module) -> list[dict]:
 
 
 def _gradients(module, x) -> list[str]:
-    """Name the parameters that a gradient of ``module(x)`` reaches."""
     import torch
 
     asked = {name: value for name, value in module.named_parameters() if value.requires_grad}
@@ -121,39 +123,37 @@ def _gradients(module, x) -> list[str]:
     return [name for name, value in zip(asked, found, strict=True) if value is not None]
 
 
-_METHODS: dict[str, Callable] = {
-    "state": _state,
-    "load": _load,
-    "train": _train,
+def _closed(module):
+    import torch
+
+    closed = torch.nn.Module()
+    closed.forward = lambda x: module(x)
+    return closed
+
+
+_METHODS = {  # what `coursekit.checks.answers.Module` may ask for
+    "state": lambda module: dict(module.state_dict()),
+    "load": lambda module, state: module.load_state_dict(state),
+    "train": lambda module, on: module.train(on),
     "parameters": _parameters,
     "layers": _layers,
     "gradients": _gradients,
+    "closed": _closed,
 }
 
 
-def _chart(value: object) -> dict | None:
-    """Describe a matplotlib figure by the numbers and texts in it."""
-    if "matplotlib.figure" not in sys.modules:
-        return None
-    if not isinstance(value, sys.modules["matplotlib.figure"].Figure):
-        return None
-    return {"chart": [_axis(axis) for axis in value.axes]}
-
-
 def _axis(axis) -> dict:
+    """Describe one axis of a matplotlib figure by the texts and curves in it."""
     lines = [(line.get_label(), *(part.astype(float) for part in line.get_data(orig=False))) for line in axis.lines]
     points = [(part.get_label(), *_points(part).T) for part in axis.collections]
     legends = [one for one in (axis.get_legend(), *axis.figure.legends) if one]
     return {
-        "title": axis.get_title(),
         "xlabel": _label(axis, "x"),
         "ylabel": _label(axis, "y"),
         "xscale": axis.get_xscale(),
         "yscale": axis.get_yscale(),
         "legend": [text.get_text() for one in legends for text in one.get_texts()],
         "lines": [{"label": str(label), "x": x, "y": y} for label, x, y in [*lines, *points]],
-        "bars": [float(patch.get_height()) for patch in axis.patches if hasattr(patch, "get_height")],
-        "images": [np.ma.filled(image.get_array().astype(float), np.nan) for image in axis.images],
     }
 
 

@@ -1,4 +1,4 @@
-"""What checks of several labs do with networks: draw weights, and put them into a network that the notebook gives."""
+"""What checks of several labs do with networks: draw weights and images, and put weights into a student's network."""
 
 from __future__ import annotations
 
@@ -33,3 +33,20 @@ def given(made: object, name: str, state: Mapping[str, Tensor]) -> Module:
     except Hint as hint:
         raise Hint(f"{hint} Leave `{name.split('(')[0]}` as the notebook gives it.") from None
     return model
+
+
+def drawn(own: nn.Module, rng: np.random.Generator, reach: float = 0.6) -> nn.Module:
+    """Put random weights into a network of ours, and return it in eval mode."""
+    own.load_state_dict(random_state(own, rng, reach))
+    return own.eval()
+
+
+def copy_state(model: Module, own: nn.Module, rng: np.random.Generator) -> None:
+    """Give both the same new weights and running statistics."""
+    own.load_state_dict(random_state(own, rng, 0.4))
+    model.load(own.state_dict())
+
+
+def normal(rng: np.random.Generator, *shape: int) -> Tensor:
+    """Draw float32 numbers from a normal distribution."""
+    return torch.from_numpy(rng.normal(size=shape)).float()

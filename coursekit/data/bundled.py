@@ -1,7 +1,5 @@
 """The data sets that need no download, your own folder, and `load`, which chooses by profile."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 
@@ -12,13 +10,12 @@ from PIL import Image
 from coursekit import arguments, runtime
 from coursekit import critters as _critters
 from coursekit.data import folders
-from coursekit.data.datasets import cats_vs_dogs, cifar10, fashion_mnist, flowers102, mnist, places365
-from coursekit.data.imagesets import ImageSet, Splits
+from coursekit.data.imageset import ImageSet, Splits
+from coursekit.data.torchvision_sets import cats_vs_dogs, cifar10, fashion_mnist, flowers102, mnist
 from coursekit.photos import photo
 
 _TRAIN_PHOTOS = ("astronaut", "china", "coffee", "motorcycle", "rocket")
 _TEST_PHOTOS = ("chelsea", "flower")
-_LARGEST = 1 << 14  # pixels along a side
 
 
 def digits(size: int = 28, seed: int = 0) -> Splits:
@@ -29,20 +26,12 @@ def digits(size: int = 28, seed: int = 0) -> Splits:
 
     Parameters
     ----------
-    size : int, default 28
-        Height and width in pixels.
-    seed : int, default 0
-        Of the split, which is stratified. The same seed gives the same split.
-
-    Raises
-    ------
-    ValueError
-        If `size` is not at least 8, the size of the originals.
+    size, seed : int
+        Height and width in pixels, at least 8; the same seed gives the same split, which is stratified.
     """
     from sklearn.datasets import load_digits  # here, because it takes a second that only this function needs
 
-    if arguments.whole("size", size, most=_LARGEST) < 8:
-        raise ValueError(f"size must be at least 8 pixels, the size of the originals; got {size}.")
+    arguments.whole("size", size, 8)
     values, labels = load_digits(return_X_y=True)
     small = (values.reshape(-1, 8, 8) * (255 / 16)).round().astype(np.uint8)
     frame = (0.4, 0.4, 11.6, 11.6)  # with a margin of 2 pixels all around: a frame of 11.2 = 8 * 28/20
@@ -72,22 +61,11 @@ def critters(
     ----------
     train, test : int
         Number of pictures. The first ones stay the same, whatever the number.
-    size : int, default 64
-        Height and width in pixels, at least 32.
-    seed : int, default 0
-        The same seed gives the same pictures.
-    difficulty : float, default 0.5
-        0 (easy) to 1.
-    species : sequence of str
-        Of `critters.SPECIES`.
+    size, seed, difficulty, species
+        As for `critters.make`; the same seed gives the same pictures.
     natural : bool, default False
         Animals in the colours of their species, for colorization. The photos behind those for training and those for
         testing are then different ones, the same as for `photo_crops`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is none of the above; the message says which values there are.
     """
 
     def _drawn(count: int, key: int | tuple[int, int], photos: tuple[str, ...]) -> ImageSet:
@@ -103,26 +81,17 @@ def photo_crops(train: int = 1000, test: int = 200, size: int = 64, seed: int = 
     """Random square pieces of seven bundled colour photos; the two photos for testing are unseen in training.
 
     For training: astronaut, china, coffee, motorcycle, rocket. For testing: chelsea (a cat), flower. The class is
-    the photo. Pieces are of any side from `size` to the photo's shorter side, half of them mirrored. Source: see
-    `photo`.
+    the photo. Pieces are of any side from `size` to the photo's shorter side, half mirrored. Source: see `photo`.
 
     Parameters
     ----------
     train, test : int
         Number of pieces, as many of each photo as of the others.
-    size : int, default 64
-        Height and width in pixels to which each piece is scaled.
-    seed : int, default 0
-        The same seed gives the same pieces.
-
-    Raises
-    ------
-    ValueError
-        If a number is not at least 1.
+    size, seed : int
+        Height and width in pixels to which each piece is scaled; the same seed gives the same pieces.
     """
-    for name, value in (("train", train), ("test", test)):
+    for name, value in (("train", train), ("test", test), ("size", size)):
         arguments.whole(name, value)
-    arguments.whole("size", size, most=_LARGEST), arguments.whole("seed", seed, 0)
     names = (*_TRAIN_PHOTOS, *_TEST_PHOTOS)
     photos = [Image.fromarray(photo(name)) for name in names]
 
@@ -140,8 +109,7 @@ def _piece(image: Image.Image, size: int, rng: np.random.Generator) -> np.ndarra
     shorter = min(image.size)
     side = int(rng.integers(min(size, shorter), shorter + 1))
     left, top = (int(rng.integers(length - side + 1)) for length in image.size)
-    piece = image.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
-    pixels = np.asarray(piece)
+    pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + side, top + side)))
     return pixels[:, ::-1] if rng.random() < 0.5 else pixels
 
 
@@ -154,63 +122,38 @@ def folder(
     seed: int = 0,
     **options: object,
 ) -> Splits:
-    """Your own photos: a folder with one sub-folder of images for each class.
+    """Your own photos, in a folder with a sub-folder for each class; ``.train.report`` says what became of them.
 
     Parameters
     ----------
-    train : path
-        The folder, laid out as ``train/cats/*.jpg``, ``train/dogs/*.jpg``.
-    test : path, optional
-        A folder of the same classes. Without it, a part of `train` is set aside for testing.
-    size : int, default 64
-        Height and width in pixels.
-    test_fraction : float, default 0.2
-        How much of each class is set aside, where `test` is not given.
-    seed : int, default 0
-        Of that split.
-    **options
-        For `folders.read`, such as ``resize``, ``channels`` or ``limit_per_class``.
-
-    Returns
-    -------
-    Splits
-        ``.train.report`` and ``.test.report`` say what became of each file.
-
-    Raises
-    ------
-    OSError, TypeError, ValueError
-        As `folders.read` says; also where the two folders do not have the same classes.
+    train, test : path
+        Folders of the same classes, laid out as ``train/cats/*.jpg``, ``train/dogs/*.jpg``. Without `test`, a part of
+        `train` is set aside for testing.
+    test_fraction, seed : float, int
+        How much of each class is set aside, where `test` is not given; the same seed gives the same split.
+    size, **options
+        Height and width in pixels, ``resize`` and ``channels``: see `folders.read`, for the errors, too.
     """
     found = folders.read(train, size, **options)
-    if test is None:
-        learn, judge = found.split(1 - test_fraction, seed)
-    else:
-        learn, judge = found, folders.read(test, size, **options)
-        if learn.classes != judge.classes:
-            raise ValueError(
-                f"{train} has the classes {', '.join(learn.classes)}; {test} has {', '.join(judge.classes)}. "
-                "Both need the same sub-folders."
-            )
-    return Splits(learn, judge, found.report.folder, "your folder")
+    parts = found.split(1 - test_fraction, seed) if test is None else (found, folders.read(test, size, **options))
+    return Splits(*parts, found.report.folder, "your folder")
 
 
 def load(task: str, name: str | None = None, **options: object) -> Splits:
     """Load the data set of a task for the profile in force, so that a notebook has the same cells in both.
 
-    ==================  =============  ==========================================================
+    ==================  =============  =======================================
     task                mini           full (the first, if `name` is not given)
-    ==================  =============  ==========================================================
+    ==================  =============  =======================================
     ``digits``          `digits`       `mnist`, `fashion_mnist`, `cifar10`
     ``cats_vs_dogs``    `critters`     `cats_vs_dogs`
-    ``colour_photos``   `photo_crops`  `flowers102`, `places365`
-    ==================  =============  ==========================================================
+    ``colour_photos``   `photo_crops`  `flowers102`
+    ==================  =============  =======================================
 
     Parameters
     ----------
-    task : str
-        The left column.
-    name : str, optional
-        Which of the data sets in the right column; the mini profile has one for each task, and does not use it.
+    task, name : str
+        The left column, and which of the right column; the mini profile has one for each task, and does not use `name`.
     **options
         For the function of the data set, for example ``train``, ``test``, ``size`` and ``seed``.
 
@@ -235,5 +178,5 @@ def load(task: str, name: str | None = None, **options: object) -> Splits:
 _TASKS = {
     "digits": (digits, mnist, fashion_mnist, cifar10),
     "cats_vs_dogs": (critters, cats_vs_dogs),
-    "colour_photos": (photo_crops, flowers102, places365),
+    "colour_photos": (photo_crops, flowers102),
 }

@@ -1,4 +1,4 @@
-"""Question 4: a body that holds still."""
+"""Questions 1 and 4: the parameters of a new head, and a body that holds still below it."""
 
 from __future__ import annotations
 
@@ -6,25 +6,59 @@ from collections import Counter
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from coursekit.checks import compare
-from coursekit.checks.answers import Hint
-from coursekit.checks.lab04.shared import drawn
-from coursekit.checks.networks import given
+from coursekit.checks.answers import Function, Hint, Module
+from coursekit.checks.weights import drawn, given, normal
 
 
-def q4(tiny_body: object, tiny_head: object, transfer_net: object, rng: np.random.Generator) -> None:
+def q1(head_parameters: Function, rng: np.random.Generator) -> None:
+    """Parameters of dense layers with batch norm, behind pooled maps."""
+    settings = [(512, 1, [], 1), (128, 7, [64], 5), (64, 2, [40, 30], 3)]
+    for depth in (1, 1, 2, 3):
+        channels, pooled, outputs = rng.integers([40, 2, 1], [300, 8, 12]).tolist()
+        settings.append((channels, pooled, rng.integers(10, 200, depth).tolist(), outputs))
+    hints = {
+        "norm 0": "the batch norms are missing: they learn a scale and a shift for each unit.",
+        "norm 4": "a batch norm's running mean and variance are no parameters: no gradient reaches them.",
+        "state": "a `state_dict` holds more than parameters: also what batch norms keep, such as how many batches they "
+        "have seen.",
+        "norm 1": "each hidden unit has a bias, and *two* numbers of its batch norm: one of the three is missing.",
+        "bias": "the biases of the linear layers are missing.",
+        "last bias": "the biases of the last layer are missing: one for each output.",
+        "maps": "the first layer sees every pixel of every pooled map, not one number per map.",
+        "line": "the pooled maps have a height *and* a width.",
+        "no last": "the last layer, with the outputs, is missing.",
+        "last norm": "no batch norm follows the last layer.",
+        "features": "each layer sees the units of the one before it, not the features.",
+    }
+    compare.each_call(head_parameters, settings, _count, hints, f"the list of counts for {len(settings)} heads")
+
+
+def _count(channels: int, pooled: int, hidden: list[int], outputs: int, slip: str) -> int:
+    total, inputs = 0, channels * pooled ** {"maps": 0, "line": 1}.get(slip, 2)
+    norm = {"norm 0": 0, "norm 1": 1, "norm 4": 4, "state": 4}.get(slip, 2)
+    for units in hidden:
+        total += units * (inputs + (slip != "bias") + norm) + (slip == "state")
+        inputs = inputs if slip == "features" else units
+    more = (slip not in ("bias", "last bias")) + 2 * (slip == "last norm")
+    return total + (slip != "no last") * outputs * (inputs + more)
+
+
+def q4(tiny_body: Function, tiny_head: Function, transfer_net: Function, rng: np.random.Generator) -> None:
     """Ask for a body that training cannot move, in whatever mode the network is, and a head that learns as usual."""
-    makers = [compare.function(f, name) for f, name in ((tiny_body, "tiny_body"), (tiny_head, "tiny_head"))]
-    transfer_net = compare.function(transfer_net, "transfer_net")
     channels, classes = rng.integers([1, 3], [4, 7]).tolist()
     own_body, own_head = drawn(_body(channels), rng), drawn(_head(classes), rng)
-    body = given(makers[0](channels), "tiny_body(channels)", own_body.state_dict())
-    head = given(makers[1](classes), "tiny_head(classes)", own_head.state_dict())
-    body.train(bool(rng.integers(2)))
-    net = compare.module(transfer_net(body, head), "transfer_net(...)")
-    images = torch.from_numpy(rng.normal(size=(9, channels, 8, 10))).float()
+    images = normal(rng, 9, channels, 8, 10)
+    for mode in (True, False):
+        body = given(tiny_body(channels), "tiny_body(channels)", own_body.state_dict())
+        head = given(tiny_head(classes), "tiny_head(classes)", own_head.state_dict())
+        body.train(mode)
+        _check_net(compare.module(transfer_net(body, head), "transfer_net(...)"), own_body, own_head, images)
+
+
+def _check_net(net: Module, own_body: nn.Module, own_head: nn.Module, images: Tensor) -> None:
     before = net.state()
     net(images)
     first = net.layers()

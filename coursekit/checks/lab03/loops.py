@@ -1,0 +1,194 @@
+"""Questions 2 and 4: a training loop with mistakes in it, and the gradient of a large batch from parts of it."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from coursekit.checks import compare
+from coursekit.checks.answers import Function, Hint, Module
+from coursekit.checks.weights import given, normal, random_state
+
+_BUGS = {
+    "epoch": "gradients add up from step to step: it is not enough to set them to zero once in an epoch.",
+    "zero": "gradients add up from step to step: they must be set to zero before each `backward`.",
+    "mode": "the network may come in eval mode, and then its batch norm learns no mean and variance.",
+    "softmax": "`F.cross_entropy` takes logits: it computes the softmax by itself.",
+    "last": "the last batch is left out when it is smaller than the others.",
+}
+_ALONE = {  # looked for without others
+    "after": "a batch's loss is the one just before the step; here it is computed after it.",
+    "sum": "each step goes by the *mean* loss of its batch, not by the sum.",
+    "momentum": "these are steps with momentum; asked for are plain ones.",
+}
+
+
+def q2(tiny_net: Function, train: Function, rng: np.random.Generator) -> None:
+    """Five lines that each do their work; weights and losses must be those of the repaired loop."""
+    channels, classes = int(rng.integers(1, 4)), int(rng.integers(3, 6))
+    images, labels = pairs(rng, 22, channels, classes)
+    start = random_state(_tiny(channels, classes), rng, 0.3)
+    model = given(tiny_net(channels, classes), "tiny_net(channels, classes)", start)
+    model.train(False)
+    losses = train(model, images, labels, 2, 0.3, 8)
+    state = model.state()
+    if all(torch.equal(state[name], value) for name, value in start.items() if "weight" in name):
+        raise Hint("after `train` the weights are still what they were: is there a step of the optimizer?")
+
+    def after(*bugs: str) -> Tensor:
+        return flat(_train(_tiny(channels, classes), start, images, labels, bugs)[0])
+
+    mistakes = [(hint, lambda bug=bug: after(bug)) for bug, hint in _ALONE.items()]
+    for number in range(1, len(_BUGS) + 1):
+        for bugs in combinations(_BUGS, number):
+            if not {"zero", "epoch"} <= set(bugs):
+                mistakes.append((_BUGS[bugs[0]], lambda bugs=bugs: after(*bugs)))
+    right, means, late = _train(_tiny(channels, classes), start, images, labels, ())
+    try:
+        compare.array(flat(state), "the network's state after two epochs", flat(right), mistakes, rtol=1e-4)
+    except Hint:
+        again = given(tiny_net(channels, classes), "tiny_net(channels, classes)", start)
+        again.train(False)
+        train(again, images, labels, 2, 0.3, 8)
+        if not torch.equal(flat(again.state()), flat(state)):
+            raise Hint("from the same start, `train` gives other weights each time: are the images shuffled?") from None
+        raise
+    _check_losses(losses, means, late)
+
+
+def _check_losses(losses: object, means: list[list[float]], late: list[list[float]]) -> None:
+    if isinstance(losses, list | tuple) and any(isinstance(value, Tensor) for value in losses):
+        raise Hint("`train` returns tensors, and each may keep the graph of its batch alive: take the numbers out.")
+    sizes = np.array([8, 8, 6])
+    means = np.array(means)
+    compare.array(
+        losses,
+        "the list of losses",
+        means @ sizes / 22,
+        {
+            "the mean of the batches' losses lets the short last batch weigh too much.": means.mean(axis=1),
+            "these are sums over batches; asked for is the mean over images.": means.sum(axis=1),
+            "these are sums over images; asked for is their mean.": means @ sizes,
+            "these are the losses of each epoch's last batch.": means[:, -1],
+            "this is a list of the batches' losses; asked for is one number per epoch.": means.ravel(),
+            _ALONE["after"]: np.array(late) @ sizes / 22,
+        },
+        rtol=1e-4,
+    )
+
+
+def _tiny(channels: int, classes: int) -> nn.Sequential:
+    head = [nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, classes)]
+    return nn.Sequential(nn.Conv2d(channels, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), *head)
+
+
+def _train(model: nn.Module, start: dict, images: Tensor, labels: Tensor, bugs: tuple[str, ...]):
+    model.load_state_dict(start)
+    model.train("mode" not in bugs)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.3, momentum=0.9 * ("momentum" in bugs))
+    means, late = [], []
+    for _ in range(2):
+        means.append([])
+        late.append([])
+        if "epoch" in bugs:
+            optimizer.zero_grad()
+        for first in range(0, len(images) - 8 * ("last" in bugs), 8):
+            outputs = model(images[first : first + 8])
+            outputs = outputs.softmax(dim=1) if "softmax" in bugs else outputs
+            loss = F.cross_entropy(outputs, labels[first : first + 8])
+            if not {"zero", "epoch"} & set(bugs):
+                optimizer.zero_grad()
+            (loss * (len(outputs) if "sum" in bugs else 1)).backward()
+            optimizer.step()
+            means[-1].append(loss.item())
+            with torch.no_grad():
+                model.train("after" in bugs)  # then batch norm learns from the batch once more
+                late[-1].append(F.cross_entropy(model(images[first : first + 8]), labels[first : first + 8]).item())
+                model.train("mode" not in bugs)
+    return model.state_dict(), means, late
+
+
+def q4(
+    plain_net: Function, norm_net: Function, gradient_in_parts: Function, fails_with: object, rng: np.random.Generator
+) -> None:
+    """Compare the gradient of a mean loss from unequal parts; ask for the layer for which there is no such way."""
+    channels, classes = int(rng.integers(1, 4)), int(rng.integers(3, 6))
+    head = [nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(20, classes)]
+    own = nn.Sequential(nn.Conv2d(channels, 5, 3), *head)
+    own.load_state_dict(state := random_state(own, rng, 0.3))
+    model = given(plain_net(channels, classes), "plain_net(channels, classes)", state)
+    for count, part in ((8, 4), (11, 4), (7, 3)):
+        images, labels = pairs(rng, count, channels, classes)
+        sizes = [len(y) for y in labels.split(part)]
+        means = [_gradient(own, x, y) for x, y in zip(images.split(part), labels.split(part), strict=True)]
+        weighted = [mean * size / count for mean, size in zip(means, sizes, strict=True)]
+        right, whole = _gradient(own, images, labels), weighted[: count // part]
+        mistakes = {
+            "this is the claim: a sum of means is larger than the mean over all.": sum(means),
+            "a mean over parts lets the images of a short last part weigh more.": sum(means) / len(means),
+            "only the last part is in it: the gradients of the others are gone.": means[-1],
+            "only the last part is in it, with its weight: the gradients of the others are gone.": weighted[-1],
+            "only the first part is in it.": means[0],
+            "the last part may be shorter than `part`: then its weight is smaller.": sum(means) * part / count,
+            "count the parts: `n // part` forgets the short last one.": sum(means) / (count // part),
+            "divide by the number of images: this is the sum over them.": right * count,
+            "each part's mean is divided by its own size once more.": sum(map(torch.div, means, sizes)),
+            "divided by the number of images, but each part is a mean already: give it its weight.": sum(means) / count,
+            "the last part, shorter than the others, is left out.": sum(whole),
+        }
+        answer = gradient_in_parts(model, images, labels, part)
+        compare.array(answer, "the gradient from parts", right, mistakes, rtol=1e-4)
+        again, name = gradient_in_parts(model, images, labels, part), "the gradient from parts, computed a second time,"
+        added = {"called twice, it adds the first call's gradients to the second's.": 2 * right}
+        compare.array(again, name, right, added, rtol=1e-4)
+    own.insert(1, nn.BatchNorm2d(5))
+    own.load_state_dict(state := random_state(own, rng, 0.3))
+    model = given(norm_net(channels, classes), "norm_net(channels, classes)", state)
+    _compare_sent(gradient_in_parts, model, own, *pairs(rng, 11, channels, classes))
+    options = {"relu": "a ReLU", "max pooling": "max pooling", "global average pooling": "global average pooling"}
+    alone = "works on each image by itself, so that it does not matter which other images are in the batch."
+    hints = {name: f"{what} {alone}" for name, what in options.items()}
+    compare.choice(fails_with, "`fails_with`", "batch norm", hints)
+
+
+def _compare_sent(gradient_in_parts: Function, model: Module, own: nn.Module, images: Tensor, labels: Tensor) -> None:
+    """Look at what is sent through the network: with batch norm in train mode, this shows in the gradient."""
+
+    def sent(part: int) -> Tensor:
+        pieces = zip(images.split(part), labels.split(part), strict=True)
+        return sum(_gradient(own, x, y) * len(y) / len(labels) for x, y in pieces)
+
+    still = _gradient(own.eval(), images, labels)
+    own.train()
+    model.train(True)
+    compare.array(
+        gradient_in_parts(model, images, labels, 4),
+        "the gradient of `norm_net` in train mode, from parts,",
+        sent(4),
+        {
+            "all images go through the network at once: send `part` at a time.": sent(len(labels)),
+            "the images go through the network one at a time: send `part` at a time.": lambda: sent(1),
+            "leave the network in the mode in which it comes, here in train mode.": still,
+        },
+        rtol=1e-4,
+    )
+
+
+def _gradient(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    loss = F.cross_entropy(model(images), labels)
+    return torch.cat([gradient.flatten() for gradient in torch.autograd.grad(loss, list(model.parameters()))])
+
+
+def pairs(rng: np.random.Generator, count: int, channels: int, classes: int) -> tuple[Tensor, Tensor]:
+    """Draw images and labels."""
+    images = normal(rng, count, channels, 7, 8)
+    return images, torch.from_numpy(rng.integers(0, classes, count))
+
+
+def flat(state: dict[str, Tensor]) -> Tensor:
+    """Return all weights and statistics one behind the other."""
+    return torch.cat([value.flatten() for value in state.values() if value.is_floating_point()])

@@ -1,0 +1,193 @@
+"""Questions 2 and 3: the matrix of a convolution that goes round, and checkerboards."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import product
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from coursekit.checks import compare
+from coursekit.checks.answers import Function, Hint, Module
+from coursekit.checks.weights import normal
+
+
+def q2(panorama_matrix: Function, paint_back: Function, rng: np.random.Generator) -> None:
+    """Compare the matrix of a convolution whose columns wrap round, and what its transpose makes of a map."""
+    cases = []
+    for (high, wide), stride in (((2, 3), 2), ((3, 2), 1), ((3, 4), 3), ((2, 4), 2)):
+        shape = int(rng.integers(5, 8)), int(rng.integers(9, 13))
+        cases.append((rng.integers(1, 10, (high, wide)) + rng.uniform(0.1, 0.9, (high, wide)), shape, stride))
+    for kernel, shape, stride in cases:
+        turned, matrix = kernel[::-1, ::-1], partial(_around, shape=shape, stride=stride)
+        right, by_columns = matrix(kernel), _around_by_columns(kernel, shape, stride)
+        mistakes = {
+            "this is the transposed matrix: each *row* belongs to one position of the kernel.": right.T,
+            "the kernel is turned by 180 degrees: the layers of torch leave it as it is.": matrix(turned),
+            "at the right edge the kernel is cut off: it must go on at column 0.": matrix(kernel, wrap=False),
+            "only the columns go round: at the bottom the image ends.": matrix(kernel, rows=True),
+            "pixels are counted row by row: pixel (i, j) is number i W + j.": matrix(kernel, by_columns=True),
+            "the kernel must begin in every column that the stride reaches: positions are missing at the right.": (
+                matrix(kernel, inside=True)
+            ),
+            "what reaches beyond the last column goes on in column 0 of the *same* row, not of the next.": (
+                matrix(kernel, spill=True)
+            ),
+            "the numbers are cut to whole ones: a matrix of zeros made by `dtype=int` does that.": np.trunc(right),
+            "the positions of the kernel are counted row by row, too: here they go column by column.": by_columns,
+        }
+        name = f"the matrix for a {_by(kernel.shape)} kernel on {_by(shape)} pixels, stride {stride},"
+        compare.array(panorama_matrix(kernel, shape, stride), name, right, mistakes)
+    for kernel, shape, stride in cases:
+        turned, matrix = kernel[::-1, ::-1], partial(_around, shape=shape, stride=stride)
+        y = rng.normal(size=((shape[0] - len(kernel)) // stride + 1, -(-shape[1] // stride)))
+        numbers = y.ravel()
+        right, inverse = matrix(kernel).T @ numbers, np.linalg.pinv(matrix(kernel)) @ numbers
+        overwritten, back, cut = _overwritten(y, kernel, shape, stride), matrix(turned).T, matrix(kernel, wrap=False).T
+        mistakes = {
+            "each number puts the kernel down as it is: here it is turned by 180 degrees.": back @ numbers,
+            "where two kernels overlap, add what they put down: here the later one wins.": overwritten,
+            "what is put down beyond the right edge is lost: it must go on at column 0.": cut @ numbers,
+            "this is an inverse (as far as there is one); asked for is the transpose.": inverse,
+        }
+        mistakes = {hint: wrong.reshape(shape) for hint, wrong in mistakes.items()}
+        name = f"the image painted from {_by(y.shape)} numbers, stride {stride},"
+        shapes = {right.shape: "the image is still one long row: give it its rows and columns back."}
+        answer = paint_back(y, kernel, shape, stride)
+        compare.array(answer, name, right.reshape(shape), mistakes, shapes=shapes)
+
+
+def _around_by_columns(kernel, shape, stride) -> np.ndarray:
+    matrix, positions = _around(kernel, shape, stride), -(-shape[1] // stride)
+    return matrix.reshape(-1, positions, matrix.shape[1]).swapaxes(0, 1).reshape(matrix.shape)
+
+
+def _around(kernel, shape, stride, *, wrap=True, inside=False, rows=False, by_columns=False, spill=False) -> np.ndarray:
+    starts = range(0, shape[0] if rows else shape[0] - len(kernel) + 1, stride)
+    result = []
+    for i, j in product(starts, range(0, shape[1] - (kernel.shape[1] - 1) * inside, stride)):
+        image = np.zeros(shape)
+        for m, n in np.ndindex(kernel.shape):
+            if wrap or j + n < shape[1]:
+                down = i + m + (j + n) // shape[1] * spill
+                image[down % shape[0], (j + n) % shape[1]] += kernel[m, n]
+        result.append(image.ravel(order="F" if by_columns else "C"))
+    return np.array(result)
+
+
+def _overwritten(y, kernel, shape, stride) -> np.ndarray:
+    image = np.zeros(shape)
+    for i, j in np.ndindex(y.shape):
+        for m, n in np.ndindex(kernel.shape):
+            image[i * stride + m, (j * stride + n) % shape[1]] = y[i, j] * kernel[m, n]
+    return image
+
+
+def q3(hits: Function, decoder: Function, rng: np.random.Generator) -> None:
+    """Compare how often each phase of the output is reached; a decoder must leave flat what is flat."""
+    settings = [((3, 4), (2, 3), 1), ((4, 4), (2, 2), 2), ((2, 5), (3, 2), 1)]
+    for _ in range(4):
+        kernel, stride = rng.integers(2, 8, 2).tolist(), rng.integers(2, 5, 2).tolist()
+        settings.append((tuple(kernel), tuple(stride), int(rng.integers(1, 4))))
+    answers = [compare.as_array(hits(*setting), "what `hits` returns", setting[1]).ravel() for setting in settings]
+
+    def each(slip=lambda rows, columns: np.multiply.outer(rows, columns), dilated: bool = True) -> np.ndarray:
+        counts = [_phases(kernel, stride, dilation if dilated else 1) for kernel, stride, dilation in settings]
+        return np.concatenate([slip(*pair).ravel() for pair in counts])
+
+    right = each()
+    compare.array(
+        np.concatenate(answers),
+        f"the list of counts for {len(settings)} layers",
+        right,
+        {
+            "with dilation, neighbours in the kernel land `dilation` pixels apart.": each(dilated=False),
+            "these are counts along one axis and along the other; together they multiply, they do not add.": each(
+                np.add.outer
+            ),
+            "this is the mean of the pattern: the counts differ from position to position.": each(
+                lambda rows, columns: np.full((len(rows), len(columns)), rows.mean() * columns.mean())
+            ),
+            "the pattern begins at the wrong place: output pixel (0, 0) belongs to [0, 0].": each(
+                lambda rows, columns: np.outer(np.roll(rows, 1), np.roll(columns, 1))
+            ),
+            "the pattern runs backwards: [0, 1] is the pixel to the *right* of [0, 0].": each(
+                lambda rows, columns: np.outer(np.roll(rows[::-1], 1), np.roll(columns[::-1], 1))
+            ),
+            "asked for is how *often* each pixel is reached, not only whether it is.": (right > 0).astype(int),
+        },
+        rtol=1e-9,
+        calls=[hits.shown(*setting) for setting in settings for _ in range(np.prod(setting[1]))],
+    )
+    _check_decoder(decoder, rng)
+
+
+def _phases(kernel, stride, dilation) -> list[np.ndarray]:
+    """Count, for each remainder, the kernel's elements that land on it: along rows, and along columns."""
+    return [np.bincount(dilation * np.arange(k) % s, minlength=s) for k, s in zip(kernel, stride, strict=True)]
+
+
+def _check_decoder(decoder: Function, rng: np.random.Generator) -> None:
+    channels, outputs = 2 * int(rng.integers(3, 6)), int(rng.integers(2, 5))
+    net = compare.module(decoder(channels, outputs), "decoder(channels, outputs)")
+    x = normal(rng, 2, channels, 5, 7)
+    size = list(getattr(net(x), "shape", ()))
+    if size[:2] != [2, outputs]:
+        raise Hint(f"the decoder's result has shape {size}; it must have {outputs} channels for each of 2 images.")
+    if size[2:] == [17, 25]:
+        raise Hint("5 x 7 pixels come out as 17 x 25: two layers that each give 2 n - 1 pixels.")
+    if size[2:] != [20, 28]:
+        raise Hint(f"5 x 7 pixels come out as {_by(size[2:])}: both sides must become four times as long.")
+    net.train(False)
+    least, most = np.inf, -np.inf
+    for _ in range(3):
+        _fill(net, rng)
+        y = net(x)
+        least, most = min(least, float(y.min())), max(most, float(y.max()))
+        _check_flat(net, channels, rng)
+    _check_context(net, x, y)
+    if least >= 0 or most <= 0:
+        raise Hint("no value that comes out is below zero, whatever the weights: a and b need both signs.")
+
+
+def _fill(net: Module, rng: np.random.Generator) -> None:
+    """Give all weights random values."""
+    state = net.state()
+    for name, value in state.items():
+        if value.is_floating_point():
+            noise = normal(rng, *value.shape)
+            state[name] = noise.abs() + 0.5 if name.endswith("running_var") else noise * 0.3
+    net.load(state)
+
+
+def _check_flat(net: Module, channels: int, rng: np.random.Generator) -> None:
+    flat = normal(rng, 1, channels, 1, 1).expand(1, channels, 33, 34)
+    inside = net(flat.contiguous())[..., 48:-48, 48:-48]  # the padding at the border reaches far: all layers' add up
+    spread = inside.flatten(2).std(dim=2).max()
+    if spread > 1e-4 * float(inside.abs().max()) + 1e-6:
+        raise Hint(
+            "an input that is the same everywhere still comes out with a pattern. Even counts are not enough: "
+            "the weights that reach neighbouring pixels must be the same, too."
+        )
+
+
+def _check_context(net: Module, x: Tensor, y: Tensor) -> None:
+    other = x.clone()
+    other[:, :, 2, 3] += 3.0
+    changed = ((net(other) - y).abs() > 1e-6).any(dim=1).any(dim=0)
+    changed[8:12, 12:16] = False  # the pixel's own place
+    if not changed.any():
+        raise Hint("each pixel is enlarged by itself: no convolution looks at its neighbours.")
+    kernels = [p["shape"] for p in net.parameters().values() if len(p["shape"]) == 4]
+    if sum(max(shape[2:]) > 1 for shape in kernels) < 2:
+        raise Hint("only one convolution looks at neighbouring pixels: a kernel of 1 x 1 does not. There must be two.")
+    zero = net(torch.zeros_like(x))
+    if torch.allclose(net(2 * x) - zero, 2 * (y - zero), atol=1e-4):
+        raise Hint("the decoder is linear now: what stood between its layers is gone.")
+
+
+def _by(shape: tuple) -> str:
+    """Write a shape down, such as 3 x 4."""
+    return " x ".join(map(str, shape))

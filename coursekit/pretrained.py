@@ -1,0 +1,299 @@
+"""Networks that have learned something before: thin ones that come with the course, ImageNet's on the full profile.
+
+`load` gives a network for the profile in force; `vgg16` and `resnet18` build untrained ones of any width, in
+torchvision's layout. ``python -m tools.pretraining`` trains and stores those that come with the course.
+
+Stored weights are safetensors: tensors and text only, in half precision. ``cards.json`` beside them says of each what
+it is and what its bytes must be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+import torchvision
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+import coursekit
+from coursekit import arguments, runtime
+from coursekit.data.downloads import fetch
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels: what all these networks expect
+CARDS = "cards.json"
+_HERE = Path(coursekit.__file__).parent
+FOLDERS = (_HERE / "_data" / "weights", _HERE.parent / "data" / "weights")  # in a wheel, in the repository
+
+
+class WeightsError(RuntimeError):
+    """A file of weights is missing, damaged, or not the one that its card describes."""
+
+
+@dataclass(frozen=True, repr=False)
+class Pretrained:
+    """A trained network, and what one must know to use it.
+
+    Attributes
+    ----------
+    model : nn.Module
+        In eval mode, on the CPU. From normalized images ``[N, 3, H, W]`` to logits ``[N, classes]``.
+    classes : tuple of str
+        The name of each output.
+    size : int
+        Height and width in pixels of the images that it was trained on.
+    mean, std : tuple of float
+        Of the red, green and blue pixels it was trained on, in 0..1: see `normalize`.
+    source : str
+        What it was trained on, and by whom.
+    """
+
+    model: nn.Module
+    classes: tuple[str, ...]
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    source: str
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Return images ``[..., 3, H, W]`` in 0..1 in the form the network expects: minus mean, over std.
+
+        Raises
+        ------
+        TypeError
+            If they are not floats.
+        ValueError
+            If they do not have three channels, or values outside 0..1, as bytes have and normalized images.
+        """
+        if not arguments.tensor("images", images, "[..., 3, H, W]").is_floating_point():
+            raise TypeError(f"images must be floats in 0..1, not {images.dtype}. From bytes: images.float() / 255")
+        if images.ndim < 3 or images.shape[-3] != 3:
+            last = images.ndim > 2 and images.shape[-1] == 3
+            advice = "Channels last: images.movedim(-1, -3)" if last else "From gray: images.expand(-1, 3, -1, -1)"
+            raise ValueError(f"images must be [..., 3, H, W], not {list(images.shape)}. {advice}")
+        if images.numel() and not images.is_meta:
+            low, high = (extreme.item() for extreme in images.aminmax())
+            if not (low >= -1e-3 and high <= 1 + 1e-3):  # so that NaN is refused, too
+                raise ValueError(
+                    f"images must lie in 0..1, these go from {low:.3g} to {high:.3g}. Divide bytes by 255; "
+                    "images that are normalized already are not to be normalized again."
+                )
+        mean, std = (images.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
+        return (images - mean) / std
+
+    def __repr__(self) -> str:
+        """Describe the network in one line."""
+        count = sum(parameter.numel() for parameter in self.model.parameters())
+        kind = type(self.model).__name__
+        return f"{kind} with {count:,} parameters, {len(self.classes)} classes, {self.size} pixels; {self.source}"
+
+
+def load(name: str) -> Pretrained:
+    """Return a pretrained network: thin on the mini profile, ImageNet's on the full one.
+
+    ``data/README.md`` has the cards of the thin ones. ImageNet's are downloaded once from torchvision, 528 MB for
+    VGG16 (Simonyan and Zisserman, 2014) and 45 MB for ResNet18 (He, Zhang, Ren and Sun, 2015). Both have torchvision's
+    layout, so that their parts have the same names.
+
+    Parameters
+    ----------
+    name : {"vgg16", "resnet18"}
+
+    Raises
+    ------
+    ValueError
+        If there is no such network.
+    WeightsError
+        If the file that came with the course is missing or damaged.
+    DownloadError
+        On the full profile, if the weights cannot be had, with what to do.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"there is no pretrained network {name!r}. There are: {', '.join(NETWORKS)}.")
+    if runtime.profile() == "full":
+        return _imagenet(name)
+    weights, card = read_weights(name)
+    model = NETWORKS[name](**card["layout"])
+    model.load_state_dict(weights)
+    mean, std = tuple(card["mean"]), tuple(card["std"])
+    return Pretrained(model.eval(), tuple(card["classes"]), card["size"], mean, std, card["source"])
+
+
+def _imagenet(name: str) -> Pretrained:
+    weights = _IMAGENET[name]
+    file = weights.url.rsplit("/", 1)[1]
+    digits = re.search(r"-([0-9a-f]{8,})\.pth$", file)[1]  # torchvision's names end in the checksum's first digits
+    path = fetch(weights.url, runtime.cache_dir() / "weights" / file, sha256=digits)
+    model = NETWORKS[name]()
+    try:
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # a damaged file fails in as many ways as there are places to damage
+        cause = str(error).partition("\n")[0].partition(". ")[0] or "it is empty"  # the rest is advice to trust it
+        raise WeightsError(f"{path} holds no weights of {name} ({cause}). Delete it and run this again.") from None
+    return Pretrained(model.eval(), tuple(weights.meta["categories"]), 224, MEAN, STD, "ImageNet, through torchvision")
+
+
+def vgg16(
+    width: float = 1.0, classes: int = 1000, *, batch_norm: bool = False, pooled: int = 7, hidden: int | None = None
+) -> nn.Module:
+    """Return an untrained VGG16 (Simonyan and Zisserman, 2014), from ``[N, 3, H, W]`` to logits ``[N, classes]``.
+
+    It has the names of `torchvision.models.vgg16`: ``features``, ``avgpool`` and ``classifier``. With the defaults it
+    takes its weights: 138,357,544 parameters. Images are at least 32 x 32.
+
+    Parameters
+    ----------
+    width : float, default 1.0
+        Factor for the channels of every layer, 0 < width <= 4. The three input channels stay.
+    classes : int, default 1000
+        Outputs of the last layer.
+    batch_norm : bool, default False
+        Put a batch norm after each convolution, as `torchvision.models.vgg16_bn` does.
+    pooled : int, default 7
+        ``avgpool`` makes maps of this height and width, whatever the image's size.
+    hidden : int, optional
+        Units of the two hidden layers of ``classifier``; 4096 times the width if not given.
+    """
+    features = _channels(512, width)
+    hidden = _channels(4096, width) if hidden is None else arguments.whole("hidden", hidden)
+    arguments.whole("classes", classes)
+    arguments.whole("pooled", pooled)
+    make = torchvision.models.vgg16_bn if batch_norm else torchvision.models.vgg16
+    with torch.device("meta"):  # no memory for the 138 million weights that are thrown away
+        model = make(weights=None, init_weights=False)
+    model.avgpool = nn.AdaptiveAvgPool2d(pooled)
+    model.classifier[0] = nn.Linear(features * pooled**2, hidden)
+    model.classifier[3] = nn.Linear(hidden, hidden)
+    model.classifier[6] = nn.Linear(hidden, classes)
+    _narrow(model.features, width)
+    return model
+
+
+def resnet18(width: float = 1.0, classes: int = 1000) -> nn.Module:
+    """Return an untrained ResNet18 (He, Zhang, Ren and Sun, 2015), from ``[N, 3, H, W]`` to logits ``[N, classes]``.
+
+    It has the names of `torchvision.models.resnet18`: ``conv1``, ``bn1``, ``layer1`` to ``layer4``, ``fc``. With the
+    defaults it takes its weights: 11,689,512 parameters. `vgg16` explains width and classes.
+    """
+    with torch.device("meta"):
+        model = torchvision.models.resnet18(weights=None)
+    model.fc = nn.Linear(_channels(512, width), arguments.whole("classes", classes))
+    _narrow(model, width)
+    return model
+
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {"vgg16": vgg16, "resnet18": resnet18}
+_IMAGENET = {
+    "vgg16": torchvision.models.VGG16_Weights.IMAGENET1K_V1,
+    "resnet18": torchvision.models.ResNet18_Weights.IMAGENET1K_V1,
+}
+
+
+def _channels(count: int, width: float) -> int:
+    if not 0 < width <= 4:
+        raise ValueError(f"width must be above 0 and at most 4, not {width!r}.")
+    return max(1, round(count * width))
+
+
+def _narrow(model: nn.Module, width: float) -> None:
+    """Put layers of the scaled number of channels in place of those on the device "meta"; initialize them."""
+    for path, layer in list(model.named_modules()):
+        if isinstance(layer, nn.BatchNorm2d):
+            new = nn.BatchNorm2d(_channels(layer.num_features, width), layer.eps, layer.momentum)
+        elif isinstance(layer, nn.Conv2d):
+            inputs = 3 if layer.in_channels == 3 else _channels(layer.in_channels, width)
+            outputs, bias = _channels(layer.out_channels, width), layer.bias is not None
+            new = nn.Conv2d(inputs, outputs, layer.kernel_size, layer.stride, layer.padding, bias=bias)
+            nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")  # as torchvision does
+            if bias:
+                nn.init.zeros_(new.bias)
+        else:
+            continue
+        model.set_submodule(path, new)
+
+
+def read_weights(name: str, where: Path | None = None) -> tuple[dict[str, Tensor], dict]:
+    """Return stored weights in single precision, and their card.
+
+    ``where`` is the folder; that of the package if not given.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such card or file, or the file's bytes are not those that the card promises.
+    """
+    where = weights_folder() if where is None else Path(where)
+    cards = read_cards(where)
+    if name not in cards:
+        raise WeightsError(f"there are no weights called {name!r}. There are: {', '.join(sorted(cards))}.")
+    path, card = where / f"{name}.safetensors", cards[name]
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"cannot read {path} ({error.strerror}). Get a fresh copy of the course.") from error
+    if len(data) != card["bytes"] or hashlib.sha256(data).hexdigest() != card["sha256"]:
+        raise WeightsError(
+            f"{path} is not the file that its card describes: {len(data):,} bytes instead of {card['bytes']:,}, or "
+            "other contents. It is damaged or was replaced; get a fresh copy of the course."
+        )
+    try:
+        tensors = safetensors.torch.load(data)
+    except SafetensorError as error:  # only where the card was replaced as well
+        raise WeightsError(f"{path} is no safetensors file ({error}).") from error
+    return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}, card
+
+
+def write_weights(name: str, model: nn.Module, card: dict, into: Path) -> dict:
+    """Store parameters and buffers of a network in half precision, and its card; return the card.
+
+    Parameters
+    ----------
+    name : str
+        A new name, or one whose file ``NAME.safetensors`` and card are replaced.
+    model : nn.Module
+    card : dict
+        Facts for ``cards.json``: text, numbers and lists of them. "sha256", "bytes" and "parameters" are filled in.
+    into : Path
+        The folder; it is made if it is missing.
+    """
+    into = Path(into)
+    into.mkdir(parents=True, exist_ok=True)
+    data = safetensors.torch.save({key: _half(value) for key, value in model.state_dict().items()})
+    (into / f"{name}.safetensors").write_bytes(data)
+    cards = read_cards(into) if (into / CARDS).exists() else {}
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    cards[name] = card | {"parameters": parameters, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (into / CARDS).write_text(json.dumps(cards, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return cards[name]
+
+
+def weights_folder() -> Path:
+    """Return the folder of the weights that came with the package, or raise `WeightsError` if it is not there."""
+    for path in FOLDERS:
+        if (path / CARDS).is_file():
+            return path
+    raise WeightsError(f"the weights of the course are missing: no {CARDS} in any of {', '.join(map(str, FOLDERS))}.")
+
+
+def read_cards(where: Path | None = None) -> dict[str, dict]:
+    """Return the cards by name: those of the package's own weights, or of another folder."""
+    path = (weights_folder() if where is None else Path(where)) / CARDS
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"cannot read {path} ({error}). Get a fresh copy of the course.") from error
+
+
+def _half(value: Tensor) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    if not value.is_floating_point():
+        return value
+    if not torch.isfinite(value.half()).all():
+        raise ValueError("a weight is not a number, or too large for half precision (above 65,504).")
+    return value.half()

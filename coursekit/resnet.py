@@ -1,0 +1,197 @@
+"""Residual networks to study, as notebook 05 builds them: the block of any kernel, towers, ResNet9.
+
+torchvision has the five ResNets, and `coursekit.pretrained` trained ones. `without` takes blocks out of any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+from torchvision.ops import StochasticDepth
+
+from coursekit import arguments
+
+
+def same_padding(kernel_size: int, dilation: int = 1) -> tuple[int, int]:
+    """Return how many pixels to pad before and after, so that a convolution of stride 1 keeps the size.
+
+    A kernel reaches over ``dilation (kernel_size - 1) + 1`` pixels and so takes away ``dilation (kernel_size - 1)``.
+    Where this number is odd, as for an even kernel, the side after gets the pixel more.
+    """
+    arguments.whole("kernel_size", kernel_size)
+    arguments.whole("dilation", dilation)
+    lost = dilation * (kernel_size - 1)
+    return lost // 2, lost - lost // 2
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions with batch norm that learn a correction to their input: ``relu(x + branch(x))``.
+
+    Height, width and channels stay, whatever the kernel. Source: He, Zhang, Ren and Sun (2015).
+
+    Parameters
+    ----------
+    channels : int
+    kernel_size : int, default 3
+        Even ones too. The pixel that one side gets more is at the end for the first convolution and at the start for
+        the second, so that together they do not shift the picture against ``x``.
+    dilation : int, default 1
+    residual : bool, default True
+        False leaves ``x`` out: ``relu(branch(x))``, the plain block to compare with. Its parameters are the same.
+    drop : float, default 0.0
+        Stochastic depth (Huang et al., 2016): in train mode, the probability for each image that the block does not
+        add its branch, 0 <= drop < 1. Needs `residual`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is none of the above.
+    """
+
+    def __init__(
+        self, channels: int, kernel_size: int = 3, dilation: int = 1, *, residual: bool = True, drop: float = 0.0
+    ) -> None:
+        super().__init__()
+        arguments.whole("channels", channels)
+        if not 0 <= drop < 1:
+            raise ValueError(f"drop must be at least 0 and below 1, not {drop!r}.")
+        if drop and not residual:
+            raise ValueError("drop needs residual=True: a plain block without its branch would pass on nothing.")
+        before, after = same_padding(kernel_size, dilation)
+        more = after - before  # 0 or 1
+        options = {"padding": before, "dilation": dilation, "bias": False}
+        self.branch = nn.Sequential(
+            nn.ZeroPad2d((0, more, 0, more)) if more else nn.Identity(),
+            nn.Conv2d(channels, channels, kernel_size, **options),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.ZeroPad2d((more, 0, more, 0)) if more else nn.Identity(),
+            nn.Conv2d(channels, channels, kernel_size, **options),
+            nn.BatchNorm2d(channels),
+        )
+        self.shortcut = nn.Identity() if residual else None
+        self.drop = StochasticDepth(drop, "row")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[N, channels, H, W]`` to the same shape."""
+        correction = self.drop(self.branch(x))
+        return F.relu(correction if self.shortcut is None else self.shortcut(x) + correction)
+
+
+def tower(
+    blocks: int, classes: int, channels: int = 3, width: int = 16, *, residual: bool = True, drop: float = 0.0
+) -> nn.Sequential:
+    """Return a network of equal blocks, one after the other, to study what depth does.
+
+    A first convolution and a pooling divide height and width by 4; then come the blocks, then the mean of each map and
+    one linear layer: ``2 blocks + 2`` layers with weights.
+
+    Parameters
+    ----------
+    blocks : int
+        How many. Child 0 is the start, children 1 to ``blocks`` are the blocks, the last child is the head.
+    classes, channels, width : int
+        Outputs, channels of the images, channels of each block.
+    residual : bool, default True
+        False makes the plain network with the same parameters.
+    drop : float, default 0.0
+        Stochastic depth: the last block's probability of being left out; it grows linearly from 0 before the first.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is none of the above.
+    """
+    arguments.whole("blocks", blocks)
+    _check_sizes(classes, channels, width)
+    start = nn.Sequential(*_conv(channels, width, stride=2), nn.ReLU(), nn.MaxPool2d(2))
+    middle = [ResidualBlock(width, residual=residual, drop=drop * (i + 1) / blocks) for i in range(blocks)]
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
+    return nn.Sequential(start, *middle, head)
+
+
+def resnet9(classes: int, channels: int = 3, width: int = 32) -> nn.Sequential:
+    """Return a small residual network for small images, of nine layers with weights: eight convolutions, one linear.
+
+    A convolution, then three residual blocks; between them height and width are halved twice, and the channels doubled
+    once. Any image of at least 8 x 8 pixels will do.
+
+    Parameters
+    ----------
+    classes, channels, width : int
+        Outputs, channels of the images, channels of the first layers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is not a whole one from 1.
+    """
+    _check_sizes(classes, channels, width)
+    return nn.Sequential(
+        *_conv(channels, width),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        ResidualBlock(width),
+        *_conv(width, 2 * width),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        ResidualBlock(2 * width),
+        nn.MaxPool2d(2),
+        ResidualBlock(2 * width),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(2 * width, classes),
+    )
+
+
+@contextmanager
+def without(model: nn.Module, *names: str) -> Iterator[nn.Module]:
+    """Take blocks out of a network for a while: only their shortcuts remain (Veit, Wilber and Belongie, 2016).
+
+    Use it as ``with resnet.without(model, "layer3.1") as damaged:``. The network itself is changed, and afterwards
+    as before, also when an error interrupts.
+
+    Parameters
+    ----------
+    model : nn.Module
+    *names : str
+        Blocks of this module or of torchvision's ResNets, by their names in ``model.named_modules()``: ``"layer3.1"``
+        of a ResNet, ``"4"`` of a `tower`. A plain block is replaced by nothing: what comes in goes out.
+
+    Raises
+    ------
+    ValueError
+        If there is no block of that name.
+    """
+    blocks = (ResidualBlock, BasicBlock, Bottleneck)
+    found = {name: block for name, block in arguments.module(model).named_modules() if isinstance(block, blocks)}
+    for name in names:
+        if name not in found:
+            known = ", ".join(found) or "none"
+            raise ValueError(f"the network has no block {name!r}. It has: {known}.")
+    try:
+        for name in names:
+            model.set_submodule(name, _rest(found[name]))
+        yield model
+    finally:
+        for name in names:
+            model.set_submodule(name, found[name])
+
+
+def _rest(block: nn.Module) -> nn.Module:
+    downsample = getattr(block, "downsample", None)
+    return nn.Identity() if downsample is None else nn.Sequential(downsample, nn.ReLU())
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
+    """Return a convolution of 3 x 3 and the batch norm behind it, whose shift makes a bias superfluous."""
+    return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.BatchNorm2d(outputs)
+
+
+def _check_sizes(classes: int, channels: int, width: int) -> None:
+    for name, value in (("classes", classes), ("channels", channels), ("width", width)):
+        arguments.whole(name, value)
