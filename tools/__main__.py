@@ -38,6 +38,15 @@ def main(arguments: list[str] | None = None) -> int:
             command.add_argument("lab", help="such as lab01")
             command.add_argument("--jobs", type=int, default=0, help="submissions at a time (default: all processors)")
             command.add_argument("--output", type=Path, help="where results go (default: build/grades/LAB)")
+            command.add_argument(
+                "--roster", type=Path, help="the class (default: roster.csv beside the folder, if any)"
+            )
+            command.add_argument(
+                "--marks", type=Path, help="marks by hand (default: marks.csv beside the folder, if any)"
+            )
+            command.add_argument("--deadline", default="", help='such as "2026-11-30 18:00": says who is late')
+            command.add_argument("--count", choices=("best", "last"), default="best", help="which attempt counts")
+            command.add_argument("--seconds", type=float, default=150, help="that a cell may take (default: 150)")
         elif name not in ("picture", "site"):
             command.add_argument("names", nargs="*", help=f"only these {what}")
         if name == "measured":
@@ -58,13 +67,16 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "new-notebook":
         return newnotebook.write(root, options.names)
     if options.command == "labs":
-        from tools import labs
+        from tools import assignments
 
-        return 0 if labs.make(root, options.names) else 1
+        return 0 if assignments.make(root, options.names) else 1
     if options.command == "grade":
         from tools.grading import classroom
+        from tools.grading.judge import Limits
 
-        classroom.grade(options.submissions, options.lab, root, options.output, jobs=options.jobs)
+        given = {name: getattr(options, name) for name in ("jobs", "roster", "marks", "deadline", "count")}
+        limits = Limits(cell_seconds=options.seconds, question_seconds=min(20, options.seconds))
+        classroom.grade(options.submissions, options.lab, root, options.output, limits=limits, **given)
         return 0
     if options.command == "measured":
         folders = {"CIFAR": options.cifar, "PHOTOS": options.photos}

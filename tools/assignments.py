@@ -12,6 +12,7 @@ from tools import archives
 from tools.checks import repository
 from tools.grading.classroom import lab_names, load_lab
 from tools.grading.judge import Judge, Limits, Outcome
+from tools.grading.sandbox import bubblewrap
 from tools.grading.submissions import Submission
 from tools.markup import Derived, derive
 from coursekit.checks.lab import Lab
@@ -112,9 +113,8 @@ def leaks(derived: Derived, text: str) -> list[str]:
 
 def prove(lab: Lab, derived: Derived, root: Path) -> list[str]:
     """Grade the solution and the blank copy as submissions: all points for the one, none for the other, no crash."""
-    hidden = [root / "notebooks" / "labs"]
     wrong = []
-    with Judge(lab_names(), hidden, Limits()) as judge:
+    with Judge(lab_names(), bubblewrap(), Limits()) as judge:
         for notebook, kind in ((derived.instructor, "right"), (derived.student, "open")):
             cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
             outcome: Outcome = judge.judge(Submission(kind, kind, cells), lab, seed=1)
