@@ -1,4 +1,4 @@
-"""A class of honest and hostile students, graded by the README's command: each gets what is due, nobody pays for another.
+"""A class of honest and hostile students, graded by the README's command: each gets what is due, nobody pays for others.
 
 By day a third of it, by night (``slow``) all.
 """

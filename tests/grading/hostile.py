@@ -121,12 +121,12 @@ CELLS = {  # in a notebook that is right otherwise: name -> cell, what must be s
         "cell 3: OSError: [Errno 30] Read-only file system",
     ),
     "presses the kernel's keys": (
-        "import os\nfor name in os.listdir('/proc'):\n    assert not os.access(f'/proc/{name}', os.W_OK) or name.isdigit()\n"
+        "import os\nfor name in os.listdir('/proc'):\n    assert not os.access(f'/proc/{name}', 2) or name.isdigit()\n"
         "open('/proc/self/oom_score_adj', 'w').write('-1000')",
         "cell 3: OSError",
     ),
     "leaves by a namespace": (
-        "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nassert libc.unshare(0x10000000) == 0, ctypes.get_errno()",
+        "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nassert libc.unshare(0x10000000) == 0",
         "AssertionError",
     ),
     "mounts": ("import ctypes\nassert ctypes.CDLL(None).mount(b'x', b'/usr', b'tmpfs', 0, 0) == 0", "cell 3: "),
@@ -137,7 +137,7 @@ CELLS = {  # in a notebook that is right otherwise: name -> cell, what must be s
     "an odd repr": ("class R:\n    def __repr__(self):\n        while True: pass\nR()", "stopped after"),
     "no signals": ("import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass", "could not be"),
     "talks out of turn": (
-        "import os\nfor k in range(3, 60):\n    try: os.write(k, b'\\x05\\0\\0\\0\\0\\0\\0\\0hello' * 9)\n    except OSError: pass",
+        "import os\nfor k in range(3, 60):\n    try: os.write(k, b'\\x05' + bytes(7) + b'hello')\n    except OSError: pass",
         "the process sends",
     ),
     "announces a flood": (
