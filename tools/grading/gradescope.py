@@ -13,7 +13,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+
+import psutil
 
 import coursekit
 from tools.grading import sandbox, submissions
@@ -21,6 +24,10 @@ from tools.grading.classroom import lab_names, load_lab
 from tools.grading.judge import Judge, Limits
 
 USER = 61234  # of nobody else's; it needs no name
+_COMMAND = (
+    *("setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups", "--no-new-privs"),
+    *("--bounding-set", "-all", "--inh-caps", "-all", "--"),
+)
 _SECONDS = 500.0  # Gradescope's own limit is ten minutes unless one asks for more
 
 
@@ -72,18 +79,16 @@ def _walls(base: Path, course: Path) -> sandbox.Walls:
     (course / "home").mkdir()
     os.chown(course / "home", USER, USER)
     course.chmod(0o755)
-    identity = ("--reuid", str(USER), "--regid", str(USER), "--clear-groups")
-    command = ("setpriv", *identity, "--no-new-privs", "--bounding-set", "-all", "--inh-caps", "-all", "--")
-    closed = [str(base / "source" / "coursekit"), str(base / "results" / "results.json")]
+    closed = [str(base / "source"), str(base / "results")]
     tried = subprocess.run(
-        [*command, sys.executable, "-c", f"import os; print([os.path.exists(p) for p in {closed}])"],
+        [*_COMMAND, sys.executable, "-c", f"import os; print([os.access(p, os.X_OK) for p in {closed}])"],
         capture_output=True,
         text=True,
         cwd="/",
     )
     if tried.stdout.strip() != "[False, False]":
         sys.exit(f"nothing was graded: a submission could read the course. {tried.stdout}{tried.stderr}")
-    return sandbox.Walls(command, str(course), str(course / "home"))
+    return sandbox.Walls(_COMMAND, str(course), str(course / "home"))
 
 
 def _end_all() -> None:
@@ -94,19 +99,14 @@ def _end_all() -> None:
     SystemExit
         If one is left.
     """
-    for _ in range(20):
-        left = [process for process in Path("/proc").glob("[0-9]*") if _owner(process) == USER]
-        if not left:
+    for _ in range(50):
+        everybody = psutil.process_iter(["uids", "status"])
+        theirs = [one.info["status"] for one in everybody if one.info["uids"] and one.info["uids"].real == USER]
+        if all(status == psutil.STATUS_ZOMBIE for status in theirs):
             return
-        subprocess.run(["setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups", "kill", "-9", "-1"])
+        subprocess.run([*_COMMAND, sys.executable, "-c", "import os; os.kill(-1, 9)"], cwd="/")
+        time.sleep(0.1)
     sys.exit("nothing was graded: a process of the submission could not be ended.")
-
-
-def _owner(process: Path) -> int:
-    try:
-        return process.stat().st_uid
-    except OSError:
-        return 0
 
 
 def _seed(base: Path) -> int:

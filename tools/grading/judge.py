@@ -294,9 +294,9 @@ class Session:
         end = min(time.monotonic() + seconds, self._end)
         data, wanted = bytearray(), 8
         while len(data) < wanted:
+            self._look_after()
             if time.monotonic() > end:
                 raise LateError("took too long, and could not be interrupted")
-            self._look_after()
             if not select.select([channel], [], [], 0.1)[0]:
                 continue
             try:

@@ -1,4 +1,4 @@
-"""The tables around a class: who is in it, the marks that a person gave, and what goes back to where grades are kept."""
+"""Tables around a class: who is in it, the marks that a person gave, and what goes back to where grades are kept."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _rows(path: Path | None, needed: tuple[str, ...]) -> list[tuple[int, dict[st
 
 
 def write_tables(output: Path, results: list[dict], lab: Lab) -> None:
-    """Write ``grades.csv`` with a row for each file, and ``canvas.csv`` and ``moodle.csv`` with one for each student."""
+    """Write ``grades.csv``, a row for each file, and ``canvas.csv`` and ``moodle.csv``, a row for each student."""
     checked = [question for question in lab.questions.values() if question.check]
     by_hand = [question for question in lab.questions.values() if not question.check]
     header = ["submission", "student", "name", "counts", "points", "of", *(question.name for question in checked)]

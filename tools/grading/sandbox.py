@@ -1,4 +1,4 @@
-"""The walls around a submission: bubblewrap shows it the libraries, the package without the answers, and nothing else."""
+"""The walls around a submission: it sees the libraries, the package without the answers, and nothing else."""
 
 from __future__ import annotations
 

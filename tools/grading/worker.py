@@ -89,7 +89,7 @@ def _limit_resources(megabytes: int, seconds: int) -> None:
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_FSIZE, 200 * 2**20),
         (resource.RLIMIT_NOFILE, 1024),
-        (resource.RLIMIT_NPROC, 400),
+        (resource.RLIMIT_NPROC, 200),
         (resource.RLIMIT_CORE, 0),
     ]:
         with contextlib.suppress(OSError, ValueError):
