@@ -131,7 +131,8 @@ def course(tmp_path, monkeypatch):
     os.utime(tmp_path / "in" / "ana_7" / "lab.ipynb", (1e9, 1e9))
     (tmp_path / "roster.csv").write_text("name;id;pattern\nAna;7;\nBo;12;bo\nCy;3;cy*\n", encoding="utf-8")
     (tmp_path / "marks.csv").write_bytes(
-        b"student,question,points,comment\n7,q7,2.5,well \xfcber <i>\n7,q7,1,\nx,q7,1,\n12,q9,1,\n12,q7,9,\n12,q7,nan,\n"
+        b"student,question,points,comment\n7,q7,2.5,well \xfcber <i>\n7,q7,1,\nx,q7,1,\n12,q9,1,\n12,q7,9,\n"
+        b"12,q7,nan,\n"
     )
     return tmp_path
 
@@ -295,7 +296,7 @@ def _nowhere_near(cells, at):
 )
 def test_written_answers_are_found_wherever_they_stand(change, note):
     found, said = answers_of(change)
-    assert found == ["".join(part) for part in found] and len(found) == 1
+    assert len(found) == 1
     assert said.startswith(note) if note else said == ""
 
 

@@ -1,4 +1,4 @@
-"""A class of honest and hostile students, graded by the README's command: each gets what is due, nobody pays for others.
+"""A class of honest and hostile students, graded by the README's command: each gets what is due.
 
 By day a third of it, by night (``slow``) all.
 """
@@ -77,7 +77,7 @@ def check_house(graded):
     """What holds for the house as a whole: no secret got out, nothing was called, changed or left running."""
     assert graded.code == 0, graded.errors.decode()
     pages = [path for path in graded.output.rglob("*") if path.is_file()]
-    assert len(pages) > 20
+    assert pages
     for text in [graded.printed, graded.errors, *(path.read_bytes() for path in pages)]:
         assert SECRET.encode() not in text
     assert (graded.trap / "secret.txt").read_text() == SECRET

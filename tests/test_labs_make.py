@@ -1,7 +1,5 @@
 """From masters to copies: nothing of a solution is left, and what is handed out works."""
 
-import csv
-import json
 import re
 import shutil
 from pathlib import Path
@@ -9,10 +7,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tools import archives, execute, labs
+from tools import archives, execute
+from tools import assignments as labs
 from tools.checks import repository
-from tools.grading import classroom, feedback
-from tools.grading.judge import Limits
+from tools.grading import classroom
 from tools.markup import ANSWER_HERE, MarkupError, derive, student_lines
 
 ROOT = Path(__file__).parent.parent
@@ -144,85 +142,6 @@ def test_make_labs_writes_copies_and_proves_them(course, capsys):
         labs.make(course, ["lab77"])
     with pytest.raises(SystemExit, match="no labs here"):
         labs.masters(course / "build")
-
-
-def test_a_class_is_graded_and_grading_goes_on_where_it_stopped(course, capsys, monkeypatch):
-    made, folder, output = derived(MASTERS[0]), course / "handed in", course / "grades"
-    good, blank = nbformat.writes(made.instructor), nbformat.writes(made.student)
-    half = json.loads(good)
-    half["cells"] = [cell for cell in half["cells"] if cell["id"] not in ("q2-answer", "q3-answer")]
-    given = {"ana/lab": good, "bo/lab": blank, "half": json.dumps(half), "cut": good[:-3000], "=1+1": "no notebook"}
-    for name, text in given.items():
-        (folder / f"{name}.ipynb").parent.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.ipynb").write_text(text, encoding="utf-8")
-    results = classroom.grade(folder, "lab01", course, output, jobs=1, limits=Limits(cell_seconds=20))
-    points = {result["name"]: result["points"] for result in results}
-    assert points == {"ana/lab": 17, "bo/lab": 0, "half": 12, "cut": 17, "=1+1": 0}
-    with (output / "grades.csv").open(encoding="utf-8") as file:
-        rows = {row["submission"]: row for row in csv.DictReader(file)}
-    assert [rows["half"][name] for name in ("points", "of", "q1", "q2", "q3")] == ["12", "17", "2", "0", "0"]
-    assert "cut off" in rows["cut"]["problems"]
-    assert rows["'=1+1"]["problems"] == "not a notebook"
-    pages = sorted((output / "feedback").glob("*.html"))
-    assert len(pages) == 5
-    assert "learns" in (output / "written.html").read_text(encoding="utf-8")
-    assert "hardest" in (output / "index.html").read_text(encoding="utf-8").lower()
-    assert (output / "class.png").read_bytes().startswith(b"\x89PNG")
-
-    class Nobody:
-        def __init__(self, *_):
-            pass
-
-        def judge(self, *_, **__):
-            raise RuntimeError("nothing is left to be graded")
-
-        def close(self):
-            pass
-
-    monkeypatch.setattr(classroom, "Judge", Nobody)
-    assert classroom.grade(folder, "lab01", course, output, jobs=1, limits=Limits(cell_seconds=20)) == results
-    assert "5 submissions are graded already, 0 to go" in capsys.readouterr().out
-    (folder / "new.ipynb").write_text(blank, encoding="utf-8")
-    again = classroom.grade(folder, "lab01", course, output, jobs=1, limits=Limits(cell_seconds=20))
-    assert [result["problems"] for result in again if result["name"] == "new"] == [
-        ["not graded, RuntimeError: nothing is left to be graded"]
-    ]
-
-
-def test_a_change_in_a_labs_checks_has_it_graded_anew(tmp_path, monkeypatch):
-    names, folder = classroom.lab_names(), tmp_path / "labs"
-    shutil.copytree(Path(classroom.labs.__file__).parent, folder)
-    (folder / "lab77" / "__pycache__").mkdir(parents=True)  # what git leaves of a lab that is gone
-    monkeypatch.setattr(classroom.labs, "__file__", str(folder / "__init__.py"))
-    assert classroom.lab_names() == names == [path.stem.split("_")[0] for path in MASTERS]
-    lab = classroom.load_lab("lab04")
-    before = classroom._version(lab, Limits(), 1)
-    for name in ("lab01.py", "lab05/paths.py", "lab05/__init__.py"):
-        (folder / name).write_text("", encoding="utf-8")
-        assert classroom._version(lab, Limits(), 1) == before, name
-    for name in ("compare.py", "lab04/__init__.py", "lab04/probe.py"):
-        (folder / name).write_text("", encoding="utf-8")
-        assert classroom._version(lab, Limits(), 1) != before, name
-        before = classroom._version(lab, Limits(), 1)
-
-
-def test_what_cannot_be_graded_is_said(course, tmp_path):
-    with pytest.raises(SystemExit, match="unknown lab 'lab77'"):
-        classroom.grade(tmp_path, "lab77", course)
-    with pytest.raises(SystemExit, match="there is no folder"):
-        classroom.grade(tmp_path / "none", "lab01", course)
-    with pytest.raises(SystemExit, match="holds no file"):
-        classroom.grade(tmp_path, "lab01", course)
-
-
-def test_feedback_shows_text_and_never_runs_it():
-    lab = classroom.load_lab("lab01")
-    verdicts = {"q1": {"state": "wrong", "text": "<script>1</script>", "points": 0}}
-    result = {"key": "k", "name": "<b>", "points": 0, "verdicts": verdicts, "problems": ["<i>"], "written": {}}
-    page = feedback.student_page(result, lab)
-    assert "<script>" not in page
-    assert "&lt;script&gt;" in page
-    assert "<i>" not in page
 
 
 def test_without_otter_the_archive_is_left_out_and_that_is_said(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """What it costs to grade lab 1: overhead for each notebook, and a class of 60, two at a time.
 
-``python tests/benchmarks/grading.py`` (and a smaller class, such as ``20``) makes the class out of the master: right, blank, half, and a few that misbehave.
+``python tests/benchmarks/grading.py`` (``20``: for a class of 20) makes it out of the master: right, blank, and a few
+that misbehave.
 """
 
 import contextlib

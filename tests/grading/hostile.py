@@ -137,7 +137,8 @@ CELLS = {  # in a notebook that is right otherwise: name -> cell, what must be s
     "an odd repr": ("class R:\n    def __repr__(self):\n        while True: pass\nR()", "stopped after"),
     "no signals": ("import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass", "could not be"),
     "talks out of turn": (
-        "import os\nfor k in range(3, 60):\n    try: os.write(k, b'\\x05' + bytes(7) + b'hello')\n    except OSError: pass",
+        "import os\nfor k in range(3, 60):\n    try: os.write(k, b'\\x05' + bytes(7) + b'hello')\n"
+        "    except OSError: pass",
         "the process sends",
     ),
     "announces a flood": (
@@ -280,7 +281,7 @@ def _files():
     yield "words", b"no", ".ipynb", 0, "not a notebook"
     yield "a list", b"[]", ".ipynb", 0, "not a notebook"
     yield "no cells", b'{"cells": 3}', ".ipynb", 0, "not a notebook"
-    yield "odd cells", b'{"cells": [3, null, {"cell_type": "code", "source": 5}, {}]}', ".ipynb", 0, ""
+    yield "odd cells", b'{"cells": [3, null, {"cell_type": "code", "source": 5}, {}]}', ".ipynb", 0, "not a notebook"
     yield "bytes", bytes(range(256)) * 9, ".ipynb", 0, "not a notebook"
     yield "deep", b'{"cells": ' + b"[" * 200_000, ".ipynb", 0, "not a notebook"
     yield "cut in the first cells", whole[:1500], ".ipynb", 0, "cut off"

@@ -69,18 +69,11 @@ def grade(
 
     Parameters
     ----------
-    folder : Path
-        Notebooks, in folders as deep as you like; each file is one submission.
-    name : str
-        Of the lab.
-    root : Path
-        Of the course: its master tells what was handed out.
-    output : Path, optional
-        Where results go; ``build/grades/NAME`` in the course's folder without it.
+    folder, root, output : Path
+        Of the submissions; of the course, whose master tells what was handed out; of the results, without it
+        ``build/grades/NAME`` in the course's folder.
     jobs : int
         Submissions at a time; as many as processors and memory allow without it.
-    limits : Limits, optional
-        For each submission.
     seed : int, optional
         For the inputs of the checks. Without it, a random one is drawn once for this output folder.
     roster, marks : Path, optional
@@ -99,9 +92,10 @@ def grade(
     if not folder.is_dir():
         sys.exit(f"there is no folder {folder}: give the folder with the submissions, SUBMISSIONS=folder.")
     beside = Path(os.path.abspath(folder)).parent
-    tables = {"roster": roster, "marks": marks}
-    for what, path in tables.items():
-        tables[what] = path or next(filter(Path.is_file, [beside / f"{what}.csv"]), None)
+    tables = {}
+    for what, path in (("roster", roster), ("marks", marks)):
+        usual = beside / f"{what}.csv"
+        tables[what] = path or (usual if usual.is_file() else None)
     students = records.read_roster(tables["roster"])
     files = submissions.find(folder)
     if not files and not students:
@@ -113,7 +107,8 @@ def grade(
     walls, limits = sandbox.bubblewrap(), limits or Limits()
     output = output or root / "build" / "grades" / name
     (output / "results").mkdir(parents=True, exist_ok=True)
-    version = _version(lab, limits, _seed_of(output) if seed is None else seed)
+    seed = _seed_of(output) if seed is None else seed
+    version = _version(lab, limits, seed)
     handed_in = [submissions.read(path, folder, name, others) for path, others in files.items()]
     outcomes = {one.digest: _earlier(output, one.digest, version) for one in handed_in if one.cells}
     waiting = list({one.digest: one for one in handed_in if one.cells and not outcomes[one.digest]}.values())
@@ -121,7 +116,6 @@ def grade(
         print(f"{len(outcomes) - len(waiting)} submissions are graded already, {len(waiting)} to go.")
     interrupted = False
     try:
-        seed = _seed_of(output) if seed is None else seed
         for digest, outcome in _judge_all(waiting, lab, seed, walls, jobs, limits):
             outcomes[digest] = outcome
             if outcome.sound:

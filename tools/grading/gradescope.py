@@ -58,7 +58,7 @@ def main(name: str, base: Path) -> None:
         if verdict := outcome.verdicts.get(question.name):
             test = {"score": verdict["points"], "max_score": question.points, "output": verdict["text"]}
             tests.append({"name": f"{question.name} {question.title}", "visibility": "visible", **test})
-    notes = [f"Graded: {submission.name}", *outcome.problems]
+    notes = [f"Graded: {submission.name}", *submission.problems, *outcome.problems]
     notes += [f"{other.name} was not graded: hand in one notebook." for other in handed_in[1:]]
     _write(base, {"tests": tests, "output": "\n".join(notes), "execution_time": round(outcome.seconds)})
 

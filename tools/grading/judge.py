@@ -30,44 +30,23 @@ _START = 120.0  # seconds until the libraries are imported, on a busy machine
 
 @dataclass(frozen=True)
 class Limits:
-    """What one submission may use.
-
-    Attributes
-    ----------
-    cell_seconds, question_seconds, seconds : float
-        For one cell, for the check of one question, for all together.
-    megabytes : int
-        Of memory, beyond the libraries'.
-    processes : int
-        At a time.
-    """
+    """What one submission may use."""
 
     cell_seconds: float = 150.0
-    question_seconds: float = 20.0
-    seconds: float = 600.0
-    megabytes: int = 2000
-    processes: int = 40
+    question_seconds: float = 20.0  # for the check of one question
+    seconds: float = 600.0  # for all together
+    megabytes: int = 2000  # of memory, beyond the libraries'
+    processes: int = 40  # at a time
 
 
 @dataclass
 class Outcome:
-    """What a submission reached.
+    """What a submission reached."""
 
-    Attributes
-    ----------
-    verdicts : dict
-        Question to ``{"state", "text", "points"}``.
-    problems : list of str
-        What the lecturer should know: cells that failed, limits that were met.
-    seconds : float
-    sound : bool
-        False if the machine failed, or a check, and not the submission.
-    """
-
-    verdicts: dict[str, dict] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+    verdicts: dict[str, dict] = field(default_factory=dict)  # question to {"state", "text", "points"}
+    problems: list[str] = field(default_factory=list)  # cells that failed, limits that were met
     seconds: float = 0.0
-    sound: bool = True
+    sound: bool = True  # False if the machine failed, or a check, and not the submission
 
 
 class EndedError(Exception):
@@ -83,15 +62,7 @@ class LateError(EndedError):
 
 
 class Judge:
-    """Judges submissions, one at a time.
-
-    Parameters
-    ----------
-    labs : sequence of str
-        The names of all labs, whose checks do nothing inside the walls.
-    walls : Walls
-    limits : Limits, optional
-    """
+    """Judges submissions, one at a time. The checks of all ``labs`` do nothing inside the walls."""
 
     def __init__(self, labs: Sequence[str], walls: Walls, limits: Limits | None = None) -> None:
         self._labs, self._walls, self._limits = list(labs), walls, limits or Limits()
@@ -115,16 +86,10 @@ class Judge:
     def judge(self, submission: Submission, lab: Lab, seed: int, *, ahead: bool = False) -> Outcome:
         """Run and judge one submission.
 
-        Parameters
-        ----------
-        submission : Submission
-        lab : Lab
-        seed : int
-            For the inputs of the checks, besides those of the instant checks.
-        ahead : bool
-            Start a sandbox for the next submission meanwhile.
+        ``seed`` is for the inputs of the checks, besides those of the instant checks; with ``ahead``, a sandbox for the
+        next submission starts meanwhile.
         """
-        start, outcome = time.monotonic(), Outcome(problems=list(submission.problems))
+        start, outcome = time.monotonic(), Outcome()
         for question in lab.questions.values():
             if question.check:
                 outcome.verdicts[question.name] = {"state": "open", "text": "not reached", "points": 0}
@@ -141,6 +106,9 @@ class Judge:
             except EndedError as ended:
                 cell, question = session.cell, session.question
                 if cell is None and question not in waiting:
+                    if not question and suspect is None:
+                        suspect = (cell, question)
+                        continue
                     if not question:
                         outcome.problems.append(str(ended))
                         outcome.sound = False
@@ -166,9 +134,8 @@ class Judge:
         outcome.problems += [f"{name}: {verdict['text']}" for name, verdict in failed.items()]
         outcome.sound &= not failed
         problems = list(dict.fromkeys(printable(problem) for problem in outcome.problems))
-        outcome.problems = problems[:MOST_PROBLEMS]
-        if left_out := len(problems) - MOST_PROBLEMS:
-            outcome.problems += [f"and {left_out} more problems"] * (left_out > 0)
+        more = [f"and {len(problems) - MOST_PROBLEMS} more problems"] if len(problems) > MOST_PROBLEMS else []
+        outcome.problems = problems[:MOST_PROBLEMS] + more
         return outcome
 
     def _take(self, ahead: bool) -> Sandbox:
@@ -180,16 +147,7 @@ class Judge:
 
 
 class Session:
-    """One sandbox that runs one submission.
-
-    Attributes
-    ----------
-    sandbox : Sandbox
-    cell : int or None
-        The cell that runs, if one does.
-    question : str
-        The question that is judged, if one is.
-    """
+    """One sandbox that runs one submission: its `cell` that runs, or its `question` that is judged."""
 
     def __init__(self, sandbox: Sandbox, limits: Limits, start: float) -> None:
         self.sandbox, self._limits = sandbox, limits
@@ -208,7 +166,7 @@ class Session:
         except GoneError:
             raise EndedError("not graded: the sandbox did not start") from None
         self._end -= _START
-        self._base = self.sandbox.kilobytes()
+        self._base = self.sandbox.kilobytes(self.sandbox.family(limits.processes))
         job = {"cells": list(cells), "skip": sorted(skip), "labs": labs, "seconds": int(limits.seconds)}
         job |= {"cell_seconds": limits.cell_seconds, "question_seconds": limits.question_seconds}
         self._send(channel, json.dumps(job | {"megabytes": limits.megabytes}).encode())
@@ -316,8 +274,9 @@ class Session:
         if time.monotonic() - self._looked < 0.1 or not self._base:
             return
         self._looked = time.monotonic()
-        if len(self.sandbox.family(self._limits.processes)) > self._limits.processes:
+        family = self.sandbox.family(self._limits.processes)
+        if len(family) > self._limits.processes:
             raise EndedError(f"started more than {self._limits.processes} processes")
         most = self._base + 1.5 * self._limits.megabytes * 1024
-        if self.sandbox.kilobytes() > most and self.sandbox.kilobytes(exact=True) > most:
+        if self.sandbox.kilobytes(family) > most and self.sandbox.kilobytes(family, exact=True) > most:
             raise EndedError(f"took more than {self._limits.megabytes} MB of memory")

@@ -31,28 +31,16 @@ _REFUSED_CALLS = {
 NO_WALLS = """No submission was run: grading needs walls around them, and there are none here.
   {why}
 On Linux, install bubblewrap 0.8 or newer (`apt install bubblewrap`). On macOS, on Windows, and where a kernel does not
-allow it, grade in a container; in the course's folder, with Docker:
-  docker build -t course-grading .
-  docker run --rm --security-opt seccomp=unconfined --security-opt apparmor=unconfined \\
-      --security-opt systempaths=unconfined -v FOLDER:/submissions:ro -v "$PWD/build:/course/build" \\
-      course-grading SUBMISSIONS=/submissions LAB=lab01"""
+allow it, grade in a container: `docker build -t course-grading .`, then `docker run ...` as docs/lecturer.md says."""
 
 
 @dataclass(frozen=True)
 class Walls:
-    """How a worker is started behind walls.
+    """How a worker is started behind walls."""
 
-    Attributes
-    ----------
-    command : tuple of str
-        What stands before ``python``.
-    course, home : str
-        Where the package and the worker lie, and the submission's own folder, seen from inside.
-    """
-
-    command: tuple[str, ...]
-    course: str
-    home: str
+    command: tuple[str, ...]  # what stands before ``python``
+    course: str  # where the package and the worker lie, seen from inside
+    home: str  # the submission's own folder
 
     def environment(self) -> dict[str, str]:
         """Return all environment variables of a submission: none is the lecturer's."""
@@ -108,9 +96,9 @@ def _binds() -> list[str]:
     for folder in ("/dev/shm", "/tmp", "/home/student"):
         arguments += ["--perms", "0700", "--size", str(MEGABYTES * 2**20), "--tmpfs", folder]
     prefixes = {sys.prefix, sys.base_prefix, *map(os.path.realpath, (sys.prefix, sys.base_prefix))}
-    for prefix in sorted(prefix for prefix in prefixes if not Path(prefix).is_relative_to("/usr")):
-        arguments += ["--ro-bind", prefix, prefix]
-        for installed in sorted(Path(prefix).glob("lib*/python*/site-packages/coursekit")):
+    for prefix in sorted(prefixes):
+        arguments += [] if Path(prefix).is_relative_to("/usr") else ["--ro-bind", prefix, prefix]
+        for installed in sorted(Path(prefix).glob("lib*/python*/*-packages/coursekit")):
             arguments += ["--tmpfs", str(installed)]  # a wheel brings the checks along
     for here, inside in shown.items():
         if here.exists():
@@ -161,7 +149,7 @@ class Sandbox:
                 start_new_session=True,
             )
 
-    def family(self, most: int = 1000) -> list[int]:
+    def family(self, most: int) -> list[int]:
         """Return the numbers of its processes, up to about ``most``: some multiply faster than one can count."""
         found = [self._process.pid]
         for process in found:
@@ -174,10 +162,11 @@ class Sandbox:
                     continue
         return found
 
-    def kilobytes(self, *, exact: bool = False) -> int:
-        """Return the memory that its processes hold; what they share counts for each of them unless ``exact``."""
+    @staticmethod
+    def kilobytes(family: list[int], *, exact: bool = False) -> int:
+        """Return the memory that processes hold; what they share counts for each of them unless ``exact``."""
         found, page = 0, os.sysconf("SC_PAGE_SIZE") // 1024
-        for process in self.family():
+        for process in family:
             try:
                 if exact:
                     text = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii")

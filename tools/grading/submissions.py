@@ -22,11 +22,8 @@ def printable(text: str, most: int = 300, *, lines: bool = False) -> str:
     """
     text = text[: 3 * most] if lines else " ".join(text[: 3 * most].split())
     kept = "\n\t" if lines else ""
-    shown = (
-        sign if sign.isprintable() or sign in kept else " " if sign == "\xa0" else f"\\u{ord(sign):04x}"
-        for sign in text.replace("\r\n", "\n")
-    )
-    text = "".join(shown)
+    text = text.replace("\r\n", "\n").replace("\xa0", " ")
+    text = "".join(sign if sign.isprintable() or sign in kept else f"\\u{ord(sign):04x}" for sign in text)
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
@@ -42,36 +39,16 @@ class Cell:
 
 @dataclass
 class Submission:
-    """One file that was handed in.
+    """One file that was handed in."""
 
-    Attributes
-    ----------
-    key : str
-        A file name made of its path, unlike any other's.
-    name : str
-        Its path within the folder, without ending: how it is called in tables.
-    cells : list of str
-        Sources of the code cells.
-    texts : list of Cell
-        All cells, in their order.
-    problems : list of str
-        What is wrong with the file.
-    path : str
-        Within the folder, made printable.
-    digest : str
-        Of its bytes; empty if they were not read.
-    time : float
-        When it was written last, in seconds since 1970.
-    """
-
-    key: str
-    name: str
-    cells: list[str] = field(default_factory=list)
-    texts: list[Cell] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    path: str = ""
-    digest: str = ""
-    time: float = 0.0
+    key: str  # a file name made of its path, unlike any other's
+    name: str  # how it is called in tables: its path within the folder, without ending
+    cells: list[str] = field(default_factory=list)  # sources of the code cells
+    texts: list[Cell] = field(default_factory=list)  # all cells
+    problems: list[str] = field(default_factory=list)  # what is wrong with the file
+    path: str = ""  # within the folder, made printable
+    digest: str = ""  # of its bytes; empty if they were not read
+    time: float = 0.0  # when it was written last, in seconds since 1970
 
 
 def find(folder: Path) -> dict[Path, list[Path]]:
@@ -163,16 +140,16 @@ def _cells(data: bytes, suffix: str, problems: list[str]) -> Iterator[Cell]:
         problems.append(what)
     except (KeyError, TypeError):
         values = []
-    if not values and not problems:
-        problems.append("not a notebook")
+    cells = [cell for value in values if (cell := _cell(value))]
+    if not cells and not problems:
+        problems.append("not a notebook, or one without cells")
     size = 0
-    for value in values:
-        if cell := _cell(value):
-            size += len(cell.source) + 1000  # at most a thousand cells, too
-            if size > _MOST_TEXT:
-                problems.append("its cells hold more than 1 MB of text: the rest is left out")
-                return
-            yield cell
+    for cell in cells:
+        size += len(cell.source) + 2000  # at most 500 cells, too
+        if size > _MOST_TEXT:
+            problems.append("more than 1 MB of text, or 500 cells: the rest is left out")
+            return
+        yield cell
 
 
 def _salvage(text: str) -> Iterable[object]:
