@@ -319,9 +319,9 @@ def _links(folder):
 
 write_links = _links
 QUICK = {
-    *("raises", "half a character", "control characters", "exits at once", "hangs", "eats memory", "fills the disk"),
+    *("half a character", "control characters", "exits at once", "hangs", "eats memory"),
     *("forks in C", "kills its group", "reads the grader's files", "calls a port", "leaves a daemon"),
-    *("patched", "forged replies", "replies of lists", "an answer that kills", "nan in a figure"),
+    *("patched", "forged replies", "an answer that kills", "nan in a figure"),
 }
 HOSTILE = [
     *(
@@ -330,7 +330,14 @@ HOSTILE = [
     ),
     *(Case(f"hostile {name}", data, points, problem, quick=name in QUICK) for name, data, points, problem in _tricks()),
     *(
-        Case(f"hostile {name}", data, points, problem, suffix, quick=name not in ("many failing cells", "null bytes"))
+        Case(
+            f"hostile {name}",
+            data,
+            points,
+            problem,
+            suffix,
+            quick=name not in ("many cells", "many failing cells", "null bytes"),
+        )
         for name, data, suffix, points, problem in _files()
     ),
 ]
