@@ -93,8 +93,11 @@ CELLS = {  # in a notebook that is right otherwise: name -> cell, what must be s
         "",
     ),
     "reads the grader's files": ("raise ValueError(open('{trap}/secret.txt').read())", "FileNotFoundError"),
-    "reads home": ("import os\nraise ValueError(sorted(os.listdir('/home')) + sorted(os.listdir('/')))", "'course'"),
-    "reads a key": ("raise ValueError(open('/root/.ssh/id_rsa').read() + open('/etc/passwd').read())", "Error"),
+    "reads home": ("import os\nraise ValueError(sorted(os.listdir('/')))", "'course'"),
+    "reads a key": (
+        "import os\nraise ValueError(open('/etc/shadow').read() + open(os.path.expanduser('~/.ssh/id_rsa')).read())",
+        "Error",
+    ),
     "reads the master": (f"raise ValueError(open({str(MASTER)!r}).read())", "FileNotFoundError"),
     "reads the checks": (
         "import glob\nraise ValueError(glob.glob('/course/**/*lab01*', recursive=True))",

@@ -66,7 +66,7 @@ def bubblewrap() -> Walls:
         sys.exit(NO_WALLS.format(why=f"{platform.system()} on {platform.machine()} has no bubblewrap."))
     if not (program := shutil.which("bwrap")):
         sys.exit(NO_WALLS.format(why="bubblewrap (the program `bwrap`) is not installed."))
-    walls = Walls((program, *_SHIELDS, *_binds()), "/course", "/home/student")
+    walls = Walls((program, *_SHIELDS, *_binds()), "/course", "/student")
     with _filter() as calls:
         command = [*walls.command, "--seccomp", str(calls.fileno()), "--", sys.executable, "-c", ""]
         try:
@@ -93,7 +93,7 @@ def _binds() -> list[str]:
         elif os.path.isdir(link):
             arguments += ["--ro-bind", link, link]
     arguments += ["--proc", "/proc", "--dev", "/dev"]
-    for folder in ("/dev/shm", "/tmp", "/home/student"):
+    for folder in ("/dev/shm", "/tmp", "/student"):
         arguments += ["--perms", "0700", "--size", str(MEGABYTES * 2**20), "--tmpfs", folder]
     prefixes = {sys.prefix, sys.base_prefix, *map(os.path.realpath, (sys.prefix, sys.base_prefix))}
     for prefix in sorted(prefixes):
@@ -104,10 +104,10 @@ def _binds() -> list[str]:
         if here.exists():
             arguments += ["--ro-bind", str(here), inside]
     for fonts in _font_lists():
-        arguments += ["--ro-bind", str(fonts), f"/home/student/.cache/matplotlib/{fonts.name}"]
+        arguments += ["--ro-bind", str(fonts), f"/student/.cache/matplotlib/{fonts.name}"]
     for folder in ("/proc", "/dev", "/"):  # whose knobs turn for root, if root grades
         arguments += ["--remount-ro", folder]
-    return [*arguments, "--chdir", "/home/student"]
+    return [*arguments, "--chdir", "/student"]
 
 
 def _font_lists() -> list[Path]:
