@@ -16,6 +16,7 @@ import sys
 import weakref
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -83,7 +84,7 @@ class Meter(TorchDispatchMode):
             result = function(model, *args, **options)
         return result, self.work - work, self.peak - start
 
-    def omit(self, work: np.ndarray, data: Dataset, batch_size: int, grown: float = 0, lasting: float = 0) -> None:
+    def omit(self, work: np.ndarray, data: Any, batch_size: int, grown: float = 0, lasting: float = 0) -> None:
         """Account for the pictures of ``data`` that were left out: ``work`` and ``grown`` are of the first ones."""
         few = _few(data)
         batches = math.ceil(len(data) / batch_size) / math.ceil(few / batch_size)
@@ -105,7 +106,7 @@ def prepare(server: str, files: Path, reports: Path) -> None:
     _redirect(server, files)
     _shorten(meter)
     meter.__enter__()
-    get_ipython().events.register("post_run_cell", write)  # noqa: F821 -- a kernel has it
+    get_ipython().events.register("post_run_cell", write)  # noqa: F821 # pyright: ignore[reportUndefinedVariable] -- a kernel has it
 
 
 def _stay_here(event: str, arguments: tuple) -> None:
@@ -113,7 +114,7 @@ def _stay_here(event: str, arguments: tuple) -> None:
         raise ConnectionError(f"the rehearsal uses no network, and something wants to speak to {arguments[1][0]}.")
 
 
-def _replace(old: object, new: object) -> None:
+def _replace(old: Any, new: object) -> None:
     """Put a function in another's place, in every module of the package that has it."""
     for name, module in list(sys.modules.items()):
         if name.startswith("coursekit") and getattr(module, old.__name__, None) is old:
@@ -131,7 +132,7 @@ def _redirect(server: str, files: Path) -> None:
 
     _replace(fetch, from_here)
     for module in (tv.cifar, tv.flowers102):  # these know checksums of what is inside an archive
-        module.check_integrity = lambda path, md5=None: os.path.isfile(path)
+        vars(module)["check_integrity"] = lambda path, md5=None: os.path.isfile(path)
 
 
 def _shorten(meter: Meter) -> None:
@@ -169,7 +170,7 @@ def _shorten(meter: Meter) -> None:
     _replace(evaluate, shortened(evaluate))
 
 
-def _few(data: Dataset) -> int:
+def _few(data: Any) -> int:
     return min(len(data), LARGE if data[0][0].shape[-1] > 100 else SMALL)
 
 
