@@ -3,7 +3,8 @@
 - Each download comes from a server on this machine, with the checksum of what lies there; nothing else is connected.
 - In each epoch `fit` trains on the first pictures of a data set only, 64 small or 8 large ones; `predict` and
   `evaluate` look at as many, whose outputs stand for the others. A `DataLoader` of the notebook's own is left whole.
-- Multiply-adds, operations and memory are counted; what was left out is added in proportion.
+- Multiply-adds, operations, the processor's seconds for reading pictures, and memory are counted; what was left out is
+  added in proportion.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import math
 import os
 import sys
+import time
 import weakref
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,6 +41,7 @@ class Meter(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.work, self.omitted = np.zeros(2), np.zeros(2)  # multiply-adds, operations
+        self.reading = 0.0  # seconds
         self.living = self.peak = self.most = 0
         self.counts = True  # operations, too
         self._seen = WeakIdKeyDictionary()
@@ -83,9 +86,16 @@ class Meter(TorchDispatchMode):
             result = function(model, *args, **options)
         return result, self.work - work, self.peak - start
 
-    def omit(self, work: np.ndarray, data: Dataset, batch_size: int, grown: float = 0, lasting: float = 0) -> None:
+    def omit(
+        self, work: np.ndarray, data: Dataset, batch_size: int, epochs: int = 1, grown: float = 0, lasting: float = 0
+    ) -> None:
         """Account for the pictures of ``data`` that were left out: ``work`` and ``grown`` are of the first ones."""
         few = _few(data)
+        self.counts, start = False, time.process_time()
+        for index in range(few):
+            data[index]
+        self.reading += (time.process_time() - start) / few * len(data) * epochs
+        self.counts = True
         batches = math.ceil(len(data) / batch_size) / math.ceil(few / batch_size)
         self.omitted += work * (len(data) / few - 1, batches - 1)
         each = max(0, grown - lasting) / min(batch_size, few)
@@ -99,7 +109,7 @@ def prepare(server: str, files: Path, reports: Path) -> None:
 
     def write(*_) -> None:
         products, operations = meter.work + meter.omitted
-        report.write_text(json.dumps({"products": products, "operations": operations, "bytes": meter.most}))
+        report.write_text(json.dumps([products, operations, meter.reading, meter.most]), encoding="utf-8")
 
     sys.addaudithook(_stay_here)
     _redirect(server, files)
@@ -146,9 +156,9 @@ def _shorten(meter: Meter) -> None:
             _, look, _ = meter.watch(evaluate, model, _first(val), batch_size=batch_size, **alike)
             meter.omitted -= look
             work -= look * len(history)
-            meter.omit(look * len(history), val, batch_size)
+            meter.omit(look * len(history), val, batch_size, len(history))
         learned = sum(p.nbytes for p in model.parameters() if p.requires_grad)
-        meter.omit(work, train, batch_size, grown, lasting=3 * learned)  # gradients, and what Adam keeps
+        meter.omit(work, train, batch_size, len(history), grown, lasting=3 * learned)  # gradients, and what Adam keeps
         return history
 
     def shortened(function):
@@ -156,7 +166,7 @@ def _shorten(meter: Meter) -> None:
             if isinstance(data, DataLoader):
                 return function(model, data, **options)
             found, work, grown = meter.watch(function, model, _first(data), batch_size=batch_size, **options)
-            meter.omit(work, data, batch_size, grown)
+            meter.omit(work, data, batch_size, grown=grown)
             if function is evaluate:
                 return found
             labels = torch.stack([torch.as_tensor(data[index][1]) for index in range(len(data))])
