@@ -6,13 +6,16 @@ Images and kernels are numpy arrays of two dimensions, ``[H,W]`` and ``[kH,kW]``
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import signal
 
 from coursekit import arguments
 
-_PAD_MODE = {"fill": "constant", "symm": "symmetric", "wrap": "wrap"}
+_Padding = Literal["constant", "symmetric", "wrap"]
+_PADDINGS: dict[str, _Padding] = {"fill": "constant", "symm": "symmetric", "wrap": "wrap"}
 
 # In correlation positive where the image gets brighter to the right, and downwards. Convolution turns both signs.
 SOBEL_X = np.array([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
@@ -89,10 +92,10 @@ def correlate2d(
         "same": [((k - 1) // 2, k // 2) for k in kernel.shape],
         "full": [(k - 1, k - 1) for k in kernel.shape],
     }
-    for name, value, known in (("mode", mode, pads), ("boundary", boundary, _PAD_MODE)):
+    for name, value, known in (("mode", mode, pads), ("boundary", boundary, _PADDINGS)):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, not {value!r}.")
-    image = np.pad(image, pads[mode], mode=_PAD_MODE[boundary])
+    image = np.pad(image, pads[mode], mode=_PADDINGS[boundary])
     height, width = (output_size(size, k, stride=stride) for size, k in zip(image.shape, kernel.shape, strict=True))
     result = np.zeros((height, width))
     for (m, n), weight in np.ndenumerate(kernel):  # one shifted copy of the image per kernel element
@@ -189,12 +192,11 @@ def filter_energies(image: ArrayLike, bank: list[np.ndarray]) -> np.ndarray:
     ValueError
         If a kernel does not fit into the image.
     """
-    image = _check_array("image", image)
-    image = image - image.mean()
+    values = _check_array("image", image)
     for kernel in bank:
-        for size, k in zip(image.shape, np.shape(kernel), strict=True):
+        for size, k in zip(values.shape, np.shape(kernel), strict=True):
             output_size(size, k)  # says so where a kernel does not fit
-    responses = (signal.correlate(image, kernel, "valid") for kernel in bank)
+    responses = (signal.correlate(values - values.mean(), kernel, "valid") for kernel in bank)
     return np.array([np.mean(np.abs(response) ** 2) for response in responses])
 
 

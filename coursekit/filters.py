@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,73 +31,37 @@ _POINTWISE = (
 )
 
 
-def to_batch(image: ArrayLike, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Turn an image into a batch of one. The values stay as they are: divide bytes by 255 yourself.
+def to_batch(image: ArrayLike) -> Tensor:
+    """Turn an image [H,W] or [H,W,C] into a batch of one: a float32 tensor [1,1,H,W] or [1,C,H,W].
 
-    Parameters
-    ----------
-    image : array [H,W] or [H,W,C]
-    dtype : torch.dtype
-
-    Returns
-    -------
-    Tensor [1,1,H,W] or [1,C,H,W]
-        With memory of its own.
-
-    Raises
-    ------
-    ValueError
-        If the image has neither two nor three dimensions, or no pixel.
+    The values stay as they are: divide bytes by 255 yourself. Another shape, or no pixel, is a ValueError.
     """
     array = np.asarray(image)
     if array.ndim not in (2, 3) or array.size == 0:
         raise ValueError(f"image must be [H,W] or [H,W,C] with at least one pixel; its shape is {array.shape}.")
     array = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
-    return torch.tensor(array[None].copy(), dtype=dtype)  # numpy's copy, since torch takes no negative strides
+    return torch.tensor(array[None].copy(), dtype=torch.float32)  # numpy's copy, since torch takes no negative strides
 
 
-def conv2d_from_kernels(
-    kernels: ArrayLike,
-    bias: ArrayLike | None = None,
-    *,
-    stride: Pair = 1,
-    padding: Pair | str = 0,
-    dilation: Pair = 1,
-    padding_mode: str = "zeros",
-    dtype: torch.dtype = torch.float32,
-) -> nn.Conv2d:
-    """Make a convolutional layer that holds the given kernels. It correlates: the kernels are not flipped.
+def conv2d_from_kernels(kernels: Tensor | ArrayLike, **options: Any) -> nn.Conv2d:
+    """Make a convolutional layer, without bias, that holds the given kernels. It correlates: they are not flipped.
 
     Parameters
     ----------
-    kernels : array [kH,kW], [out,kH,kW] or [out,in,kH,kW]
-        Without ``in``, the layer takes one channel.
-    bias : array [out], optional
-        Without it, the layer has none.
-    stride, padding, dilation, padding_mode, dtype
-        As in `torch.nn.Conv2d`.
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not fit, or a number is NaN or infinite.
+    kernels : Tensor or array [kH,kW], [out,kH,kW] or [out,in,kH,kW]
+        Without ``in``, the layer takes one channel. Another shape, NaN and infinity are a ValueError.
+    **options
+        Stride, padding and so on, for `torch.nn.Conv2d`.
     """
-    weight = _tensor(kernels).to(dtype)
+    weight = _tensor(kernels).float()
     if not 2 <= weight.ndim <= 4 or weight.numel() == 0:
         raise ValueError(f"kernels must be [kH,kW], [out,kH,kW] or [out,in,kH,kW]; the shape is {list(weight.shape)}.")
     weight = weight[None, None] if weight.ndim == 2 else weight[:, None] if weight.ndim == 3 else weight
-    state = {"weight": weight}
-    if bias is not None:
-        state["bias"] = _tensor(bias).to(dtype)
-        if state["bias"].shape != weight.shape[:1]:
-            shape = list(state["bias"].shape)
-            raise ValueError(f"{len(weight)} kernels need as many biases; bias has shape {shape}.")
-    if not all(values.isfinite().all() for values in state.values()):
-        raise ValueError("kernels or bias hold NaN or infinite values.")
-    outputs, inputs, *size = weight.shape
-    options = {"stride": stride, "padding": padding, "dilation": dilation, "padding_mode": padding_mode}
-    layer = nn.Conv2d(inputs, outputs, tuple(size), bias=bias is not None, dtype=dtype, **options)
-    layer.load_state_dict(state)
+    if not weight.isfinite().all():
+        raise ValueError("kernels hold NaN or infinite values.")
+    outputs, inputs, height, width = weight.shape
+    layer = nn.Conv2d(inputs, outputs, (height, width), bias=False, **options)
+    layer.load_state_dict({"weight": weight})
     return layer
 
 
@@ -279,8 +243,9 @@ def _geometry(name: str, layer: nn.Module) -> tuple:
     return kernel, _pair(layer.stride), _pair(padding), dilation
 
 
-def _pair(value: Pair) -> tuple[int, int]:
-    return tuple(value) if isinstance(value, tuple | list) else (value, value)
+def _pair(value: Any) -> tuple[int, int]:
+    rows, columns = value if isinstance(value, tuple | list) else (value, value)
+    return rows, columns
 
 
 def _tensor(values: Tensor | ArrayLike) -> Tensor:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_cache_path, user_data_path
 
@@ -114,7 +114,7 @@ def lasting_folder() -> Path:
     """
     if "COLAB_RELEASE_TAG" not in os.environ:
         return _made(user_data_path("coursekit", appauthor=False))
-    from google.colab import drive
+    from google.colab import drive  # pyright: ignore[reportMissingImports] -- only Colab has it
 
     drive.mount(str(_DRIVE))
     if not (_DRIVE / "MyDrive").is_dir():
@@ -133,7 +133,7 @@ def _made(folder: Path) -> Path:
 
 
 @contextmanager
-def progress_bar(*, show: bool = True, **options: object) -> Iterator:
+def progress_bar(*, show: bool = True, **options: Any) -> Iterator:
     """Give a bar of tqdm, with its options; it hides where nobody looks, in CI, and where ``TQDM_DISABLE`` is set."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     watched = sys.stderr.isatty() or hasattr(shell, "kernel")  # a notebook's stderr is no terminal

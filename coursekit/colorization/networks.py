@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,17 +27,16 @@ def gray_encoder(resnet: nn.Module) -> nn.Sequential:
     resnet : nn.Module
         In torchvision's layout, as `pretrained.resnet18` makes it; another layout is a ValueError.
     """
-    children = dict(list(arguments.module(resnet, "resnet").named_children())[: len(_KEPT)])
-    if list(children) != _KEPT or not isinstance(children["conv1"], nn.Conv2d):
+    children = copy.deepcopy(dict(list(arguments.module(resnet, "resnet").named_children())[: len(_KEPT)]))
+    conv = children.get("conv1")
+    if list(children) != _KEPT or not isinstance(conv, nn.Conv2d):
         raise ValueError(
             f"gray_encoder needs a network in the layout of torchvision's ResNet; this one begins with "
             f"{list(children)}. Take pretrained.resnet18() or torchvision.models.resnet18()."
         )
-    encoder = copy.deepcopy(nn.Sequential(*children.values()))
-    conv = encoder[0]
     conv.in_channels = 1
     conv.weight = nn.Parameter(conv.weight.detach().sum(dim=1, keepdim=True))
-    return encoder
+    return nn.Sequential(*children.values())
 
 
 def upsampling_decoder(width: float = 1.0, outputs: int = 2) -> nn.Sequential:
@@ -77,11 +77,11 @@ def transposed_decoder(width: float = 1.0, outputs: int = 2, kernel: int = 4) ->
     c = _channels(width)
     if kernel not in (2, 3, 4):
         raise ValueError(f"kernel must be 2, 3 or 4 to double the size with stride 2, not {kernel!r}.")
-    size = {"kernel_size": kernel, "stride": 2, "padding": (kernel - 1) // 2, "output_padding": kernel % 2}
+    double: dict[str, Any] = {"stride": 2, "padding": (kernel - 1) // 2, "output_padding": kernel % 2}
     layers: list[nn.Module] = []
     for inputs, outs in ((c(128), c(128)), (c(128), c(64))):
-        layers += [nn.ConvTranspose2d(inputs, outs, **size), nn.BatchNorm2d(outs), nn.ReLU()]
-    layers += [*_conv(c(64), c(32)), nn.ConvTranspose2d(c(32), outputs, **size)]
+        layers += [nn.ConvTranspose2d(inputs, outs, kernel, **double), nn.BatchNorm2d(outs), nn.ReLU()]
+    layers += [*_conv(c(64), c(32)), nn.ConvTranspose2d(c(32), outputs, kernel, **double)]
     return nn.Sequential(*layers)
 
 

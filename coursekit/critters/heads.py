@@ -16,7 +16,7 @@ import numpy as np
 from coursekit.critters import species as shapes
 from coursekit.critters.species import Range, Species
 
-Colour = tuple[int, int, int]
+Colour = tuple[int, ...]  # red, green, blue
 
 
 class Stroke(NamedTuple):

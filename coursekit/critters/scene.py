@@ -153,7 +153,7 @@ def rasterize(head: Head, outlines: list[np.ndarray], scale: float, height: int,
             pen.polygon(points, stroke.colour)
     # "RGBa" is colour times coverage, which is what can be averaged.
     layer = np.asarray(canvas.reduce(k).convert("RGBa"), dtype=np.float32)
-    return layer / np.float32([1, 1, 1, 255])
+    return layer / np.array([1, 1, 1, 255], np.float32)
 
 
 def shade(rng: np.random.Generator, layer: np.ndarray, box: tuple[int, ...]) -> np.ndarray:

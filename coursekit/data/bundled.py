@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from coursekit import arguments, runtime
 from coursekit import critters as _critters
 from coursekit.data import folders
 from coursekit.data.imageset import ImageSet, Splits
-from coursekit.data.torchvision_sets import cats_vs_dogs, cifar10, fashion_mnist, flowers102, mnist
+from coursekit.data.torchvision_sets import cats_vs_dogs, cifar10, fashion_mnist, flowers102, mnist, places365
 from coursekit.photos import photo
 
 _TRAIN_PHOTOS = ("astronaut", "china", "coffee", "motorcycle", "rocket")
@@ -35,9 +36,8 @@ def digits(size: int = 28, seed: int = 0) -> Splits:
     values, labels = load_digits(return_X_y=True)
     small = (values.reshape(-1, 8, 8) * (255 / 16)).round().astype(np.uint8)
     frame = (0.4, 0.4, 11.6, 11.6)  # with a margin of 2 pixels all around: a frame of 11.2 = 8 * 28/20
-    images = np.stack(
-        [Image.fromarray(np.pad(digit, 2)).resize((size, size), Image.Resampling.BICUBIC, frame) for digit in small]
-    )
+    padded = [Image.fromarray(np.pad(digit, 2)) for digit in small]
+    images = np.stack([np.asarray(x.resize((size, size), Image.Resampling.BICUBIC, frame)) for x in padded])
     everything = ImageSet(torch.from_numpy(images)[:, None], torch.from_numpy(labels).long(), map(str, range(10)))
     return Splits(*everything.split(0.8, seed), "digits", "Alpaydin and Kaynak (1998), through scikit-learn")
 
@@ -120,7 +120,7 @@ def folder(
     *,
     test_fraction: float = 0.2,
     seed: int = 0,
-    **options: object,
+    **options: Any,
 ) -> Splits:
     """Your own photos, in a folder with a sub-folder for each class; ``.train.report`` says what became of them.
 
@@ -139,7 +139,7 @@ def folder(
     return Splits(*parts, found.report.folder, "your folder")
 
 
-def load(task: str, name: str | None = None, **options: object) -> Splits:
+def load(task: str, name: str | None = None, **options: Any) -> Splits:
     """Load the data set of a task for the profile in force, so that a notebook has the same cells in both.
 
     ==================  =============  =======================================
@@ -147,7 +147,7 @@ def load(task: str, name: str | None = None, **options: object) -> Splits:
     ==================  =============  =======================================
     ``digits``          `digits`       `mnist`, `fashion_mnist`, `cifar10`
     ``cats_vs_dogs``    `critters`     `cats_vs_dogs`
-    ``colour_photos``   `photo_crops`  `flowers102`
+    ``colour_photos``   `photo_crops`  `flowers102`, `places365`
     ==================  =============  =======================================
 
     Parameters
@@ -178,5 +178,5 @@ def load(task: str, name: str | None = None, **options: object) -> Splits:
 _TASKS = {
     "digits": (digits, mnist, fashion_mnist, cifar10),
     "cats_vs_dogs": (critters, cats_vs_dogs),
-    "colour_photos": (photo_crops, flowers102),
+    "colour_photos": (photo_crops, flowers102, places365),
 }

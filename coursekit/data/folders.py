@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from coursekit import arguments, runtime
 from coursekit.data.imageset import ImageSet
@@ -233,21 +233,21 @@ def _decode(path: Path, size: int | None, resize: str, channels: int) -> _Decode
         return f"{'truncated' if 'truncated' in reason.lower() else 'unreadable'}: {reason:.120}"
 
 
-def _to_array(image: Image.Image, suffix: str, size: int | None, resize: str, channels: int) -> _Decoded:
+def _to_array(file: ImageFile.ImageFile, suffix: str, size: int | None, resize: str, channels: int) -> _Decoded:
     notes = []
-    family = "JPEG" if image.format == "MPO" else image.format
-    if Image.registered_extensions().get(suffix.lower()) not in (family, image.format):
+    family = "JPEG" if file.format == "MPO" else file.format
+    if Image.registered_extensions().get(suffix.lower()) not in (family, file.format):
         notes.append(f"{family} named {suffix!a}")
-    if getattr(image, "is_animated", False):
+    if getattr(file, "is_animated", False):
         notes.append("first of several frames")
-    if ";16" in str(image.tile):
+    if ";16" in str(file.tile):
         notes.append("16-bit to 8-bit")
-    if image.getexif().get(ExifTags.Base.Orientation) in range(2, 9):
+    if file.getexif().get(ExifTags.Base.Orientation) in range(2, 9):
         notes.append("turned upright")
     if size:
-        image.draft(None, (4 * size, 4 * size))  # a large JPEG shrinks while it decodes, which is quick
-    image = ImageOps.exif_transpose(image)
-    if image.mode == "F" or (image.mode == "I" and image.getextrema()[1] > 65535):
+        file.draft(None, (4 * size, 4 * size))  # a large JPEG shrinks while it decodes, which is quick
+    image = ImageOps.exif_transpose(file)
+    if image.mode == "F" or (image.mode == "I" and np.asarray(image).max() > 65535):
         raise ValueError("more than 16 bits for a colour; save it with 8")
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))

@@ -130,8 +130,8 @@ class ImageSet(torch.utils.data.Dataset):
         """Return any index as int64: without an axis for one image, with one axis for several."""
         if isinstance(index, slice):
             index = range(len(self))[index]
-        if not hasattr(index, "dtype") and isinstance(index, Iterable):
-            index = list(index)
+        if isinstance(index, Iterable) and not hasattr(index, "dtype"):
+            index = torch.as_tensor(list(index))
         chosen = arguments.as_tensor(index)
         if chosen.dtype == torch.bool and chosen.shape == self.labels.shape:
             return chosen.nonzero()[:, 0]
