@@ -51,14 +51,7 @@ def write_folder(
     Returns
     -------
     Path
-        ``root``.
-
-    Raises
-    ------
-    FileExistsError
-        If ``root`` holds something else.
-    ValueError, TypeError
-        If an argument is none of the above.
+        ``root``. If it holds something else, there is a FileExistsError.
     """
     root = Path(root)
     drawing.check(species, difficulty)
