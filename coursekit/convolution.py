@@ -26,7 +26,8 @@ SOBEL_X.flags.writeable = SOBEL_Y.flags.writeable = False
 def output_size(size: int, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
     """Count the positions that a kernel takes along one axis: the output's size.
 
-    Source: Dumoulin and Visin (2016), "A guide to convolution arithmetic for deep learning".
+    ``(size + 2 padding - dilation (kernel - 1) - 1) // stride + 1``; a kernel that does not fit into the padded image
+    is a ValueError. Source: Dumoulin and Visin (2016), "A guide to convolution arithmetic for deep learning".
 
     Parameters
     ----------
@@ -35,16 +36,6 @@ def output_size(size: int, kernel: int, *, stride: int = 1, padding: int = 0, di
     stride, padding, dilation : int
         Pixels from one position to the next, pixels added on *each* side, and the distance between neighbouring kernel
         elements, as in `torch.nn.Conv2d`.
-
-    Returns
-    -------
-    int
-        ``(size + 2 padding - dilation (kernel - 1) - 1) // stride + 1``.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not a whole number in its range, or the kernel does not fit into the padded image.
     """
     for name, value in (("size", size), ("kernel", kernel), ("stride", stride), ("dilation", dilation)):
         arguments.whole(name, value)
@@ -78,13 +69,8 @@ def correlate2d(
     Returns
     -------
     array of float64
-        For mode ``"valid"`` the sizes are those of `output_size` with padding 0.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an array does not hold real numbers, has not two dimensions, is empty or holds NaN or infinity; if an option
-        is unknown; if the kernel does not fit (mode ``"valid"``).
+        For mode ``"valid"`` the sizes are those of `output_size` with padding 0; a kernel that does not fit is a
+        ValueError, as are other shapes, NaN and infinity.
     """
     image, kernel = _check_array("image", image), _check_array("kernel", kernel)
     pads = {
@@ -182,15 +168,11 @@ def filter_energies(image: ArrayLike, bank: list[np.ndarray]) -> np.ndarray:
     image : array [H,W]
     bank : list of arrays [kH,kW]
         Real or complex kernels; a complex one gives the squared modulus, which does not depend on the wave's phase.
+        One that does not fit into the image is a ValueError.
 
     Returns
     -------
     array [number of filters]
-
-    Raises
-    ------
-    ValueError
-        If a kernel does not fit into the image.
     """
     values = _check_array("image", image)
     for kernel in bank:

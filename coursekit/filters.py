@@ -70,6 +70,8 @@ def conv_matrix(
 ) -> sparse.csr_array:
     """Write a convolutional layer as a sparse matrix: ``conv(x).flatten() == matrix @ x.flatten()``.
 
+    A ValueError says what of weight, shape and options does not fit together.
+
     Parameters
     ----------
     weight : Tensor or array [kH,kW] or [out,in,kH,kW]
@@ -82,11 +84,6 @@ def conv_matrix(
     -------
     csr_array [out H' W', C H W]
         float64. Its transpose takes the gradient of the output to the gradient of the input.
-
-    Raises
-    ------
-    ValueError
-        If weight and shape do not fit together, or the kernel does not fit.
     """
     weight = _tensor(weight).double()
     weight = weight[None, None] if weight.ndim == 2 else weight
@@ -140,17 +137,12 @@ def receptive_field(model: nn.Module) -> list[Field]:
     ----------
     model : nn.Module
         A layer or an `nn.Sequential`, nested as deep as you like, of convolutions, pooling and layers that treat each
-        position by itself.
+        position by itself; a ValueError names a layer of another kind.
 
     Returns
     -------
     list of Field
         For the input, then for each layer; the last one is the model's.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``model`` is no module, or holds a layer of another kind.
     """
     fields = [Field("input", (1, 1), (1, 1), (0, 0))]
     for name, layer in _layers(arguments.module(model)):
@@ -168,13 +160,13 @@ def receptive_field_by_gradient(
     """Measure how much each input pixel can move one output: the mean size of the gradient over random inputs.
 
     A pixel above zero belongs to the receptive field; its value is its influence there (Luo, Li, Urtasun and Zemel,
-    2016). The model may be of any kind; it is not changed. Works on a copy in double precision and
-    in evaluation mode: in training mode, batch norm would let each output see the whole batch.
+    2016). Works on a copy of the model in double precision and in evaluation mode: in training mode, batch norm would
+    let each output see the whole batch.
 
     Parameters
     ----------
     model : nn.Module
-        From [1,C,H,W] to [1,C',H',W'].
+        Of any kind, from [1,C,H,W] to [1,C',H',W']. Another output, or one without a gradient, is a ValueError.
     shape : (C, H, W)
     position : (int, int), optional
         Row and column of the output; without it, the middle.
@@ -185,12 +177,6 @@ def receptive_field_by_gradient(
     Returns
     -------
     Tensor [H,W]
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``model`` is no module, a shape is not as above, or the output does not depend on the input in a way that can
-        be differentiated.
     """
     arguments.module(model)
     if len(shape) != 3:

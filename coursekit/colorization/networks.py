@@ -78,25 +78,20 @@ def transposed_decoder(width: float = 1.0, outputs: int = 2, kernel: int = 4) ->
     if kernel not in (2, 3, 4):
         raise ValueError(f"kernel must be 2, 3 or 4 to double the size with stride 2, not {kernel!r}.")
     double: dict[str, Any] = {"stride": 2, "padding": (kernel - 1) // 2, "output_padding": kernel % 2}
-    layers: list[nn.Module] = []
-    for inputs, outs in ((c(128), c(128)), (c(128), c(64))):
-        layers += [nn.ConvTranspose2d(inputs, outs, kernel, **double), nn.BatchNorm2d(outs), nn.ReLU()]
-    layers += [*_conv(c(64), c(32)), nn.ConvTranspose2d(c(32), outputs, kernel, **double)]
-    return nn.Sequential(*layers)
+    return nn.Sequential(
+        *(nn.ConvTranspose2d(c(128), c(128), kernel, **double), nn.BatchNorm2d(c(128)), nn.ReLU()),
+        *(nn.ConvTranspose2d(c(128), c(64), kernel, **double), nn.BatchNorm2d(c(64)), nn.ReLU()),
+        *_conv(c(64), c(32)),
+        nn.ConvTranspose2d(c(32), outputs, kernel, **double),
+    )
 
 
 def coverage(size: int, kernel: int, *, stride: int = 1, padding: int = 0, output_padding: int = 0) -> Tensor:
     """Count how many inputs reach each output ``[H, W]`` of a transposed convolution, as float32.
 
     Where the stride divides the kernel, all outputs away from the border get the same number. Elsewhere they do not,
-    and a pattern is there before any training (Odena, Dumoulin and Olah, 2016).
-
-    Parameters
-    ----------
-    size, kernel : int
-        Pixels along each side of the input and of the kernel.
-    stride, padding, output_padding : int
-        As in `torch.nn.ConvTranspose2d`.
+    and a pattern is there before any training (Odena, Dumoulin and Olah, 2016). Input and kernel are squares of `size`
+    and `kernel` pixels; the others are those of `torch.nn.ConvTranspose2d`.
     """
     ones = torch.ones(1, 1, size, size), torch.ones(1, 1, kernel, kernel)
     return F.conv_transpose2d(*ones, stride=stride, padding=padding, output_padding=output_padding)[0, 0]

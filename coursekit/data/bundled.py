@@ -23,12 +23,8 @@ def digits(size: int = 28, seed: int = 0) -> Splits:
     """Handwritten digits: 1,438 for training, 359 for testing; gray; classes 0 to 9.
 
     The 8x8 digits that scikit-learn brings, enlarged (bicubic) so that they fill 20/28 of the frame and stand in
-    its middle, light on black: the layout of MNIST. Source: Alpaydin and Kaynak (1998), through scikit-learn.
-
-    Parameters
-    ----------
-    size, seed : int
-        Height and width in pixels, at least 8; the same seed gives the same split, which is stratified.
+    its middle, light on black: the layout of MNIST. Source: Alpaydin and Kaynak (1998), through scikit-learn. `size` is
+    height and width in pixels, at least 8; the same seed gives the same split.
     """
     from sklearn.datasets import load_digits  # here, because it takes a second that only this function needs
 
@@ -69,7 +65,7 @@ def critters(
     """
 
     def _drawn(count: int, key: int | tuple[int, int], photos: tuple[str, ...]) -> ImageSet:
-        look = {"natural": True, "photos": photos} if natural else {}
+        look: dict[str, Any] = {"natural": True, "photos": photos} if natural else {}
         images, labels, _ = _critters.make(count, species, key, size, difficulty, **look)
         return ImageSet(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels), species)
 
@@ -81,14 +77,8 @@ def photo_crops(train: int = 1000, test: int = 200, size: int = 64, seed: int = 
     """Random square pieces of seven bundled colour photos; the two photos for testing are unseen in training.
 
     For training: astronaut, china, coffee, motorcycle, rocket. For testing: chelsea (a cat), flower. The class is
-    the photo. Pieces are of any side from `size` to the photo's shorter side, half mirrored. Source: see `photo`.
-
-    Parameters
-    ----------
-    train, test : int
-        Number of pieces, as many of each photo as of the others.
-    size, seed : int
-        Height and width in pixels to which each piece is scaled; the same seed gives the same pieces.
+    the photo, as many pieces of each as of the others. They are of any side from `size` to the photo's shorter side,
+    half of them mirrored, and scaled to `size` pixels; the same seed gives the same ones. Source: see `photo`.
     """
     for name, value in (("train", train), ("test", test), ("size", size)):
         arguments.whole(name, value)
@@ -142,6 +132,8 @@ def folder(
 def load(task: str, name: str | None = None, **options: Any) -> Splits:
     """Load the data set of a task for the profile in force, so that a notebook has the same cells in both.
 
+    A ValueError says which tasks and names there are, a DownloadError what to do where the data cannot be had.
+
     ==================  =============  =======================================
     task                mini           full (the first, if `name` is not given)
     ==================  =============  =======================================
@@ -156,13 +148,6 @@ def load(task: str, name: str | None = None, **options: Any) -> Splits:
         The left column, and which of the right column; the mini profile has one for each task, and does not use `name`.
     **options
         For the function of the data set, for example ``train``, ``test``, ``size`` and ``seed``.
-
-    Raises
-    ------
-    ValueError
-        If there is no such task or name.
-    DownloadError
-        On the full profile, if the data cannot be had, with what to do.
     """
     if task not in _TASKS:
         raise ValueError(f"there is no task {task!r}. There are: {', '.join(_TASKS)}.")

@@ -84,17 +84,10 @@ def read(root: str | os.PathLike, size: int = 64, *, resize: str = "squash", cha
     Parameters
     ----------
     root : path
-        The folder, laid out as ``root/cats/*.jpg``, ``root/dogs/*.jpg``.
+        The folder, laid out as ``root/cats/*.jpg``, ``root/dogs/*.jpg``. A FileNotFoundError, NotADirectoryError or
+        FolderError says what is wrong, also where a class has no image or more files were refused than read.
     size, resize, channels
         Every image becomes ``[channels, size, size]``, see `read_image`.
-
-    Raises
-    ------
-    FileNotFoundError, NotADirectoryError
-        When there is no folder ``root``.
-    FolderError
-        When the folder is not laid out as above, has fewer than two classes or one without an image that can be read,
-        or when more files were refused than read.
     """
     root = _existing_folder(root)
     report = Report(root.resolve().name)
@@ -175,7 +168,7 @@ def read_image(
     Parameters
     ----------
     path : path
-        The file.
+        The file. An ImageFileError says why it cannot be read.
     size : int, optional
         Height and width of the result in pixels; without it the image stays as large as it is.
     resize : {"squash", "crop"}
@@ -191,11 +184,6 @@ def read_image(
     notes : tuple of str
         What was converted; empty for an ordinary image. Gray and palette become RGB, 16 bits become 8, transparent
         parts become white. Of several frames the first is taken. EXIF's orientation is applied.
-
-    Raises
-    ------
-    ImageFileError
-        When the file is missing, empty, truncated, damaged, no image, too large to decode safely, or not permitted.
     """
     _check_options(size, resize, channels)
     with warnings.catch_warnings(action="ignore"):

@@ -73,14 +73,8 @@ def cats_vs_dogs(
     A download of 825 MB, 1.7 GB on the disk. Source: Elson, Douceur, Howell and Saul (2007), from Microsoft. A few
     of its files are damaged; those met are named and replaced by others.
 
-    Parameters
-    ----------
-    train, test : int
-        Number of images. The test images stay the same, whatever the number for training.
-    size, resize
-        See `folders.read_image`.
-    seed : int, default 0
-        Which images are chosen. The same seed gives the same ones.
+    The test images stay the same, whatever the number for training; the same seed gives the same images. For `size` and
+    `resize` see `folders.read_image`.
     """
     wanted = arguments.whole("train", train) + arguments.whole("test", test)
     files = _files("cats_vs_dogs", [([_CATS_VS_DOGS], {"sha256": _CATS_VS_DOGS_SHA256})])

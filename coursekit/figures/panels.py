@@ -31,6 +31,8 @@ def images(
 ) -> Picture:
     """Show images side by side, all on one colour scale so that they can be compared.
 
+    A ValueError says which image has another shape, values beyond its range or NaN, or that titles are missing.
+
     Parameters
     ----------
     images : sequence of arrays
@@ -45,11 +47,6 @@ def images(
         The values that get the colour map's ends. Without them: the least and greatest value over all images.
     colorbar, axes : bool
         Whether the colour scale is drawn beside the images, and pixels are numbered along the edges.
-
-    Raises
-    ------
-    ValueError
-        If there is no image, a shape is none of the above, the titles do not match, or values are not finite.
     """
     arrays = [_image(image, index) for index, image in enumerate(images)]
     gray = [array for array in arrays if array.ndim == 2]
@@ -67,16 +64,9 @@ def images(
 def kernels(
     kernels: Iterable[Any], titles: Sequence[str] | None = None, *, alt: str, columns: int | None = None
 ) -> Picture:
-    """Show kernels, or any small matrices, with the number in each cell where it fits (up to 12 columns).
+    """Show kernels [kH,kW], or any small matrices, with the number in each cell where it fits (up to 12 columns).
 
-    Orange is positive, purple negative, white zero; one scale for all.
-
-    Parameters
-    ----------
-    kernels : sequence of arrays
-        Each [kH,kW].
-    titles, alt, columns
-        As in `images`.
+    Orange is positive, purple negative, white zero; one scale for all. The arguments are those of `images`.
     """
     arrays = [_image(kernel, index, flat=True) for index, kernel in enumerate(kernels)]
     figure, panels = _grid(arrays, titles, columns, most=3)
@@ -88,7 +78,7 @@ def kernels(
         panel.set(xticks=[], yticks=[])
         panel.spines[:].set(visible=True, linewidth=0.5, color="0.6")
         if widest <= 12:
-            texts = [f"{value:.3g}" if widest <= 3 else f"{value:.2g}" for value in array.ravel()]
+            texts = [f"{value:.{3 if widest <= 3 else 2}g}" for value in array.ravel()]
             size = min(13.0, 1.3 * room / max(map(len, texts)))
             for (row, column), text in zip(np.ndindex(array.shape), texts, strict=True):
                 colour = "white" if abs(norm(array[row, column]) - 0.5) > 0.3 else "black"

@@ -29,15 +29,7 @@ STYLE: dict[Any, Any] = {
 
 
 class Picture:
-    """A finished picture with its description; Jupyter shows it, ``save`` writes it to a file.
-
-    Attributes
-    ----------
-    png : bytes
-        The picture; several frames make it move.
-    alt : str
-        What there is to see, in words.
-    """
+    """A finished picture (``png``, bytes; several frames make it move) and what there is to see in it (``alt``)."""
 
     def __init__(self, png: bytes, alt: str) -> None:
         if not isinstance(alt, str) or len(alt.split()) < 3:
@@ -60,14 +52,7 @@ class Picture:
 
 
 def show(figure: Figure, *, alt: str) -> Picture:
-    """Turn a matplotlib figure of your own into a `Picture`.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-    alt : str
-        What there is to see, for readers who cannot see it. Less than three words are a ValueError.
-    """
+    """Turn a matplotlib figure of your own into a `Picture`; `alt` says in three words or more what there is to see."""
     if not isinstance(figure, Figure):
         raise TypeError(f"figure must be a matplotlib Figure, not {type(figure).__name__}. Of axes take axes.figure.")
     frame, buffer = _pixels(figure), io.BytesIO()
