@@ -20,12 +20,8 @@ def gray_encoder(resnet: nn.Module) -> nn.Sequential:
     """Return the first six children of a ResNet, for one channel: ``[N, 1, H, W]`` to ``[N, C, H / 8, W / 8]``.
 
     Sizes are rounded up; C is 128 at width 1. The kernels of the first layer are summed over colour: a gray image,
-    given once, gets the response that it got as red, green and blue. The given network stays as it is.
-
-    Parameters
-    ----------
-    resnet : nn.Module
-        In torchvision's layout, as `pretrained.resnet18` makes it; another layout is a ValueError.
+    given once, gets the response that it got as red, green and blue. The given network stays as it is; it must be in
+    torchvision's layout, as `pretrained.resnet18` makes it, and another one is a ValueError.
     """
     children = copy.deepcopy(dict(list(arguments.module(resnet, "resnet").named_children())[: len(_KEPT)]))
     conv = children.get("conv1")

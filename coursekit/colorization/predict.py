@@ -22,13 +22,8 @@ _LONGEST = 4  # times the shorter side: more of a panorama is squeezed for the n
 def as_photo(image: str | os.PathLike[str] | ArrayLike) -> np.ndarray:
     """Return a photo as uint8 ``[H, W, 3]``, whatever it comes as; a gray one gets three equal channels.
 
-    An ImageFileError says what is wrong with a file, a ValueError what is wrong with an array.
-
-    Parameters
-    ----------
-    image : path or array
-        A file of any kind; or an array ``[H, W]``, ``[H, W, 1]``, ``[H, W, 3]`` or ``[H, W, 4]`` of bytes or of floats
-        0..1. Of an array's fourth channel, the opacity, no use is made.
+    It comes as a file of any kind; or as an array ``[H, W]``, ``[H, W, 1]``, ``[H, W, 3]`` or ``[H, W, 4]`` of bytes or
+    of floats 0..1, whose fourth channel, the opacity, is not used. An ImageFileError or ValueError says what is wrong.
     """
     if isinstance(image, str | os.PathLike):
         return read_image(image, None)[0]

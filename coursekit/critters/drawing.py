@@ -140,14 +140,12 @@ def make(
     ----------
     count : int
         Number of pictures, 0 or more.
-    species, seed, size, difficulty
+    species, seed, size, difficulty, natural, photos
         As for `draw`; different species, whose order gives the labels.
     shortcut : {"background"}, optional
         Each class has a photo of its own behind the animals, which tells the class without the animal.
     shortcut_rate : float
         Share of pictures, 0 to 1, with the photo of their class; the others show that of another class.
-    natural, photos
-        As for `draw`.
 
     Returns
     -------
@@ -204,7 +202,6 @@ def check_size(size: int | Sequence[int], name: str = "size") -> tuple[int, int]
 
 
 def _choose_background(label: int, classes: int, rate: float, key: tuple[int, ...]) -> int:
-    """Choose the photo of the class with probability ``rate``, else that of another class."""
     rng = np.random.default_rng((3, len(key), *key))
     other = (label + 1 + int(rng.integers(max(classes - 1, 1)))) % classes
     return label if rng.random() < rate else other

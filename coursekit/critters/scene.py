@@ -23,8 +23,6 @@ _FURS = (
     (0.08, 0.25, 0.95), (0.10, 0.40, 0.85), (0.07, 0.75, 0.85), (0.07, 0.60, 0.55), (0.06, 0.55, 0.35),
     (0.00, 0.00, 0.92), (0.60, 0.05, 0.60), (0.60, 0.25, 0.50), (0.05, 0.15, 0.22), (0.03, 0.65, 0.65),
 )  # fmt: skip
-
-
 # Every bundled photo in colour or of a texture, but for the cat.
 PHOTOS = (
     "grass", "brick", "coffee", "gravel", "china", "flower", "motorcycle", "hubble_deep_field", "rocket",
