@@ -6,13 +6,16 @@ Images and kernels are numpy arrays of two dimensions, ``[H,W]`` and ``[kH,kW]``
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import signal
 
 from coursekit import arguments
 
-_PAD_MODE = {"fill": "constant", "symm": "symmetric", "wrap": "wrap"}
+_Padding = Literal["constant", "symmetric", "wrap"]
+_PADDINGS: dict[str, _Padding] = {"fill": "constant", "symm": "symmetric", "wrap": "wrap"}
 
 # In correlation positive where the image gets brighter to the right, and downwards. Convolution turns both signs.
 SOBEL_X = np.array([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
@@ -23,7 +26,8 @@ SOBEL_X.flags.writeable = SOBEL_Y.flags.writeable = False
 def output_size(size: int, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
     """Count the positions that a kernel takes along one axis: the output's size.
 
-    Source: Dumoulin and Visin (2016), "A guide to convolution arithmetic for deep learning".
+    ``(size + 2 padding - dilation (kernel - 1) - 1) // stride + 1``; a kernel that does not fit into the padded image
+    is a ValueError. Source: Dumoulin and Visin (2016), "A guide to convolution arithmetic for deep learning".
 
     Parameters
     ----------
@@ -32,16 +36,6 @@ def output_size(size: int, kernel: int, *, stride: int = 1, padding: int = 0, di
     stride, padding, dilation : int
         Pixels from one position to the next, pixels added on *each* side, and the distance between neighbouring kernel
         elements, as in `torch.nn.Conv2d`.
-
-    Returns
-    -------
-    int
-        ``(size + 2 padding - dilation (kernel - 1) - 1) // stride + 1``.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not a whole number in its range, or the kernel does not fit into the padded image.
     """
     for name, value in (("size", size), ("kernel", kernel), ("stride", stride), ("dilation", dilation)):
         arguments.whole(name, value)
@@ -75,13 +69,8 @@ def correlate2d(
     Returns
     -------
     array of float64
-        For mode ``"valid"`` the sizes are those of `output_size` with padding 0.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an array does not hold real numbers, has not two dimensions, is empty or holds NaN or infinity; if an option
-        is unknown; if the kernel does not fit (mode ``"valid"``).
+        For mode ``"valid"`` the sizes are those of `output_size` with padding 0; a kernel that does not fit is a
+        ValueError, as are other shapes, NaN and infinity.
     """
     image, kernel = _check_array("image", image), _check_array("kernel", kernel)
     pads = {
@@ -89,10 +78,10 @@ def correlate2d(
         "same": [((k - 1) // 2, k // 2) for k in kernel.shape],
         "full": [(k - 1, k - 1) for k in kernel.shape],
     }
-    for name, value, known in (("mode", mode, pads), ("boundary", boundary, _PAD_MODE)):
+    for name, value, known in (("mode", mode, pads), ("boundary", boundary, _PADDINGS)):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, not {value!r}.")
-    image = np.pad(image, pads[mode], mode=_PAD_MODE[boundary])
+    image = np.pad(image, pads[mode], mode=_PADDINGS[boundary])
     height, width = (output_size(size, k, stride=stride) for size, k in zip(image.shape, kernel.shape, strict=True))
     result = np.zeros((height, width))
     for (m, n), weight in np.ndenumerate(kernel):  # one shifted copy of the image per kernel element
@@ -179,22 +168,17 @@ def filter_energies(image: ArrayLike, bank: list[np.ndarray]) -> np.ndarray:
     image : array [H,W]
     bank : list of arrays [kH,kW]
         Real or complex kernels; a complex one gives the squared modulus, which does not depend on the wave's phase.
+        One that does not fit into the image is a ValueError.
 
     Returns
     -------
     array [number of filters]
-
-    Raises
-    ------
-    ValueError
-        If a kernel does not fit into the image.
     """
-    image = _check_array("image", image)
-    image = image - image.mean()
+    values = _check_array("image", image)
     for kernel in bank:
-        for size, k in zip(image.shape, np.shape(kernel), strict=True):
+        for size, k in zip(values.shape, np.shape(kernel), strict=True):
             output_size(size, k)  # says so where a kernel does not fit
-    responses = (signal.correlate(image, kernel, "valid") for kernel in bank)
+    responses = (signal.correlate(values - values.mean(), kernel, "valid") for kernel in bank)
     return np.array([np.mean(np.abs(response) ** 2) for response in responses])
 
 

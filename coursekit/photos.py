@@ -67,7 +67,8 @@ def photo(name: str, gray: bool = False) -> np.ndarray:
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"there is no photo {name!r}.{hint} There are: {', '.join(_FILES)}.")
     package, _, file = _FILES[name].partition("/")
-    path = Path(find_spec(package).origin).parent / file
+    spec = find_spec(package)
+    path = Path(spec.origin if spec and spec.origin else "").parent / file
     if not path.is_file():
         raise FileNotFoundError(
             f"the photo {name!r} is not in the installed {package} ({path}). Install a version that brings it: "

@@ -10,15 +10,5 @@ from coursekit.figures.panels import images, kernels, overlay, sliding
 from coursekit.figures.picture import COLOURS, Picture, show
 
 __all__ = [
-    "COLOURS",
-    "Picture",
-    "bars",
-    "confusion",
-    "curves",
-    "images",
-    "kernels",
-    "overlay",
-    "runs",
-    "show",
-    "sliding",
-]
+    "COLOURS", "Picture", "bars", "confusion", "curves", "images", "kernels", "overlay", "runs", "show", "sliding",
+]  # fmt: skip

@@ -6,39 +6,30 @@ import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 from PIL import Image
 
 WIDTH = 7.0  # inches
 DPI = 100  # so that a figure is 700 pixels wide, and must be readable there
 LARGE = 450_000  # bytes; a notebook has room for four such pictures
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito (2008)
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 10.0,
     "axes.titlesize": 10.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": False,
-    "axes.prop_cycle": mpl.cycler(color=COLOURS),
     "legend.frameon": False,
     "image.interpolation": "nearest",
 }
 
 
 class Picture:
-    """A finished picture with its description; Jupyter shows it, ``save`` writes it to a file.
-
-    Attributes
-    ----------
-    png : bytes
-        The picture; several frames make it move.
-    alt : str
-        What there is to see, in words.
-    """
+    """A finished picture (``png``, bytes; several frames make it move) and what there is to see in it (``alt``)."""
 
     def __init__(self, png: bytes, alt: str) -> None:
         if not isinstance(alt, str) or len(alt.split()) < 3:
@@ -61,14 +52,7 @@ class Picture:
 
 
 def show(figure: Figure, *, alt: str) -> Picture:
-    """Turn a matplotlib figure of your own into a `Picture`.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-    alt : str
-        What there is to see, for readers who cannot see it. Less than three words are a ValueError.
-    """
+    """Turn a matplotlib figure of your own into a `Picture`; `alt` says in three words or more what there is to see."""
     if not isinstance(figure, Figure):
         raise TypeError(f"figure must be a matplotlib Figure, not {type(figure).__name__}. Of axes take axes.figure.")
     frame, buffer = _pixels(figure), io.BytesIO()
@@ -87,7 +71,7 @@ def animate(figures: Sequence[Figure], *, alt: str) -> Picture:
     return Picture(buffer.getvalue(), alt)
 
 
-def numbers(values: ArrayLike) -> np.ndarray:
+def numbers(values: Any) -> np.ndarray:
     """Turn anything like an array into one of numbers, or raise TypeError; a tensor may be on any device."""
     values = values.detach().cpu() if hasattr(values, "detach") else values
     array = np.asarray(values)
