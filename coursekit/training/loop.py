@@ -180,12 +180,10 @@ def fit(
 
             row, losses = means(measured, "train", processes)
             if val_loader is not None:
-                row |= {
-                    f"val_{name}": value for name, value in _evaluate(forward, val_loader, "val", processes).items()
-                }
-            for name in row.keys() & {"loss", "val_loss"}:
-                _check_finite(repr(name), torch.tensor(row[name]), f"epoch {epoch}", lr)
-            for name, value in [*model.named_parameters(), *model.named_buffers()]:
+                found = _evaluate(forward, val_loader, "val", processes)
+                row |= {f"val_{name}": value for name, value in found.items()}
+            ends = [(name, torch.tensor(row[name])) for name in ("loss", "val_loss") if name in row]
+            for name, value in [*ends, *model.named_parameters(), *model.named_buffers()]:
                 _check_finite(repr(name), value, f"epoch {epoch}", lr)
             history.append({"epoch": epoch, **row, "lr": lr})
             history.batch_losses += losses
