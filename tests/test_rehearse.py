@@ -72,11 +72,11 @@ def test_every_set_and_network_of_the_full_profile_is_fetched_and_read(tmp_path,
     assert code == 0, printed
 
 
-def settings():
+def settings(size=8, count=320):
     torch.manual_seed(0)
-    images, labels = torch.rand(64, 3, 8, 8), torch.arange(64) % 2
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
-    return model, TensorDataset(images, labels), TensorDataset(images[:32], labels[:32])
+    images, labels = torch.rand(count, 3, size, size), torch.arange(count) % 2
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 2))
+    return model, TensorDataset(images, labels), TensorDataset(images[: count // 2], labels[: count // 2])
 
 
 @pytest.fixture
@@ -88,9 +88,11 @@ def package():
         vars(sys.modules[name]).update(values)
 
 
-@pytest.mark.parametrize("name", ["fit", "evaluate", "predict"])
-def test_the_account_of_a_part_is_that_of_the_whole(name, package):
-    model, train, val = settings()
+@pytest.mark.parametrize(
+    ("name", "size", "count"), [("fit", 8, 320), ("fit", 101, 40), ("evaluate", 8, 320), ("predict", 8, 320)]
+)
+def test_the_account_of_a_part_is_that_of_the_whole(name, size, count, package):
+    model, train, val = settings(size, count)
     data, options = ((train, val), {"epochs": 3}) if name == "fit" else ((train,), {})
     with rehearse_kernel.Meter() as meter:
         _, whole, _ = meter.watch(getattr(training, name), model, *data, batch_size=8, **options)
@@ -99,15 +101,15 @@ def test_the_account_of_a_part_is_that_of_the_whole(name, package):
         labels = len(train) if name == "predict" else 0  # collected one by one, and counted
         getattr(training, name)(model, *data, batch_size=8, **options)
     products, operations = meter.work + meter.omitted
-    assert products == whole[0] > 4 * meter.work[0]
-    assert whole[1] <= operations <= whole[1] + 3 * labels + 3
+    assert products == whole[0] > 2 * meter.work[0]
+    assert whole[1] <= operations <= whole[1] + 3 * labels + 20  # a look at the first picture
 
 
 def test_predictions_of_a_part_stand_for_the_whole(package):
     model, train, _ = settings()
     rehearse_kernel._shorten(rehearse_kernel.Meter())
     outputs, labels = training.predict(model, train)
-    assert outputs.shape == (64, 2)
+    assert outputs.shape == (320, 2)
     assert torch.equal(labels, train.tensors[1])
 
 

@@ -19,7 +19,7 @@ from unittest import mock
 import nbformat
 
 from tools import execute, rehearse_files
-from tools.rehearse_kernel import PICTURES
+from tools.rehearse_kernel import LARGE, SMALL
 
 TRAINED = "trained"  # the tag of cells whose assert speaks of what was trained: here it may fail
 T4 = 8.1e12 / 2 * 0.3  # multiply-adds a second: three tenths of the 8.1 TFLOP/s that the T4's data sheet promises
@@ -29,7 +29,7 @@ MOST_MINUTES, MOST_GB = 30, 12
 NOTE = f"""
 The last two columns say what the notebook would need on a T4 with 16 GB, at three tenths of its 8.1 TFLOP/s and
 {LAUNCH * 1e6:.0f} us for each operation, without downloads. Memory is that of all tensors, and 1 GB for CUDA.
-Networks looked at {PICTURES} pictures of each data set at a time; the account adds the others in proportion."""
+Networks looked at {SMALL} small or {LARGE} large pictures of a data set; the account adds the others in proportion."""
 STARTUP = """from pathlib import Path
 from tools import rehearse_kernel
 rehearse_kernel.prepare({!r}, Path({!r}), Path({!r}))

@@ -1,8 +1,8 @@
 """What a kernel does before a notebook of the rehearsal; the notebook and the package are as they are.
 
 - Each download comes from a server on this machine, with the checksum of what lies there; nothing else is connected.
-- `fit` trains on the first `PICTURES` of a data set in each epoch; `predict` and `evaluate` look at the first
-  `PICTURES`, whose outputs stand for the others. A `DataLoader` that the notebook made is left whole.
+- In each epoch `fit` trains on the first pictures of a data set only, 64 small or 8 large ones; `predict` and
+  `evaluate` look at as many, whose outputs stand for the others. A `DataLoader` of the notebook's own is left whole.
 - Multiply-adds, operations and memory are counted; what was left out is added in proportion.
 """
 
@@ -30,7 +30,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from coursekit import pretrained, training  # noqa: F401 -- pretrained fetches, too
 from coursekit.data import downloads
 
-PICTURES = 8
+SMALL, LARGE = 64, 8  # pictures of at most, and of more than 100 pixels a side
 
 
 class Meter(TorchDispatchMode):
@@ -85,9 +85,10 @@ class Meter(TorchDispatchMode):
 
     def omit(self, work: np.ndarray, data: Dataset, batch_size: int, grown: float = 0, lasting: float = 0) -> None:
         """Account for the pictures of ``data`` that were left out: ``work`` and ``grown`` are of the first ones."""
-        few = min(PICTURES, len(data))
-        self.omitted += work * (len(data) / few - 1, math.ceil(len(data) / batch_size) - 1)
-        each = max(0, grown - lasting) / few
+        few = _few(data)
+        batches = math.ceil(len(data) / batch_size) / math.ceil(few / batch_size)
+        self.omitted += work * (len(data) / few - 1, batches - 1)
+        each = max(0, grown - lasting) / min(batch_size, few)
         self.most = max(self.most, self.living + lasting + each * min(batch_size, len(data)))
 
 
@@ -142,7 +143,7 @@ def _shorten(meter: Meter) -> None:
         history, work, grown = meter.watch(fit, model, _first(train), _first(val), batch_size=batch_size, **options)
         if val is not None:
             alike = {key: options[key] for key in ("loss", "metrics") if key in options}
-            _, look, _ = meter.watch(evaluate, model, _first(val), **alike)
+            _, look, _ = meter.watch(evaluate, model, _first(val), batch_size=batch_size, **alike)
             meter.omitted -= look
             work -= look * len(history)
             meter.omit(look * len(history), val, batch_size)
@@ -168,5 +169,9 @@ def _shorten(meter: Meter) -> None:
     _replace(evaluate, shortened(evaluate))
 
 
+def _few(data: Dataset) -> int:
+    return min(len(data), LARGE if data[0][0].shape[-1] > 100 else SMALL)
+
+
 def _first(data: Dataset | None) -> Dataset | None:
-    return data and Subset(data, list(range(min(PICTURES, len(data)))))
+    return data and Subset(data, list(range(_few(data))))

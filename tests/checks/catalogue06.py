@@ -578,6 +578,7 @@ RIGHT = {
         "shared axis": explained(figure=shared_axes()),
         "label of the figure": explained(figure=shared_axes(lambda figure, _: figure.supxlabel("t"))),
         "tried": explained(best_by_trying, two_axes(), [0.5, 0.5]),
+        "one array": explained(lambda *given: np.array(best_answers(*given)), guess=torch.tensor([0.3, 0.0])),
         "repeated pixels": explained(best_by_repeating, twin_axes(), np.array([0.7, 1])),
     },
 }
@@ -744,6 +745,12 @@ WRONG = {
             "rows and columns", **repaired_conversions(lambda x: [part.mT for part in to_network(x)])
         ),
         "one tensor": wrong("two tensors", **repaired_conversions(lambda x: torch.cat(to_network(x), dim=1))),
+        "a and b exchanged": wrong(
+            "a and b are exchanged", **repaired_conversions(lambda x: (to_network(x)[0], to_network(x)[1].flip(1)))
+        ),
+        "zeros and ones": wrong(
+            "between 0 and 1", **repaired_conversions(back=back_with(end=lambda rgb: rgb.round().byte()))
+        ),
         "cut off": wrong("nearest byte", **repaired_conversions(back=back_with(end=lambda rgb: (255 * rgb).byte()))),
         "L stays centred": wrong("must come back", **repaired_conversions(back=back_with(centre=0))),
         "back by 100": wrong("another number", **repaired_conversions(back=back_with(factor=100))),
@@ -765,6 +772,7 @@ WRONG = {
             "each image has its own", **measured(skill_with(lambda train, true: true.mean((2, 3), keepdim=True)))
         ),
         "ratio": wrong("here 0 is perfect", **measured(skill_with(end=lambda ratio: ratio.item()))),
+        "percent of skill": wrong("here these are percent", **measured(lambda *given: 100 * skill(*given))),
         "sign": wrong("sign is wrong", **measured(skill_with(end=lambda ratio: ratio.item() - 1))),
         "mean of ratios": wrong("mean of the images' ratios", **measured(skill_with(over=(1, 2, 3)))),
         "root": wrong("root mean squares", **measured(skill_with(end=lambda ratio: 1 - ratio.sqrt().item()))),
