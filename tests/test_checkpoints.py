@@ -111,9 +111,9 @@ def test_what_cannot_be_saved_leaves_the_old_file(tmp_path):
 
 
 KILLED = """
-    import os, signal, sys, torch
+    import os, pathlib, signal, sys, torch
     from coursekit.training import checkpoints
-    path = sys.argv[1]
+    path = pathlib.Path(sys.argv[1])
     checkpoints.save(path, {"epoch": 1, "weights": torch.ones(1000)})
     whole = torch.save
     def half(state, file):

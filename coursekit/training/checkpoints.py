@@ -95,12 +95,8 @@ class Checkpoint:
         return History(saved["rows"], saved["losses"]), saved["best"]
 
 
-def save(path: str | Path, state: dict[str, Any]) -> None:
-    """Write ``state`` so that ``path`` always holds a whole checkpoint: the new one, or the one before.
-
-    The new one is written beside it under a temporary name, forced to the disk, then renamed in one step.
-    """
-    path = Path(path)
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write ``state`` beside ``path``, then rename it: there is always a whole checkpoint, the new one or the old."""
     temporary = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +112,7 @@ def save(path: str | Path, state: dict[str, Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def load(path: str | Path) -> dict[str, Any]:
+def load(path: Path) -> dict[str, Any]:
     """Read what `save` wrote, onto the CPU: tensors and plain values only, so that nothing in the file can run code."""
     with open(path, "rb") as file:
         try:
@@ -131,10 +127,7 @@ def load(path: str | Path) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` as tensors, numbers and texts, and dicts and lists of these: all that `load` would read.
-
-    Numpy's numbers become Python's. Functions in a dict are left out: who resumes brings the same ones.
-    """
+    """Return ``value`` with Python's numbers for numpy's and without functions, so that `load` can read it."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, dict):
