@@ -50,24 +50,26 @@ def same_weights(one, other):
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-def by_hand(model, loader, epochs, optimizer, seed=0, scheduler=None):
-    """The loop of notebook 03, in its plainest form."""
-    torch.manual_seed(seed)
-    losses, means = [], []
+def by_hand(model, loader, epochs, optimizer, scheduler=None, each_batch=False):
+    """The loop of notebook 03, in its plainest form: losses of batches, and means and last rates of epochs."""
+    torch.manual_seed(0)
+    losses, means, rates = [], [], []
     for _ in range(epochs):
         model.train()
-        total = 0.0
         for x, y in loader:
             loss = F.cross_entropy(model(x), y)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            losses.append(loss.item())
-            total += loss.item() * len(y)
-        means.append(total / SAMPLES)
-        if scheduler is not None:
+            losses.append((loss.item(), len(y)))
+            rate = optimizer.param_groups[0]["lr"]
+            if each_batch:
+                scheduler.step()
+        means.append(sum(loss * samples for loss, samples in losses[-len(loader) :]) / SAMPLES)
+        rates.append(rate)
+        if scheduler is not None and not each_batch:
             scheduler.step()
-    return losses, means
+    return [loss for loss, _ in losses], means, rates
 
 
 # ---- the same numbers as a loop by hand
@@ -80,7 +82,7 @@ def loader(data, seed=0, **options):
 @pytest.mark.parametrize("given", ["loader", "data set"])
 def test_fit_equals_the_loop_by_hand_to_the_last_digit(given):
     data, ours, theirs = images(), network(), network()
-    losses, means = by_hand(theirs, loader(data), 3, SGD(theirs.parameters()))
+    losses, means, _ = by_hand(theirs, loader(data), 3, SGD(theirs.parameters()))
     history = training.fit(
         ours, loader(data) if given == "loader" else data, epochs=3, optimizer=SGD, batch_size=BATCH, device="cpu"
     )
@@ -91,13 +93,12 @@ def test_fit_equals_the_loop_by_hand_to_the_last_digit(given):
 
 def test_an_optimizer_and_a_scheduler_that_are_made_already():
     data, ours, theirs = images(), network(), network()
-    optimizer = SGD(theirs.parameters())
-    losses, _ = by_hand(theirs, loader(data), 4, optimizer, scheduler=lr_scheduler.StepLR(optimizer, 2, 0.1))
-    optimizer = SGD(ours.parameters())
-    scheduler = lr_scheduler.StepLR(optimizer, 2, 0.1)
-    history = training.fit(ours, loader(data), epochs=4, optimizer=optimizer, scheduler=scheduler, device="cpu")
-    assert history.batch_losses == losses
-    assert history["lr"] == pytest.approx([0.05, 0.05, 0.005, 0.005])
+    optimizers = [SGD(model.parameters()) for model in (ours, theirs)]
+    schedulers = [lr_scheduler.StepLR(optimizer, 2, 0.1) for optimizer in optimizers]
+    losses, _, rates = by_hand(theirs, loader(data), 4, optimizers[1], schedulers[1])
+    made = {"optimizer": optimizers[0], "scheduler": schedulers[0]}
+    history = training.fit(ours, loader(data), epochs=4, device="cpu", **made)
+    assert (history.batch_losses, history["lr"]) == (losses, rates)
 
 
 def test_the_same_seed_gives_the_same_and_validation_does_not_change_the_training():
@@ -116,23 +117,10 @@ def test_schedules_that_go_by_batch(name):
     """One-cycle is given without its total_steps, which fit fills in; the last asks for it by its name."""
     data, ours, theirs = images(), network(), network()
     optimizer = SGD(theirs.parameters())
-    told = {} if name == "cyclic" else {"total_steps": 12}
-    schedule, losses, rates = SCHEDULERS[name](optimizer, **told), [], []
-    torch.manual_seed(0)
-    order = loader(data)
-    for _ in range(3):
-        for x, y in order:
-            loss = F.cross_entropy(theirs(x), y)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            used = optimizer.param_groups[0]["lr"]
-            schedule.step()
-            losses.append(loss.item())
-        rates.append(used)
+    schedule = SCHEDULERS[name](optimizer, **({} if name == "cyclic" else {"total_steps": 12}))
+    losses, _, rates = by_hand(theirs, loader(data), 3, optimizer, schedule, each_batch=True)
     history = training.fit(ours, loader(data), epochs=3, optimizer=SGD, scheduler=SCHEDULERS[name], device="cpu")
-    assert history.batch_losses == losses
-    assert history["lr"] == rates
+    assert (history.batch_losses, history["lr"]) == (losses, rates)
 
 
 def test_plateau_lowers_the_rate_when_the_monitored_value_stays():
