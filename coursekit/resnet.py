@@ -1,4 +1,4 @@
-"""Residual networks to study, as notebook 05 builds them: the block of any kernel, towers, ResNet9.
+"""Residual networks to study, as notebook 05 builds them: the block, towers, ResNet9.
 
 torchvision has the five ResNets, and `coursekit.pretrained` trained ones. `without` takes blocks out of any of them.
 """
@@ -16,30 +16,14 @@ from torchvision.ops import StochasticDepth
 from coursekit import arguments
 
 
-def same_padding(kernel_size: int, dilation: int = 1) -> tuple[int, int]:
-    """Return how many pixels to pad before and after, so that a convolution of stride 1 keeps the size.
-
-    A kernel reaches over ``dilation (kernel_size - 1) + 1`` pixels and so takes away ``dilation (kernel_size - 1)``.
-    Where this number is odd, as for an even kernel, the side after gets the pixel more.
-    """
-    arguments.whole("kernel_size", kernel_size)
-    arguments.whole("dilation", dilation)
-    lost = dilation * (kernel_size - 1)
-    return lost // 2, lost - lost // 2
-
-
 class ResidualBlock(nn.Module):
-    """Two convolutions with batch norm that learn a correction to their input: ``relu(x + branch(x))``.
+    """Two convolutions of 3 x 3 with batch norm that learn a correction to their input: ``relu(x + branch(x))``.
 
-    Height, width and channels stay, whatever the kernel. Source: He, Zhang, Ren and Sun (2015).
+    Height, width and channels stay. Source: He, Zhang, Ren and Sun (2015).
 
     Parameters
     ----------
     channels : int
-    kernel_size : int, default 3
-        Even ones too. The pixel that one side gets more is at the end for the first convolution and at the start for
-        the second, so that together they do not shift the picture against ``x``.
-    dilation : int, default 1
     residual : bool, default True
         False leaves ``x`` out: ``relu(branch(x))``, the plain block to compare with. Its parameters are the same.
     drop : float, default 0.0
@@ -48,31 +32,18 @@ class ResidualBlock(nn.Module):
 
     Raises
     ------
-    TypeError, ValueError
-        If an argument is none of the above.
+    ValueError
+        If there are no channels, or ``drop`` is none of the above.
     """
 
-    def __init__(
-        self, channels: int, kernel_size: int = 3, dilation: int = 1, *, residual: bool = True, drop: float = 0.0
-    ) -> None:
+    def __init__(self, channels: int, *, residual: bool = True, drop: float = 0.0) -> None:
         super().__init__()
         arguments.whole("channels", channels)
         if not 0 <= drop < 1:
             raise ValueError(f"drop must be at least 0 and below 1, not {drop!r}.")
         if drop and not residual:
             raise ValueError("drop needs residual=True: a plain block without its branch would pass on nothing.")
-        before, after = same_padding(kernel_size, dilation)
-        more = after - before  # 0 or 1
-        options = {"padding": before, "dilation": dilation, "bias": False}
-        self.branch = nn.Sequential(
-            nn.ZeroPad2d((0, more, 0, more)) if more else nn.Identity(),
-            nn.Conv2d(channels, channels, kernel_size, **options),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(),
-            nn.ZeroPad2d((more, 0, more, 0)) if more else nn.Identity(),
-            nn.Conv2d(channels, channels, kernel_size, **options),
-            nn.BatchNorm2d(channels),
-        )
+        self.branch = nn.Sequential(*_conv(channels, channels), nn.ReLU(), *_conv(channels, channels))
         self.shortcut = nn.Identity() if residual else None
         self.drop = StochasticDepth(drop, "row")
 
@@ -88,23 +59,17 @@ def tower(
     """Return a network of equal blocks, one after the other, to study what depth does.
 
     A first convolution and a pooling divide height and width by 4; then come the blocks, then the mean of each map and
-    one linear layer: ``2 blocks + 2`` layers with weights.
+    one linear layer: ``2 blocks + 2`` layers with weights. Child 0 is the start, children 1 to ``blocks`` are the
+    blocks, the last child is the head.
 
     Parameters
     ----------
-    blocks : int
-        How many. Child 0 is the start, children 1 to ``blocks`` are the blocks, the last child is the head.
-    classes, channels, width : int
-        Outputs, channels of the images, channels of each block.
+    blocks, classes, channels, width : int
+        How many blocks, outputs, channels of the images, and channels of each block.
     residual : bool, default True
         False makes the plain network with the same parameters.
     drop : float, default 0.0
         Stochastic depth: the last block's probability of being left out; it grows linearly from 0 before the first.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is none of the above.
     """
     arguments.whole("blocks", blocks)
     _check_sizes(classes, channels, width)
@@ -118,17 +83,7 @@ def resnet9(classes: int, channels: int = 3, width: int = 32) -> nn.Sequential:
     """Return a small residual network for small images, of nine layers with weights: eight convolutions, one linear.
 
     A convolution, then three residual blocks; between them height and width are halved twice, and the channels doubled
-    once. Any image of at least 8 x 8 pixels will do.
-
-    Parameters
-    ----------
-    classes, channels, width : int
-        Outputs, channels of the images, channels of the first layers.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is not a whole one from 1.
+    once. Any image of at least 8 x 8 pixels will do. ``width`` is the number of channels of the first layers.
     """
     _check_sizes(classes, channels, width)
     return nn.Sequential(
@@ -167,19 +122,19 @@ def without(model: nn.Module, *names: str) -> Iterator[nn.Module]:
     ValueError
         If there is no block of that name.
     """
-    blocks = (ResidualBlock, BasicBlock, Bottleneck)
-    found = {name: block for name, block in arguments.module(model).named_modules() if isinstance(block, blocks)}
+    kinds = (ResidualBlock, BasicBlock, Bottleneck)
+    blocks = {name: block for name, block in arguments.module(model).named_modules() if isinstance(block, kinds)}
     for name in names:
-        if name not in found:
-            known = ", ".join(found) or "none"
+        if name not in blocks:
+            known = ", ".join(blocks) or "none"
             raise ValueError(f"the network has no block {name!r}. It has: {known}.")
     try:
         for name in names:
-            model.set_submodule(name, _rest(found[name]))
+            model.set_submodule(name, _rest(blocks[name]))
         yield model
     finally:
         for name in names:
-            model.set_submodule(name, found[name])
+            model.set_submodule(name, blocks[name])
 
 
 def _rest(block: nn.Module) -> nn.Module:

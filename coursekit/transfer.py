@@ -6,16 +6,24 @@ VGG, ``fc`` of ResNet) is the *head*.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import os
+import random
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils.data import Dataset, TensorDataset
 
-from coursekit import arguments, reuse, runtime, training
+from coursekit import arguments, runtime, training
 from coursekit.training.forward import eval_mode
 
 _SIZES = (64, 224, 28, 32, 96, 128, 299)  # of images to try a model with, in pixels
@@ -89,7 +97,7 @@ def backbone(model: nn.Module, images: Tensor | None = None) -> nn.Sequential:
         images, expected = _trial(whole, images)
         try:
             found = head(body(images))
-            same = images.is_meta or (found - expected).abs().max() <= 1e-3 * expected.abs().max()
+            same = (found - expected).abs().max() <= 1e-3 * expected.abs().max()
         except Exception:  # whatever it is, the head does not even take the features
             same = False
     if not same:
@@ -119,18 +127,15 @@ def _trial(model: nn.Module, images: Tensor | None) -> tuple[Tensor, Tensor]:
 def parameter_groups(model: nn.Module, lr: float, backbone_lr: float) -> list[dict]:
     """Return parameter groups for an optimizer: one rate for the new head, another for what has learned before.
 
+    Use them as ``torch.optim.Adam(parameter_groups(model, 1e-3, 1e-4))``. Frozen parameters are left out, and without
+    a trainable backbone there is one group.
+
     Parameters
     ----------
     model : nn.Module
-        Of torchvision's layout. Frozen parameters are left out.
+        Of torchvision's layout.
     lr, backbone_lr : float
         Learning rates of head and backbone; ten to one is common.
-
-    Returns
-    -------
-    list of dict
-        ``torch.optim.Adam(parameter_groups(model, 1e-3, 1e-4))``, or through ``fit``:
-        ``optimizer=torch.optim.Adam(...)``. Without a trainable backbone there is one group.
 
     Raises
     ------
@@ -160,20 +165,6 @@ def _split(model: nn.Module) -> tuple[nn.Module, str, nn.Module]:
     return whole, *children[-1]
 
 
-class Features(TensorDataset):
-    """Features ``[N, K]`` and labels ``[N]``, as a data set that `training.fit` takes.
-
-    Attributes
-    ----------
-    reason : str
-        Why they were computed: "new", "weights changed" and the like; "" where they came from the cache.
-    """
-
-    def __init__(self, features: Tensor, labels: Tensor, reason: str) -> None:
-        super().__init__(features, labels)
-        self.reason = reason
-
-
 def features(
     backbone: nn.Module,
     data: Dataset,
@@ -183,8 +174,8 @@ def features(
     batch_size: int = 64,
     amp: bool | torch.dtype = False,
     device: torch.device | str | None = None,
-) -> Features:
-    """Return what a frozen backbone makes of each image, computed once, a batch at a time.
+) -> TensorDataset:
+    """Return what a frozen backbone makes of each image, ``[N, K]``, and the labels ``[N]``; each computed once.
 
     Training a head on them gives what training it on the images gives, as long as the backbone and the images stay
     the same; so augmentation is out. The backbone computes on the device, in eval mode, and is put back afterwards.
@@ -194,14 +185,13 @@ def features(
     backbone : nn.Module
         From images to features, for example `backbone`'s.
     data : Dataset
-        Pairs of image and label. For a cache: an `ImageSet`, a `TensorDataset`, torchvision's `ImageFolder`, or a
-        subset of one.
+        Pairs of image and label.
     cache : path, optional
-        A safetensors file to keep the features in. It is used again only if weights, images, settings and key are
-        those of before.
+        A safetensors file to keep the features in. They are read from it only if the weights, the images as the
+        transform gives them, the labels, the settings and the key are those of before; else they are computed anew.
     key : str
-        Names the code that the features depend on, since code cannot be compared: a transform, a layer of your own.
-        Give another key whenever you change it.
+        Names the code of backbone and transform, such as ``"vgg16 1"``; a cache needs it. Code cannot be compared: with
+        the same key you promise that the backbone computes as before. Change the key whenever you change the code.
     batch_size, amp, device
         As for `training.predict`.
 
@@ -209,22 +199,92 @@ def features(
     ------
     ValueError
         If transform or backbone are random: then one set of features cannot stand for the images. With a cache, also
-        if the data cannot be compared, or there is code that no key names.
+        if there is no key.
     """
     arguments.module(backbone, "backbone")
     device = runtime.device() if device is None else torch.device(device)
-    facts, reason = {}, "new"
-    with reuse.refuse_random(data):
+    if cache is not None and not (key and isinstance(key, str)):
+        raise ValueError(
+            "a cache needs a key, since nothing tells whether code has changed. Give key='a name for the code of "
+            "backbone and transform', and another one whenever you change it; or leave `cache` out."
+        )
+    origin = ""
+    with _refuse_random(data):
         if cache is not None:
-            facts = reuse.facts(backbone, data, key, f"{amp} {device.type} {torch.__version__}")
-            found, reason = reuse.read(Path(cache), facts)
-            if found:
-                return Features(*found, "")
+            settings = [key, amp, device.type, torch.__version__]
+            weights = chain(backbone.named_parameters(), backbone.named_buffers())
+            origin = _digest(chain(settings, weights, _pairs(data)))
+            if found := _read(Path(cache), origin):
+                return TensorDataset(*found)
         with _put_back(backbone):
             outputs, labels = training.predict(backbone, data, batch_size=batch_size, amp=amp, device=device)
     if cache is not None:
-        reuse.write(Path(cache), outputs, labels, facts)
-    return Features(outputs, labels, reason)
+        _write(Path(cache), outputs, labels, origin)
+    return TensorDataset(outputs, labels)
+
+
+@contextmanager
+def _refuse_random(data: Dataset) -> Iterator[None]:
+    """Raise ValueError if the work in this context is random, through the data's transform or the backbone.
+
+    Random is what draws from a global generator of torch, numpy or Python, or makes two things of one image. The first
+    images are tried before the work begins.
+    """
+    problem = ValueError(
+        "the data set's transform, or the backbone, is random. Features are computed once, so that augmentation is "
+        "out: take data.with_transform(None), or fine-tune instead."
+    )
+    before = _generators()
+    if isinstance(data, Dataset) and isinstance(data, Sized):  # what is neither, `training.predict` explains
+        first, again = (_digest(_pairs(data, 64)) for _ in range(2))
+        if first != again or _generators() != before:
+            raise problem
+    yield
+    if _generators() != before:
+        raise problem
+
+
+def _generators() -> tuple:
+    numpys: Any = np.random.get_state()  # noqa: NPY002 (the global generator is the question)
+    return torch.get_rng_state().tolist(), numpys[1].tolist(), numpys[2:], random.getstate()
+
+
+def _pairs(data: Any, most: int | None = None) -> Iterator[object]:
+    """Give pairs of image and label one after the other, as the data set gives them."""
+    return (data[index] for index in range(len(data))[:most])
+
+
+def _digest(parts: Iterable[object]) -> str:
+    """Return a text that differs if a value differs, or a tensor in one bit."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        for value in part if isinstance(part, tuple | list) else [part]:
+            text = f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else repr(value)
+            digest.update(f"{text};".encode())
+            if isinstance(value, Tensor):
+                digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _read(path: Path, origin: str) -> list[Tensor] | None:
+    """Return features and labels of a file, if it is whole and they come from the same."""
+    try:
+        with safe_open(path, "pt") as file:
+            same = (file.metadata() or {}).get("origin") == origin
+            return [file.get_tensor(name) for name in ("features", "labels")] if same else None
+    except (SafetensorError, OSError):  # missing or damaged: it is written anew
+        return None
+
+
+def _write(path: Path, features: Tensor, labels: Tensor, origin: str) -> None:
+    """Keep features and labels in a file, in one step: nobody meets half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file({"features": features, "labels": labels}, temporary, metadata={"origin": origin})
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
