@@ -14,7 +14,7 @@ from coursekit.data import folders
 from coursekit.data.folders import FolderError, ImageFileError, read, read_image
 from coursekit.data.imageset import ImageSet
 from tests import odd_images as odd
-from tests.odd_folders import CONVERTED, GRAYS, IGNORED, LAYOUTS, PLACES, REFUSED, fill, lay, make
+from tests.odd_folders import CONVERTED, IGNORED, LAYOUTS, PLACES, REFUSED, fill, lay, make
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (37, 61, 3), dtype=np.uint8))
 PHOTO = NOISE.resize((610, 370), Image.Resampling.BICUBIC)
@@ -158,12 +158,6 @@ def test_what_comes_back(root):
     assert part.names == ("cats/good0.png", "dogs/good3.png")
 
 
-def test_gray_sets(root):
-    dataset = read(root, odd.SIDE, channels=1)
-    assert dataset.channels == 1
-    assert np.abs(squares(dataset[0][0]) - GRAYS[:, :1]).max() <= 1
-
-
 def test_progress_shows_a_bar_where_somebody_looks(root, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.delenv("CI", raising=False)
@@ -208,7 +202,7 @@ def test_wrong_layouts(tmp_path, layout):
 @pytest.mark.parametrize(
     ("options", "error"),
     [({"size": 0}, ValueError), ({"size": 8.5}, TypeError), ({"size": "64"}, TypeError), ({"size": None}, TypeError),
-     ({"resize": "fit"}, ValueError), ({"channels": 2}, ValueError)],
+     ({"resize": "fit"}, ValueError)],
 )  # fmt: skip
 def test_wrong_arguments(root, options, error):
     with pytest.raises(error, match=next(iter(options))):

@@ -65,11 +65,10 @@ class Bins:
         logits : Tensor [N, B, H, W]
             Another number of bins is a ValueError.
         temperature : float
-            1 gives the plain mean, which is what a network trained with MSE answers. Below 1 the likely bins count for
-            more ("annealed mean", 0.38 in Zhang et al., 2016); 0 takes the most likely bin alone.
+            1 gives the plain mean. Below 1 the likely bins count for more ("annealed mean", 0.38 in Zhang et al.,
+            2016); 0 takes the most likely bin alone.
         boost : float
-            Divide each probability by the bin's share to this power first, so that rare colours get a chance: 0 leaves
-            them as they are, 1 forgets how often each colour occurs.
+            Divide each probability by the bin's share to this power first: 1 forgets how often each colour occurs.
         """
         if arguments.tensor("logits", logits, f"[N, {len(self)}, H, W]").ndim != 4 or logits.shape[1] != len(self):
             raise ValueError(f"logits must be [N, {len(self)}, H, W] for these bins, not {list(logits.shape)}.")

@@ -20,9 +20,7 @@ _ADVICE = "Of Lab in bytes take 100 / 255 * L, a - 128.0 and b - 128.0; for the 
 
 
 def rgb_to_lab(image: ArrayLike | Tensor) -> np.ndarray:
-    """Turn sRGB into CIELAB (D65, 2 degrees), by scikit-image: float32 ``[..., 3]``.
-
-    L is then 0..100, a -86.2..98.3, b -107.9..94.5.
+    """Turn sRGB into CIELAB (D65, 2 degrees): float32 ``[..., 3]``, L 0..100, a -86.2..98.3, b -107.9..94.5.
 
     Parameters
     ----------

@@ -32,9 +32,8 @@ def write_folder(
 ) -> Path:
     """Write JPEG files as photo collections have them: ``train/cats/cat.0.jpg``, ``train/dogs/dog.0.jpg``, ...
 
-    The file ``truth.json`` beside the splits holds species, box, parts, seed and size of every picture: `draw` gives it
-    again, with its mask. The folder appears complete or not at all, also where two processes write it at the same time.
-    Where it is there already, complete and from the same arguments, nothing is written.
+    The file ``truth.json`` holds species, box, parts, seed and size of every picture, for `draw`. The folder appears
+    complete or not at all, also where two processes write it; one that the same call wrote is left as it is.
 
     Parameters
     ----------

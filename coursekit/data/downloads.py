@@ -24,9 +24,8 @@ class DownloadError(OSError):
 def fetch(urls: str | Iterable[str], path: str | os.PathLike[str], *, sha256: str = "", md5: str = "") -> Path:
     """Download a file to `path`, unless the right file is there already, and return `path`.
 
-    Two calls at once, even from two processes, are safe: the second one waits and finds the file. A DownloadError says
-    why it cannot be had (no network, a server's refusal, a login page, wrong contents, a full disk, a folder that is
-    read-only) and what to do; what lay at `path` before is then left as it was.
+    Two calls at once, even from two processes, are safe. A DownloadError says why it cannot be had (no network, a login
+    page, wrong contents, a full disk, ...) and what to do; what lay at `path` before is then left as it was.
 
     Parameters
     ----------
@@ -72,11 +71,10 @@ def fetch(urls: str | Iterable[str], path: str | os.PathLike[str], *, sha256: st
 
 
 def unpack(archives: Iterable[Path], folder: Path) -> None:
-    """Unpack archives that `fetch` has checked into one folder, unless that folder exists already.
+    """Unpack archives that `fetch` has checked into one folder, unless it exists: then it is complete.
 
-    Everything goes to a temporary folder, which gets its name when the last file is written: a folder that exists is
-    complete. Two calls at once, even from two processes, are safe. Archives end in .zip, .tar, .tar.gz, .tgz, or .gz
-    (one packed file). A DownloadError says it if the disk is full or cannot be written to.
+    Two calls at once, even from two processes, are safe. Archives end in .zip, .tar, .tar.gz, .tgz, or .gz (one packed
+    file). A DownloadError says it if the disk is full or cannot be written to.
     """
     temporary = folder.with_name(f".{folder.name}.unpacking")
     try:

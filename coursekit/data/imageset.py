@@ -12,12 +12,11 @@ from coursekit import arguments
 
 
 class ImageSet(torch.utils.data.Dataset):
-    """Labelled images of one size, in memory, so that an epoch reads no file, and nothing fails in the middle of it.
+    """Labelled images of one size, in memory, so that an epoch reads no file; each method returns another set.
 
-    ``dataset[i]`` is a pair: the image as float32 ``[C, H, W]`` in 0..1 (after ``transform``, if there is
-    one) and its label as an int. Several indices (a slice, whole numbers, or a bool tensor ``[N]``) give a batch:
-    images ``[B, C, H, W]`` and labels ``[B]``. Nothing changes a set once it is made: each method returns another. A
-    TypeError or ValueError says which argument is none of those below.
+    ``dataset[i]`` is the image as float32 ``[C, H, W]`` in 0..1 (after ``transform``) and its label as an int. Several
+    indices (a slice, whole numbers, or a bool tensor ``[N]``) give a batch: images ``[B, C, H, W]`` and labels ``[B]``.
+    A TypeError or ValueError says which argument is none of those below.
 
     Parameters
     ----------
@@ -93,8 +92,7 @@ class ImageSet(torch.utils.data.Dataset):
     def split(self, fraction: float, seed: int = 0) -> tuple[Self, Self]:
         """Split at random into two sets that hold the same share of every class (a stratified split).
 
-        The first one gets `fraction` of each class, between 0 and 1; both get an image of each class, and a ValueError
-        says where there is only one. The same seed gives the same split.
+        The first one gets `fraction` of each class, between 0 and 1; both get an image of each, else a ValueError.
         """
         if not 0 < fraction < 1:
             raise ValueError(f"fraction must lie between 0 and 1, got {fraction!r}")

@@ -1,8 +1,7 @@
 """The data sets of the full profile: downloaded once into the cache folder, checked, unpacked, and read.
 
-torchvision's classes name the addresses and checksums, and read the files. Once a set is unpacked, its archives may be
-deleted. Each function raises a `DownloadError` with what to do if the files cannot be fetched, stored or read, and a
-ValueError if more images are asked for than there are.
+Each function raises a `DownloadError` with what to do if the files cannot be fetched, stored or read, and a ValueError
+if more images are asked for than there are.
 """
 
 from __future__ import annotations
@@ -70,11 +69,9 @@ def cats_vs_dogs(
 ) -> Splits:
     """Photos of cats and dogs: as many as wanted of 25,000; colour; classes cat and dog, about half of each.
 
-    A download of 825 MB, 1.7 GB on the disk. Source: Elson, Douceur, Howell and Saul (2007), from Microsoft. A few
-    of its files are damaged; those met are named and replaced by others.
-
-    The test images stay the same, whatever the number for training; the same seed gives the same images. For `size` and
-    `resize` see `folders.read_image`.
+    A download of 825 MB, 1.7 GB on the disk. Source: Elson, Douceur, Howell and Saul (2007), from Microsoft. Damaged
+    files are named and replaced by others. The test images stay the same, whatever the number for training; the same
+    seed gives the same images. For `size` and `resize` see `folders.read_image`.
     """
     wanted = arguments.whole("train", train) + arguments.whole("test", test)
     files = _files("cats_vs_dogs", [([_CATS_VS_DOGS], {"sha256": _CATS_VS_DOGS_SHA256})])
@@ -87,9 +84,8 @@ def cats_vs_dogs(
 def flowers102(train: int = 2040, test: int = 1000, size: int = 64, seed: int = 0, *, resize: str = "crop") -> Splits:
     """Photos of flowers: up to 2,040 for training, up to 6,149 for testing; colour; 102 classes.
 
-    The test images are of the official test part, the others of the official training and validation parts. A
-    download of 345 MB, 700 MB on the disk. Source: Nilsback and Zisserman (2008), through torchvision. The arguments
-    are those of `cats_vs_dogs`.
+    The test images are of the official test part. A download of 345 MB, 700 MB on the disk. Source: Nilsback and
+    Zisserman (2008), through torchvision. The arguments are those of `cats_vs_dogs`.
     """
     import torchvision.datasets as tv
 

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
 from coursekit import arguments, runtime
-from coursekit.training.batches import OneProcess, backward, count, make_loader, means
+from coursekit.training.batches import OneProcess, Processes, backward, count, make_loader, means
 from coursekit.training.checkpoints import Checkpoint, describe, generators, seeded
 from coursekit.training.forward import Forward, Loss, Metrics, eval_mode, train_mode
 from coursekit.training.history import History, lower_is_better
@@ -78,9 +78,8 @@ def fit(
     early_stopping : int, optional
         Stop when so many epochs in a row were no better than the best. Needs ``val``.
     autosave, resume : path, optional, and bool
-        A file that always holds a whole checkpoint of the last epoch; and whether to go on from it, if it exists. The
-        result is the same to the last bit as without the interruption. Then give what makes optimizer and scheduler,
-        since those of the interrupted run have taken steps already.
+        A file that always holds a whole checkpoint of the last epoch; and whether to go on from it, if it exists, to
+        the same result as without the interruption. Give what makes optimizer and scheduler: those made took steps.
     device : torch.device or str, optional
         That of `coursekit.setup` if not given.
     amp : bool or torch.dtype
@@ -96,8 +95,8 @@ def fit(
     Returns
     -------
     History
-        Columns "epoch", "loss", "accuracy" (or ``metrics``), the last two also as "val_loss" and so on, and "lr", that
-        of the last batch. All are means over samples; those of training are taken while the weights change.
+        Columns "epoch", "loss", "accuracy" (or ``metrics``), "val_loss" and so on, and "lr", that of the last batch:
+        means over samples, those of training while the weights change.
 
     Raises
     ------
@@ -253,7 +252,7 @@ def predict(
 
 
 @torch.no_grad()
-def _evaluate(forward: Forward, loader: DataLoader, name: str, processes: Fabric | OneProcess) -> dict[str, float]:
+def _evaluate(forward: Forward, loader: DataLoader, name: str, processes: Processes) -> dict[str, float]:
     measured = []
     with eval_mode(forward.model):
         for x, y in forward.batches(loader, name):

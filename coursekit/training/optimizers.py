@@ -40,10 +40,7 @@ def make_optimizer(optimizer: Optimizer | Callable[..., Optimizer], model: nn.Mo
 def make_scheduler(
     scheduler: Scheduler | Callable[..., Scheduler] | None, optimizer: Optimizer, steps: int
 ) -> tuple[Scheduler | None, bool]:
-    """Return a scheduler of ``optimizer``, and whether it steps after each batch rather than each epoch.
-
-    What makes one is told ``total_steps``, if it asks for them: ``steps``, the batches of the run, 0 if unknown.
-    """
+    """Return a scheduler, told the run's ``steps`` (0: unknown) if it asks; and whether it steps after each batch."""
     if scheduler is None:
         return None, False
     told = False
