@@ -268,11 +268,11 @@ VALID = {
 def test_cut_and_changed_bytes_never_crash(write, kind):
     draw, data = random.Random(0), VALID[kind]
     for length in range(0, len(data), max(len(data) // 40, 1)):
-        outcome = folders._decode(write(data[:length], f"cut.{kind}"), 8, "squash", 3)
+        outcome = folders._decode(write(data[:length], f"cut.{kind}"), 8, "squash")
         assert isinstance(outcome, str) or length > len(data) / 10  # a tenth of a picture cannot have been read
     for _ in range(40):
         changed = bytearray(data)
         for _ in range(draw.randint(1, 8)):
             changed[draw.randrange(len(data))] = draw.randrange(256)
-        folders._decode(write(bytes(changed), f"changed.{kind}"), 8, "squash", 3)
+        folders._decode(write(bytes(changed), f"changed.{kind}"), 8, "squash")
     assert read_image(write(data, f"whole.{kind}"), 8)[0].shape == (8, 8, 3)
