@@ -58,7 +58,7 @@ def setup(profile: str | None = None, *, seed: int = 0, device: str | None = Non
     ----------
     profile : {"mini", "full"}, optional
         Without it, the environment variable ``COURSEKIT_PROFILE`` decides; without that, ``"mini"``.
-    seed : int, default 0
+    seed : int
         For Python's `random`, numpy's global generator and torch, on all devices; 0 to 2**32 - 1.
     device : str, optional
         A torch device that is here, such as ``"cpu"`` or ``"cuda:1"``. Without it: CUDA, else MPS, else the CPU.
@@ -180,6 +180,5 @@ def known_costs() -> dict[str, dict[str, int]]:
 
 
 def _cost_of_this_notebook() -> str:
-    name = Path(os.environ.get("JPY_SESSION_NAME", "").replace("\\", "/")).stem  # Jupyter puts it there
-    cost = known_costs().get(name)
+    cost = known_costs().get(Path(os.environ.get("JPY_SESSION_NAME", "").replace("\\", "/")).stem)  # from Jupyter
     return f"about {cost['seconds']} s and {cost['megabytes']} MB of memory on two CPU cores" if cost else ""

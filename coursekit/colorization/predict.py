@@ -63,7 +63,7 @@ def colorize(
         Those the model was trained with.
     size : int
         About the size of the pictures that the model was trained on, in pixels.
-    temperature, boost : float
+    temperature, boost
         As for `Bins.decode`.
     """
     arguments.module(model)

@@ -125,8 +125,7 @@ def make(
 ) -> tuple[np.ndarray, np.ndarray, list[Critter]]:
     """Draw a data set in memory.
 
-    Item i is of species ``i % len(species)`` and is ``draw(species, (seed, i), size, difficulty)``, however many
-    items there are: the first 100 of 1,000 are the 100 of ``make(100)``, and classes are balanced in each.
+    Item i is ``draw(species[i % len(species)], (seed, i), size, difficulty)``, however many items there are.
 
     Parameters
     ----------
@@ -141,12 +140,8 @@ def make(
 
     Returns
     -------
-    images : ndarray
-        uint8 ``[count, H, W, 3]``.
-    labels : ndarray
-        int64 ``[count]``: index into ``species``.
-    truths : list of Critter
-        What `draw` returned; each ``image`` is a view of ``images``.
+    images, labels, truths : ndarray, ndarray, list of Critter
+        uint8 ``[count, H, W, 3]``; int64 ``[count]``, index into ``species``; what `draw` returned, as views.
     """
     arguments.whole("count", count, 0)
     check(species, difficulty, shortcut_rate)

@@ -38,18 +38,13 @@ def write_folder(
     Parameters
     ----------
     root : path
-        A folder that does not exist, is empty, or was written by the same call.
+        The folder, which is returned. If it holds anything else, there is a FileExistsError.
     counts : mapping
         Split to number of pictures, for example ``{"train": 1000, "test": 400}``. Splits share no picture.
     species, seed, difficulty
         As for `critters.make`.
     sides : (int, int)
         Heights and widths are drawn between these, both included, in pixels.
-
-    Returns
-    -------
-    Path
-        ``root``. If it holds something else, there is a FileExistsError.
     """
     root = Path(root)
     drawing.check(species, difficulty)

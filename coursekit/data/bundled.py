@@ -57,8 +57,8 @@ def critters(
     train, test : int
         Number of pictures. The first ones stay the same, whatever the number.
     size, seed, difficulty, species
-        As for `critters.make`; the same seed gives the same pictures.
-    natural : bool, default False
+        As for `critters.make`.
+    natural : bool
         Animals in the colours of their species. Training and test have then different photos, as `photo_crops` has.
     """
 
@@ -111,15 +111,9 @@ def folder(
 ) -> Splits:
     """Your own photos, in a folder with a sub-folder for each class; ``.train.report`` says what became of them.
 
-    Parameters
-    ----------
-    train, test : path
-        Folders of the same classes, laid out as ``train/cats/*.jpg``, ``train/dogs/*.jpg``. Without `test`, a part of
-        `train` is set aside for testing.
-    test_fraction, seed : float, int
-        How much of each class is set aside, where `test` is not given; the same seed gives the same split.
-    size, resize
-        Height and width in pixels, and how they are reached: see `folders.read`, for the errors, too.
+    `train` and `test` have the same classes, laid out as ``train/cats/*.jpg``, ``train/dogs/*.jpg``. Without `test`,
+    the part `test_fraction` of each class is set aside; the same seed gives the same split. For `size` and `resize`, in
+    pixels, and for the errors, see `folders.read`.
     """
     found = folders.read(train, size, resize=resize)
     parts = found.split(1 - test_fraction, seed) if test is None else (found, folders.read(test, size, resize=resize))
@@ -139,12 +133,7 @@ def load(task: str, name: str | None = None, **options: Any) -> Splits:
     ``colour_photos``   `photo_crops`  `flowers102`, `places365`
     ==================  =============  =======================================
 
-    Parameters
-    ----------
-    task, name : str
-        The left column, and which of the right column; the mini profile has one for each task, and does not use `name`.
-    **options
-        For the function of the data set, for example ``train``, ``test``, ``size`` and ``seed``.
+    The mini profile does not use `name`. The options are those of the data set's function, as ``train`` and ``size``.
     """
     if task not in _TASKS:
         raise ValueError(f"there is no task {task!r}. There are: {', '.join(_TASKS)}.")

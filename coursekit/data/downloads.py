@@ -27,14 +27,8 @@ def fetch(urls: str | Iterable[str], path: str | os.PathLike[str], *, sha256: st
     Two calls at once, even from two processes, are safe. A DownloadError says why it cannot be had (no network, a login
     page, wrong contents, a full disk, ...) and what to do; what lay at `path` before is then left as it was.
 
-    Parameters
-    ----------
-    urls : str or iterable of str
-        The address, or several addresses (mirrors) of the same file, best first. Each is tried twice.
-    path : path-like
-        Where the file is to lie; its folder is made if it is missing.
-    sha256, md5 : str
-        The checksum in hexadecimal, one of the two; its first digits are enough, as torchvision's file names have them.
+    ``urls`` is the address, or several (mirrors) of the same file, best first; each is tried twice. One checksum in
+    hexadecimal is needed; its first digits are enough, as torchvision's file names have them.
     """
     if bool(sha256) == bool(md5):
         raise ValueError("give the checksum of the file, either sha256 or md5.")

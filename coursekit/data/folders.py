@@ -75,15 +75,10 @@ class FolderSet(ImageSet):
 def read(root: str | os.PathLike, size: int = 64, *, resize: str = "squash") -> FolderSet:
     """Read a folder that has one sub-folder of images for each class, as torchvision's ``ImageFolder`` expects it.
 
-    Files and classes come in the order of their names. When a file is refused, one line says so; see ``.report``.
-
-    Parameters
-    ----------
-    root : path
-        The folder, laid out as ``root/cats/*.jpg``, ``root/dogs/*.jpg``. A FileNotFoundError, NotADirectoryError or
-        FolderError says what is wrong, also where a class has no image or more files were refused than read.
-    size, resize
-        Every image becomes ``[3, size, size]``, see `read_image`.
+    It is laid out as ``root/cats/*.jpg``, ``root/dogs/*.jpg``. Files and classes come in the order of their names, each
+    image as ``[3, size, size]``, see `read_image`. When a file is refused, one line says so; see ``.report``. A
+    FileNotFoundError, NotADirectoryError or FolderError says what is wrong, also where a class has no image or more
+    files were refused than read.
     """
     root = _existing_folder(root)
     report = Report(root.resolve().name)
@@ -159,12 +154,10 @@ def read_files(
 def read_image(
     path: str | os.PathLike, size: int | None = None, *, resize: str = "squash"
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read one image file: JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF or PNM; the content decides, not the name.
+    """Read one image file, whatever its name; an ImageFileError says why it cannot be read.
 
     Parameters
     ----------
-    path : path
-        The file. An ImageFileError says why it cannot be read.
     size : int, optional
         Height and width of the result in pixels; without it the image stays as large as it is.
     resize : {"squash", "crop"}
@@ -173,11 +166,9 @@ def read_image(
 
     Returns
     -------
-    array : ndarray
-        uint8 ``[H, W, 3]``.
-    notes : tuple of str
-        What was converted; empty for an ordinary image. Gray and palette become RGB, 16 bits become 8, transparent
-        parts become white. Of several frames the first is taken. EXIF's orientation is applied.
+    ndarray, tuple of str
+        uint8 ``[H, W, 3]``, and what was converted: gray and palette become RGB, 16 bits 8, transparent parts white. Of
+        several frames the first is taken. EXIF's orientation is applied.
     """
     _check_options(size, resize)
     with warnings.catch_warnings(action="ignore"):

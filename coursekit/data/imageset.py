@@ -24,10 +24,8 @@ class ImageSet(torch.utils.data.Dataset):
         uint8 ``[N, C, H, W]`` on the CPU, 0..255, with C = 1 (gray) or 3 (red, green, blue).
     labels : Tensor
         int64 ``[N]``, each from 0 to ``len(classes) - 1``.
-    classes : iterable of str
-        The name of each class, in the order of the labels.
-    names : iterable of str, optional
-        What each image is called, for example its file name. Numbers, if not given.
+    classes, names : iterable of str
+        The name of each class, in the order of the labels; and of each image, numbers if not given.
     transform : callable, optional
         Applied to the float image by ``dataset[i]``, for example an augmentation.
     """
@@ -136,12 +134,8 @@ class ImageSet(torch.utils.data.Dataset):
 class Splits:
     """A data set in two parts: what a model learns from, and what it is judged on.
 
-    Parameters
-    ----------
-    train, test : ImageSet
-        Two sets of one image shape, with the same classes in the same order; otherwise there is a ValueError.
-    name, source : str
-        What the data set is called, and where the images come from.
+    Both have one image shape, and the same classes in the same order; otherwise there is a ValueError. ``name`` and
+    ``source`` say what the data set is called, and where the images come from.
     """
 
     train: ImageSet

@@ -1,7 +1,7 @@
 """The data sets of the full profile: downloaded once into the cache folder, checked, unpacked, and read.
 
 Each function raises a `DownloadError` with what to do if the files cannot be fetched, stored or read, and a ValueError
-if more images are asked for than there are.
+if more images are asked for than there are. Importing torchvision takes 2 s, so only those who need it do.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urljoin
 
 import torch
@@ -19,9 +19,6 @@ from coursekit import arguments, runtime
 from coursekit.data import folders
 from coursekit.data.downloads import DownloadError, fetch, unpack
 from coursekit.data.imageset import ImageSet, Splits
-
-if TYPE_CHECKING:  # importing torchvision takes 2 s, and the mini profile does not need it
-    import torchvision.datasets as tv
 
 _MICROSOFT = "https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6DEBA77B919F/"
 _CATS_VS_DOGS = _MICROSOFT + "kagglecatsanddogs_5340.zip"
@@ -35,9 +32,7 @@ def mnist() -> Splits:
 
     A download of 12 MB, 67 MB on the disk. Source: LeCun, Bottou, Bengio and Haffner (1998), through torchvision.
     """
-    import torchvision.datasets as tv
-
-    return _mnist_like(tv.MNIST, "mnist", "0123456789", "LeCun et al. (1998)")
+    return _mnist_like("MNIST", "mnist", "LeCun et al. (1998)", map(str, range(10)))
 
 
 def fashion_mnist() -> Splits:
@@ -45,9 +40,7 @@ def fashion_mnist() -> Splits:
 
     A download of 31 MB, 86 MB on the disk. Source: Xiao, Rasul and Vollgraf (2017), through torchvision.
     """
-    import torchvision.datasets as tv
-
-    return _mnist_like(tv.FashionMNIST, "fashion_mnist", tv.FashionMNIST.classes, "Xiao et al. (2017)")
+    return _mnist_like("FashionMNIST", "fashion_mnist", "Xiao et al. (2017)")
 
 
 def cifar10() -> Splits:
@@ -117,11 +110,15 @@ def places365(train: int = 5000, test: int = 1000, size: int = 64, seed: int = 0
     return Splits(chosen.subset(slice(test, None)), chosen.subset(slice(test)), "places365", "Zhou et al. (2017)")
 
 
-def _mnist_like(dataset: type[tv.MNIST], name: str, classes: Iterable[str], source: str) -> Splits:
+def _mnist_like(kind: str, name: str, source: str, classes: Iterable[str] = ()) -> Splits:
+    import torchvision.datasets as tv
+
+    dataset: type[tv.MNIST] = getattr(tv, kind)
+    classes = tuple(classes) or dataset.classes
     archives = [([mirror + file for mirror in dataset.mirrors], {"md5": md5}) for file, md5 in dataset.resources]
-    files = _files(name, archives, f"{dataset.__name__}/raw")
+    files = _files(name, archives, f"{kind}/raw")
     parts = [_construct(dataset, files, train=train) for train in (True, False)]
-    learn, judge = (ImageSet(part.data[:, None], part.targets, tuple(classes)) for part in parts)
+    learn, judge = (ImageSet(part.data[:, None], part.targets, classes) for part in parts)
     return Splits(learn, judge, name, source)
 
 
