@@ -166,7 +166,7 @@ def fit(
                 scaler.step(stepper)
                 scaler.update()
                 if scheduler is not None and each_batch:
-                    scheduler.step()
+                    scheduler.step()  # pyright: ignore[reportCallIssue]
                 bar.update()
 
             row, losses = means(measured, "train", processes)
@@ -181,7 +181,7 @@ def fit(
             if keep_best and history.best(monitor, better) == len(history) - 1:
                 best = copy.deepcopy(model.state_dict())
             if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
-                scheduler.step(history[monitor][-1])  # pyright: ignore[reportCallIssue]
+                scheduler.step(history[monitor][-1])
             elif scheduler is not None and not each_batch:
                 scheduler.step()
             if checkpoint is not None:
