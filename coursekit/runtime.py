@@ -58,11 +58,10 @@ def setup(profile: str | None = None, *, seed: int = 0, device: str | None = Non
     ----------
     profile : {"mini", "full"}, optional
         Without it, the environment variable ``COURSEKIT_PROFILE`` decides; without that, ``"mini"``.
-    seed : int, default 0
+    seed : int
         For Python's `random`, numpy's global generator and torch, on all devices; 0 to 2**32 - 1.
     device : str, optional
-        A torch device such as ``"cpu"`` or ``"cuda:1"``; one that is not here is a ValueError. Without it: CUDA, else
-        MPS, else the CPU.
+        A torch device that is here, such as ``"cpu"`` or ``"cuda:1"``. Without it: CUDA, else MPS, else the CPU.
     """
     global _current
     chosen = _check_profile(profile)
@@ -90,10 +89,7 @@ def device() -> torch.device:
 
 
 def cache_dir() -> Path:
-    """Return the folder for downloads: ``COURSEKIT_CACHE``, or your cache folder of the operating system.
-
-    It is made if it is missing; an OSError says what to do if it cannot be made.
-    """
+    """Return the folder for downloads: ``COURSEKIT_CACHE``, or your cache folder; an OSError if it cannot be made."""
     named = os.path.expandvars(os.environ.get("COURSEKIT_CACHE", "").strip())
     return _made(Path(named) if named else user_cache_path("coursekit", appauthor=False))
 
@@ -101,8 +97,7 @@ def cache_dir() -> Path:
 def lasting_folder() -> Path:
     """Return a folder for files that shall survive the session; it is made as that of `cache_dir` is.
 
-    On Colab it is the folder ``coursekit`` on your Google Drive, and Colab first asks you for permission; without this
-    call nothing is ever written there. Elsewhere it is your data folder of the operating system.
+    On Colab it is ``coursekit`` on your Google Drive, after Colab asked you. Elsewhere it is your data folder.
     """
     if "COLAB_RELEASE_TAG" not in os.environ:
         return _made(user_data_path("coursekit", appauthor=False))
@@ -185,6 +180,5 @@ def known_costs() -> dict[str, dict[str, int]]:
 
 
 def _cost_of_this_notebook() -> str:
-    name = Path(os.environ.get("JPY_SESSION_NAME", "").replace("\\", "/")).stem  # Jupyter puts it there
-    cost = known_costs().get(name)
+    cost = known_costs().get(Path(os.environ.get("JPY_SESSION_NAME", "").replace("\\", "/")).stem)  # from Jupyter
     return f"about {cost['seconds']} s and {cost['megabytes']} MB of memory on two CPU cores" if cost else ""

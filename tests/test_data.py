@@ -206,9 +206,9 @@ def test_a_folder_is_split(tmp_path):
 
 def test_two_folders(tmp_path):
     first, second = make_folder(tmp_path / "train"), make_folder(tmp_path / "test", count=3)
-    splits = data.folder(str(first), second, 16, channels=1)
+    splits = data.folder(str(first), second, 16, resize="crop")
     assert (len(splits.train), len(splits.test)) == (20, 6)
-    assert splits.train.channels == 1
+    assert splits.train.size == splits.test.size == (16, 16)
 
 
 def test_folders_of_other_classes(tmp_path):

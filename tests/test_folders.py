@@ -14,7 +14,7 @@ from coursekit.data import folders
 from coursekit.data.folders import FolderError, ImageFileError, read, read_image
 from coursekit.data.imageset import ImageSet
 from tests import odd_images as odd
-from tests.odd_folders import CONVERTED, GRAYS, IGNORED, LAYOUTS, PLACES, REFUSED, fill, lay, make
+from tests.odd_folders import CONVERTED, IGNORED, LAYOUTS, PLACES, REFUSED, fill, lay, make
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (37, 61, 3), dtype=np.uint8))
 PHOTO = NOISE.resize((610, 370), Image.Resampling.BICUBIC)
@@ -158,12 +158,6 @@ def test_what_comes_back(root):
     assert part.names == ("cats/good0.png", "dogs/good3.png")
 
 
-def test_gray_sets(root):
-    dataset = read(root, odd.SIDE, channels=1)
-    assert dataset.channels == 1
-    assert np.abs(squares(dataset[0][0]) - GRAYS[:, :1]).max() <= 1
-
-
 def test_progress_shows_a_bar_where_somebody_looks(root, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.delenv("CI", raising=False)
@@ -208,7 +202,7 @@ def test_wrong_layouts(tmp_path, layout):
 @pytest.mark.parametrize(
     ("options", "error"),
     [({"size": 0}, ValueError), ({"size": 8.5}, TypeError), ({"size": "64"}, TypeError), ({"size": None}, TypeError),
-     ({"resize": "fit"}, ValueError), ({"channels": 2}, ValueError)],
+     ({"resize": "fit"}, ValueError)],
 )  # fmt: skip
 def test_wrong_arguments(root, options, error):
     with pytest.raises(error, match=next(iter(options))):
@@ -274,11 +268,11 @@ VALID = {
 def test_cut_and_changed_bytes_never_crash(write, kind):
     draw, data = random.Random(0), VALID[kind]
     for length in range(0, len(data), max(len(data) // 40, 1)):
-        outcome = folders._decode(write(data[:length], f"cut.{kind}"), 8, "squash", 3)
+        outcome = folders._decode(write(data[:length], f"cut.{kind}"), 8, "squash")
         assert isinstance(outcome, str) or length > len(data) / 10  # a tenth of a picture cannot have been read
     for _ in range(40):
         changed = bytearray(data)
         for _ in range(draw.randint(1, 8)):
             changed[draw.randrange(len(data))] = draw.randrange(256)
-        folders._decode(write(bytes(changed), f"changed.{kind}"), 8, "squash", 3)
+        folders._decode(write(bytes(changed), f"changed.{kind}"), 8, "squash")
     assert read_image(write(data, f"whole.{kind}"), 8)[0].shape == (8, 8, 3)

@@ -1,9 +1,4 @@
-"""Colorization, as notebook 06 builds it: from the lightness of a photo to its colours.
-
-`cielab` turns RGB into CIELAB and back, `networks` holds the encoder and two decoders, `bins` colours as classes,
-`metrics` what tells a good colorization, `predict` whole photos of any size, and `stored` the colorizer that the course
-trained itself.
-"""
+"""Colorization, as notebook 06 builds it: from the lightness of a photo to its colours."""
 
 from coursekit.colorization.bins import Bins
 from coursekit.colorization.cielab import lab_pairs, lab_to_rgb, pairs_to_rgb, rgb_to_lab

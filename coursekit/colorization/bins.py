@@ -12,12 +12,7 @@ from coursekit.colorization.cielab import SCALE
 class Bins:
     """The squares of a grid over the ab plane in which colours were found (Zhang, Isola and Efros, 2016).
 
-    Parameters
-    ----------
-    centres : Tensor
-        float ``[B, 2]``, a / 100 and b / 100 of each bin's centre.
-    shares : Tensor
-        float ``[B]``, how often each bin occurs; the sum is 1.
+    ``centres`` are float ``[B, 2]``, a / 100 and b / 100; ``shares`` float ``[B]``, how often each bin occurs.
     """
 
     def __init__(self, centres: Tensor, shares: Tensor) -> None:
@@ -27,14 +22,8 @@ class Bins:
     def of(cls, ab: Tensor, step: float = 15.0, least: float = 1e-4) -> Bins:
         """Lay the grid and keep the bins that occur; a ValueError says if none is left, or if `ab` holds NaN.
 
-        Parameters
-        ----------
-        ab : Tensor [N, 2, H, W]
-            Colours of the training images, in the network's units.
-        step : float
-            Side of a square in units of CIELAB. One square has its centre at gray, a = b = 0.
-        least : float
-            Bins that hold a smaller share of all pixels are left out.
+        ``ab`` ``[N, 2, H, W]`` are colours in the network's units; ``step`` is the side of a square in units of CIELAB.
+        One square has its centre at gray. Bins that hold a share of pixels below ``least`` are left out.
         """
         _check_ab(ab)
         squares = (ab.movedim(1, -1).reshape(-1, 2) * (SCALE / step)).round().long()
@@ -58,18 +47,10 @@ class Bins:
         return torch.cat(nearest).reshape(len(ab), *ab.shape[2:])
 
     def decode(self, logits: Tensor, temperature: float = 1.0, boost: float = 0.0) -> Tensor:
-        """Return a colour per pixel ``[N, 2, H, W]``, the mean of the bins under probabilities, sharpened if wished.
+        """Return a colour per pixel ``[N, 2, H, W]`` of logits ``[N, B, H, W]``: the mean of the bins' centres.
 
-        Parameters
-        ----------
-        logits : Tensor [N, B, H, W]
-            Another number of bins is a ValueError.
-        temperature : float
-            1 gives the plain mean, which is what a network trained with MSE answers. Below 1 the likely bins count for
-            more ("annealed mean", 0.38 in Zhang et al., 2016); 0 takes the most likely bin alone.
-        boost : float
-            Divide each probability by the bin's share to this power first, so that rare colours get a chance: 0 leaves
-            them as they are, 1 forgets how often each colour occurs.
+        Below a ``temperature`` of 1 the likely bins count for more ("annealed mean", 0.38 in Zhang et al., 2016); 0
+        takes the most likely alone. First, each probability is divided by its bin's share to the power ``boost``.
         """
         if arguments.tensor("logits", logits, f"[N, {len(self)}, H, W]").ndim != 4 or logits.shape[1] != len(self):
             raise ValueError(f"logits must be [N, {len(self)}, H, W] for these bins, not {list(logits.shape)}.")

@@ -20,14 +20,9 @@ _ADVICE = "Of Lab in bytes take 100 / 255 * L, a - 128.0 and b - 128.0; for the 
 
 
 def rgb_to_lab(image: ArrayLike | Tensor) -> np.ndarray:
-    """Turn sRGB into CIELAB (D65, 2 degrees), by scikit-image: float32 ``[..., 3]``.
+    """Turn sRGB into CIELAB (D65, 2 degrees): float32 ``[..., 3]``, L 0..100, a -86.2..98.3, b -107.9..94.5.
 
-    L is then 0..100, a -86.2..98.3, b -107.9..94.5.
-
-    Parameters
-    ----------
-    image : array [..., 3]
-        Bytes 0..255, or floats 0..1. Other values, NaN, and colours in another axis are a ValueError.
+    The image ``[..., 3]`` holds bytes, or floats 0..1. Other values, NaN, and colours in another axis: a ValueError.
     """
     return _in_pieces(color.rgb2lab, check_rgb(image))
 
@@ -35,10 +30,7 @@ def rgb_to_lab(image: ArrayLike | Tensor) -> np.ndarray:
 def lab_to_rgb(lab: ArrayLike | Tensor) -> np.ndarray:
     """Turn CIELAB into sRGB, uint8 ``[..., 3]``. Colours that no screen can show are brought to its nearest edge.
 
-    Parameters
-    ----------
-    lab : array [..., 3]
-        L 0..100, a and b within -128..128. Bytes, other values, NaN, and channels in another axis are a ValueError.
+    L is 0..100, a and b within -128..128. Bytes, other values, NaN, and channels in another axis are a ValueError.
     """
     lab = _channels_last("lab", lab)
     if lab.dtype == np.uint8:
@@ -51,10 +43,7 @@ def lab_to_rgb(lab: ArrayLike | Tensor) -> np.ndarray:
 def lab_pairs(images: ImageSet | Tensor) -> TensorDataset:
     """Make what a colorizer trains on: L / 100 ``[N, 1, H, W]`` as input and ab / 100 ``[N, 2, H, W]`` as target.
 
-    Parameters
-    ----------
-    images : ImageSet or Tensor
-        Colour; a tensor is uint8 ``[N, 3, H, W]``. Gray images are a ValueError: there is nothing to learn from.
+    A tensor is uint8 ``[N, 3, H, W]``. Gray images are a ValueError: there is nothing to learn from.
     """
     pixels = images.images if isinstance(images, ImageSet) else arguments.as_tensor(images)
     if pixels.ndim != 4 or pixels.shape[1] != 3:
@@ -64,14 +53,9 @@ def lab_pairs(images: ImageSet | Tensor) -> TensorDataset:
 
 
 def pairs_to_rgb(light: Tensor, ab: Tensor) -> np.ndarray:
-    """Put L and ab, in the network's units, together to images: uint8 ``[N, H, W, 3]``.
+    """Put L / 100 ``[N, 1, H, W]`` and ab / 100 ``[N, 2, H, W]`` together to images: uint8 ``[N, H, W, 3]``.
 
-    Parameters
-    ----------
-    light : Tensor [N, 1, H, W]
-        L / 100, 0..1.
-    ab : Tensor [N, 2, H, W]
-        a / 100 and b / 100. Shapes that do not belong together, other units and NaN are a ValueError.
+    Shapes that do not belong together, other units and NaN are a ValueError.
     """
     arguments.tensor("light", light, "[N, 1, H, W]")
     arguments.tensor("ab", ab, "[N, 2, H, W]")

@@ -39,8 +39,7 @@ def ciede2000(predicted: ArrayLike, true: ArrayLike) -> np.ndarray:
 def colourfulness(image: ArrayLike) -> np.ndarray:
     """Return how colourful an image looks; no truth is needed. Source: M3 of Hasler and Suesstrunk (2003).
 
-    0 is gray; people called 15 slightly, 33 moderately and 59 quite colourful. From the spread and the mean of
-    R - G and (R + G) / 2 - B.
+    0 is gray; people called 15 slightly, 33 moderately and 59 quite colourful.
     """
     r, g, b = np.moveaxis(255 * _floats(image), -1, 0)
     opponents = np.stack([r - g, (r + g) / 2 - b])

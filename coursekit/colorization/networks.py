@@ -19,9 +19,8 @@ _KEPT = ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2"]  # children of t
 def gray_encoder(resnet: nn.Module) -> nn.Sequential:
     """Return the first six children of a ResNet, for one channel: ``[N, 1, H, W]`` to ``[N, C, H / 8, W / 8]``.
 
-    Sizes are rounded up; C is 128 at width 1. The kernels of the first layer are summed over colour: a gray image,
-    given once, gets the response that it got as red, green and blue. The given network stays as it is; it must be in
-    torchvision's layout, as `pretrained.resnet18` makes it, and another one is a ValueError.
+    Sizes are rounded up; C is 128 at width 1. The kernels of the first layer are summed over colour. The given network
+    stays as it is; it must be in torchvision's layout, as of `pretrained.resnet18`, and another one is a ValueError.
     """
     children = copy.deepcopy(dict(list(arguments.module(resnet, "resnet").named_children())[: len(_KEPT)]))
     conv = children.get("conv1")
@@ -38,14 +37,8 @@ def gray_encoder(resnet: nn.Module) -> nn.Sequential:
 def upsampling_decoder(width: float = 1.0, outputs: int = 2) -> nn.Sequential:
     """Return the lecture's decoder: five convolutions 3x3, and three times doubling the size by repeating pixels.
 
-    From ``[N, 128 width, h, w]`` to ``[N, outputs, 8 h, 8 w]``. At width 1, with two outputs, 277,922 parameters.
-
-    Parameters
-    ----------
-    width : float
-        Factor for the channels, that of the encoder. At width 1 they are 128, 128, 64, 64, 32.
-    outputs : int
-        Channels that come out: 2 for ab, or the number of bins.
+    From ``[N, 128 width, h, w]`` to ``[N, outputs, 8 h, 8 w]``: ``width`` is that of the encoder, ``outputs`` 2 for ab,
+    or the number of bins. At width 1 the channels are 128, 128, 64, 64, 32, and for ab there are 277,922 parameters.
     """
     c = _channels(width)
     return nn.Sequential(
@@ -61,14 +54,9 @@ def upsampling_decoder(width: float = 1.0, outputs: int = 2) -> nn.Sequential:
 
 
 def transposed_decoder(width: float = 1.0, outputs: int = 2, kernel: int = 4) -> nn.Sequential:
-    """Return a decoder that doubles the size by three transposed convolutions of stride 2.
+    """Return a decoder like `upsampling_decoder` with three transposed convolutions of stride 2.
 
-    Parameters
-    ----------
-    width, outputs
-        As for `upsampling_decoder`.
-    kernel : {4, 3, 2}
-        4 and 2 are multiples of the stride, and cover every pixel equally often; 3 makes checkerboards.
+    Kernels of 4 and 2, multiples of the stride, cover every pixel equally often; 3 makes checkerboards.
     """
     c = _channels(width)
     if kernel not in (2, 3, 4):
@@ -85,9 +73,8 @@ def transposed_decoder(width: float = 1.0, outputs: int = 2, kernel: int = 4) ->
 def coverage(size: int, kernel: int, *, stride: int = 1, padding: int = 0, output_padding: int = 0) -> Tensor:
     """Count how many inputs reach each output ``[H, W]`` of a transposed convolution, as float32.
 
-    Where the stride divides the kernel, all outputs away from the border get the same number. Elsewhere they do not,
-    and a pattern is there before any training (Odena, Dumoulin and Olah, 2016). Input and kernel are squares of `size`
-    and `kernel` pixels; the others are those of `torch.nn.ConvTranspose2d`.
+    Where the stride does not divide the kernel, the numbers differ also away from the border: a pattern before any
+    training (Odena, Dumoulin and Olah, 2016). Input and kernel are squares; the others are as of `ConvTranspose2d`.
     """
     ones = torch.ones(1, 1, size, size), torch.ones(1, 1, kernel, kernel)
     return F.conv_transpose2d(*ones, stride=stride, padding=padding, output_padding=output_padding)[0, 0]
@@ -96,14 +83,8 @@ def coverage(size: int, kernel: int, *, stride: int = 1, padding: int = 0, outpu
 class Colorizer(nn.Module):
     """Encoder and decoder together: from lightness to colour, for images of any size.
 
-    The lightness of a gray pixel is nearly its value in sRGB. So L / 100 is brought to the form that the encoder
-    expects by the mean and standard deviation of RGB images.
-
-    Parameters
-    ----------
-    encoder, decoder : nn.Module
-        As `gray_encoder` and `upsampling_decoder` make them. The decoder may return more rows and columns than the
-        image has (the next multiple of 8); they are cut off.
+    L / 100, nearly a gray pixel's value in sRGB, is normalized by mean and standard deviation of RGB images. Encoder
+    and decoder are as `gray_encoder` and `upsampling_decoder` make them; rows and columns beyond the image are cut off.
     """
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:

@@ -51,22 +51,20 @@ def colorize(
 ) -> np.ndarray:
     """Colour a photo, to uint8 ``[H, W, 3]``. Of a colour photo only the lightness is used, to compare the result.
 
-    The network sees a copy whose shorter side is ``size``; its a and b are enlarged to the photo's size. People see
-    edges of colour less sharply than edges of lightness, so that little is lost.
+    The network sees a copy whose shorter side is ``size``; its a and b are enlarged to the photo's size.
 
     Parameters
     ----------
     model : nn.Module
-        From L / 100 ``[1, 1, h, w]`` to ab / 100 ``[1, 2, h, w]`` or, with ``bins``, logits ``[1, B, h, w]``; another
-        shape is a ValueError.
+        From L / 100 ``[1, 1, h, w]`` to ab / 100 ``[1, 2, h, w]`` or, with ``bins``, logits ``[1, B, h, w]``.
     image : path or array
         As for `as_photo`, with its errors; any size.
     bins : Bins, optional
         Those the model was trained with.
     size : int
         About the size of the pictures that the model was trained on, in pixels.
-    temperature, boost : float
-        As for `Bins.decode`; without ``bins`` of no effect.
+    temperature, boost
+        As for `Bins.decode`.
     """
     arguments.module(model)
     arguments.whole("size", size)

@@ -1,9 +1,4 @@
-"""One picture of an animal's head, or a data set of them, with the ground truth about each.
-
-What makes a cat is shape alone (ears, muzzle, whiskers): colours, backgrounds, light and pose come from the seed and
-not from the species, unless natural colours are asked for. The same seed gives the same bytes (with the same versions
-of numpy and Pillow).
-"""
+"""One picture of an animal's head, or a data set of them: what makes a cat is shape; all else comes from the seed."""
 
 from __future__ import annotations
 
@@ -69,7 +64,7 @@ def draw(
 ) -> Critter:
     """Draw one picture; a ValueError or TypeError says which argument is none of those below.
 
-    Two species with the same seed give the same scene: background, colours, pose, light and noise agree.
+    The same seed gives the same bytes (with one numpy and Pillow), and two species the same scene and colours.
 
     Parameters
     ----------
@@ -79,16 +74,13 @@ def draw(
     size : int or (int, int)
         Side of a square picture, or height and width, in pixels; at least 32.
     difficulty : float
-        0 (large, upright, clear) to 1: how much the head turns, how small and how far off the middle it may be, how
-        strong light, blur and noise are, and how often something stands in front.
+        0 (large, upright, clear) to 1 (turned, small, off the middle, blurred, noisy, with things in front).
     background : int, optional
         Always this photo behind the animal: 0 is grass, 1 is brick.
     natural : bool
-        True gives the animal a fur that its species has, and leaves the photo its colours. By default colours say
-        nothing of the species.
+        True: fur and photo in their natural colours. By default colours say nothing of the species.
     photos : sequence of str
-        Names of the photos (see `data.photo`) that backgrounds and things in front are cut from. By default the
-        course's colour photos and textures, but for the cat.
+        Names (see `data.photo`) for backgrounds and things in front; by default those of the course without a cat.
     """
     check((species,), difficulty)
     height, width = check_size(size)
@@ -133,8 +125,7 @@ def make(
 ) -> tuple[np.ndarray, np.ndarray, list[Critter]]:
     """Draw a data set in memory.
 
-    Item i is of species ``i % len(species)`` and is ``draw(species, (seed, i), size, difficulty)``, however many
-    items there are: the first 100 of 1,000 are the 100 of ``make(100)``, and classes are balanced in each.
+    Item i is ``draw(species[i % len(species)], (seed, i), size, difficulty)``, however many items there are.
 
     Parameters
     ----------
@@ -149,12 +140,8 @@ def make(
 
     Returns
     -------
-    images : ndarray
-        uint8 ``[count, H, W, 3]``.
-    labels : ndarray
-        int64 ``[count]``: index into ``species``.
-    truths : list of Critter
-        What `draw` returned; each ``image`` is a view of ``images``.
+    images, labels, truths : ndarray, ndarray, list of Critter
+        uint8 ``[count, H, W, 3]``; int64 ``[count]``, index into ``species``; what `draw` returned, as views.
     """
     arguments.whole("count", count, 0)
     check(species, difficulty, shortcut_rate)

@@ -32,25 +32,19 @@ def write_folder(
 ) -> Path:
     """Write JPEG files as photo collections have them: ``train/cats/cat.0.jpg``, ``train/dogs/dog.0.jpg``, ...
 
-    The file ``truth.json`` beside the splits holds species, box, parts, seed and size of every picture: `draw` gives it
-    again, with its mask. The folder appears complete or not at all, also where two processes write it at the same time.
-    Where it is there already, complete and from the same arguments, nothing is written.
+    The file ``truth.json`` holds species, box, parts, seed and size of every picture, for `draw`. The folder appears
+    complete or not at all, also where two processes write it; one that the same call wrote is left as it is.
 
     Parameters
     ----------
     root : path
-        A folder that does not exist, is empty, or was written by the same call.
+        The folder, which is returned. If it holds anything else, there is a FileExistsError.
     counts : mapping
         Split to number of pictures, for example ``{"train": 1000, "test": 400}``. Splits share no picture.
     species, seed, difficulty
         As for `critters.make`.
     sides : (int, int)
         Heights and widths are drawn between these, both included, in pixels.
-
-    Returns
-    -------
-    Path
-        ``root``. If it holds something else, there is a FileExistsError.
     """
     root = Path(root)
     drawing.check(species, difficulty)

@@ -1,9 +1,4 @@
-"""Drawing one head from its parts: ears, eyes, muzzle, whiskers, markings.
-
-A head is a list of strokes in *head units*: the head is about 2 wide and 2 high with its centre at (0, 0), x runs
-right, y down, and z towards the viewer. z only matters when the head turns: a nose that sticks out moves further
-sideways than an ear.
-"""
+"""One head as strokes in *head units*: 2 wide and 2 high, its centre at (0, 0), x right, y down, z to the viewer."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The picture around a critter: photo behind it, colours, pose, light, things in front, blur, noise.
-
-All of it comes from the picture's seed and, natural colours aside, nothing from the species, so that the animals of two
-species with the same seed stand in the same scene, in the same colours.
-"""
+"""The picture around a critter, from its seed alone: photo behind it, colours, pose, light, things in front, noise."""
 
 from __future__ import annotations
 
@@ -15,6 +11,8 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from coursekit.critters.heads import Colour, Head
 from coursekit.photos import photo
+
+Box = tuple[int, ...]  # x0, y0, x1, y1
 
 _OVERSAMPLE = 3  # heads are drawn this much larger and averaged down: smooth edges
 
@@ -39,10 +37,7 @@ def _photo(name: str) -> Image.Image:
 def background(
     rng: np.random.Generator, height: int, width: int, only: int | None, names: Sequence[str], tinted: bool
 ) -> np.ndarray:
-    """Cut a random piece out of one of the photos (or of photo ``only``), tint it: float32 [H,W,3] in 0..255.
-
-    Without a tint it only becomes lighter or darker.
-    """
+    """Cut a random piece out of a photo (or of photo ``only``); tint it, or just its light: float32 [H,W,3], 0..255."""
     index = int(rng.integers(len(names)))
     zoom, left, top, mirror = rng.uniform(0.3, 1.0), *rng.random(3)
     tint, light = rng.uniform(0.75, 1.2, 3), rng.uniform(0.7, 1.15)
@@ -148,7 +143,7 @@ def rasterize(head: Head, outlines: list[np.ndarray], scale: float, height: int,
     return layer / np.array([1, 1, 1, 255], np.float32)
 
 
-def shade(rng: np.random.Generator, layer: np.ndarray, box: tuple[int, ...]) -> np.ndarray:
+def shade(rng: np.random.Generator, layer: np.ndarray, box: Box) -> np.ndarray:
     """Give the flat colours of ``layer`` form (light from one side, uneven fur): float32 [H,W,3], times coverage."""
     x0, y0, x1, y1 = box
     height, width = layer.shape[:2]
@@ -172,18 +167,9 @@ def grain(rng: np.random.Generator, height: int, width: int, channels: int) -> n
 
 
 def occluders(
-    rng: np.random.Generator,
-    height: int,
-    width: int,
-    box: tuple[int, ...],
-    difficulty: float,
-    names: Sequence[str],
-    tinted: bool,
+    rng: np.random.Generator, height: int, width: int, box: Box, difficulty: float, names: Sequence[str], tinted: bool
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Choose things in front of the animal in ``box``: pairs of texture [H,W,3] (0..255) and coverage [H,W] (0..1).
-
-    Their textures are pieces of photos, chosen as for `background`.
-    """
+    """Choose things in front of the animal in ``box``: pairs of texture [H,W,3] (0..255) and coverage [H,W] (0..1)."""
     x0, y0, x1, y1 = box
     extent = max(x1 - x0, y1 - y0)
     things = []

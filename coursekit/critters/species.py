@@ -1,7 +1,6 @@
-"""What critters are made of: the species, as recipes over a shared set of parts, and the outlines of the parts.
+"""Species as recipes over shared parts, so that what a network learns on foxes serves it on cats; the parts' outlines.
 
-Each part serves several species, in many combinations: a network that learned to see pointed ears on foxes and bats
-can use that on cats. Cats and dogs overlap in single parts (a dog's ears may be pointed); all parts together decide.
+Cats and dogs overlap in single parts (a dog's ears may be pointed); all parts together decide.
 """
 
 from __future__ import annotations

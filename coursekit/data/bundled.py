@@ -20,11 +20,10 @@ _TEST_PHOTOS = ("chelsea", "flower")
 
 
 def digits(size: int = 28, seed: int = 0) -> Splits:
-    """Handwritten digits: 1,438 for training, 359 for testing; gray; classes 0 to 9.
+    """Handwritten digits: 1,438 for training, 359 for testing; gray, of at least 8 pixels; classes 0 to 9.
 
-    The 8x8 digits that scikit-learn brings, enlarged (bicubic) so that they fill 20/28 of the frame and stand in
-    its middle, light on black: the layout of MNIST. Source: Alpaydin and Kaynak (1998), through scikit-learn. `size` is
-    height and width in pixels, at least 8; the same seed gives the same split.
+    The 8x8 digits that scikit-learn brings, enlarged (bicubic) so that they fill 20/28 of the frame, as in MNIST.
+    Source: Alpaydin and Kaynak (1998), through scikit-learn. The same seed gives the same split.
     """
     from sklearn.datasets import load_digits  # here, because it takes a second that only this function needs
 
@@ -58,10 +57,9 @@ def critters(
     train, test : int
         Number of pictures. The first ones stay the same, whatever the number.
     size, seed, difficulty, species
-        As for `critters.make`; the same seed gives the same pictures.
-    natural : bool, default False
-        Animals in the colours of their species, for colorization. The photos behind those for training and those for
-        testing are then different ones, the same as for `photo_crops`.
+        As for `critters.make`.
+    natural : bool
+        Animals in the colours of their species. Training and test have then different photos, as `photo_crops` has.
     """
 
     def _drawn(count: int, key: int | tuple[int, int], photos: tuple[str, ...]) -> ImageSet:
@@ -76,9 +74,8 @@ def critters(
 def photo_crops(train: int = 1000, test: int = 200, size: int = 64, seed: int = 0) -> Splits:
     """Random square pieces of seven bundled colour photos; the two photos for testing are unseen in training.
 
-    For training: astronaut, china, coffee, motorcycle, rocket. For testing: chelsea (a cat), flower. The class is
-    the photo, as many pieces of each as of the others. They are of any side from `size` to the photo's shorter side,
-    half of them mirrored, and scaled to `size` pixels; the same seed gives the same ones. Source: see `photo`.
+    For training: astronaut, china, coffee, motorcycle, rocket. For testing: chelsea (a cat), flower. The class is the
+    photo, as many pieces of each, half of them mirrored; the same seed gives the same ones. Source: see `photo`.
     """
     for name, value in (("train", train), ("test", test), ("size", size)):
         arguments.whole(name, value)
@@ -110,22 +107,16 @@ def folder(
     *,
     test_fraction: float = 0.2,
     seed: int = 0,
-    **options: Any,
+    resize: str = "squash",
 ) -> Splits:
     """Your own photos, in a folder with a sub-folder for each class; ``.train.report`` says what became of them.
 
-    Parameters
-    ----------
-    train, test : path
-        Folders of the same classes, laid out as ``train/cats/*.jpg``, ``train/dogs/*.jpg``. Without `test`, a part of
-        `train` is set aside for testing.
-    test_fraction, seed : float, int
-        How much of each class is set aside, where `test` is not given; the same seed gives the same split.
-    size, **options
-        Height and width in pixels, ``resize`` and ``channels``: see `folders.read`, for the errors, too.
+    `train` and `test` have the same classes, laid out as ``train/cats/*.jpg``, ``train/dogs/*.jpg``. Without `test`,
+    the part `test_fraction` of each class is set aside; the same seed gives the same split. For `size` and `resize`, in
+    pixels, and for the errors, see `folders.read`.
     """
-    found = folders.read(train, size, **options)
-    parts = found.split(1 - test_fraction, seed) if test is None else (found, folders.read(test, size, **options))
+    found = folders.read(train, size, resize=resize)
+    parts = found.split(1 - test_fraction, seed) if test is None else (found, folders.read(test, size, resize=resize))
     return Splits(*parts, found.report.folder, "your folder")
 
 
@@ -142,12 +133,7 @@ def load(task: str, name: str | None = None, **options: Any) -> Splits:
     ``colour_photos``   `photo_crops`  `flowers102`, `places365`
     ==================  =============  =======================================
 
-    Parameters
-    ----------
-    task, name : str
-        The left column, and which of the right column; the mini profile has one for each task, and does not use `name`.
-    **options
-        For the function of the data set, for example ``train``, ``test``, ``size`` and ``seed``.
+    The mini profile does not use `name`. The options are those of the data set's function, as ``train`` and ``size``.
     """
     if task not in _TASKS:
         raise ValueError(f"there is no task {task!r}. There are: {', '.join(_TASKS)}.")

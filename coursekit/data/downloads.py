@@ -24,18 +24,11 @@ class DownloadError(OSError):
 def fetch(urls: str | Iterable[str], path: str | os.PathLike[str], *, sha256: str = "", md5: str = "") -> Path:
     """Download a file to `path`, unless the right file is there already, and return `path`.
 
-    Two calls at once, even from two processes, are safe: the second one waits and finds the file. A DownloadError says
-    why it cannot be had (no network, a server's refusal, a login page, wrong contents, a full disk, a folder that is
-    read-only) and what to do; what lay at `path` before is then left as it was.
+    Two calls at once, even from two processes, are safe. A DownloadError says why it cannot be had (no network, a login
+    page, wrong contents, a full disk, ...) and what to do; what lay at `path` before is then left as it was.
 
-    Parameters
-    ----------
-    urls : str or iterable of str
-        The address, or several addresses (mirrors) of the same file, best first. Each is tried twice.
-    path : path-like
-        Where the file is to lie; its folder is made if it is missing.
-    sha256, md5 : str
-        The checksum in hexadecimal, one of the two; its first digits are enough, as torchvision's file names have them.
+    ``urls`` is the address, or several (mirrors) of the same file, best first; each is tried twice. One checksum in
+    hexadecimal is needed; its first digits are enough, as torchvision's file names have them.
     """
     if bool(sha256) == bool(md5):
         raise ValueError("give the checksum of the file, either sha256 or md5.")
@@ -72,11 +65,10 @@ def fetch(urls: str | Iterable[str], path: str | os.PathLike[str], *, sha256: st
 
 
 def unpack(archives: Iterable[Path], folder: Path) -> None:
-    """Unpack archives that `fetch` has checked into one folder, unless that folder exists already.
+    """Unpack archives that `fetch` has checked into one folder, unless it exists: then it is complete.
 
-    Everything goes to a temporary folder, which gets its name when the last file is written: a folder that exists is
-    complete. Two calls at once, even from two processes, are safe. Archives end in .zip, .tar, .tar.gz, .tgz, or .gz
-    (one packed file). A DownloadError says it if the disk is full or cannot be written to.
+    Two calls at once, even from two processes, are safe. Archives end in .zip, .tar, .tar.gz, .tgz, or .gz (one packed
+    file). A DownloadError says it if the disk is full or cannot be written to.
     """
     temporary = folder.with_name(f".{folder.name}.unpacking")
     try:

@@ -1,7 +1,4 @@
-"""Read photos into memory, whatever is in their folder: find the files, decode each, report what became of it.
-
-Every file is decoded once, before training starts: nothing is left out silently, and nothing fails in the middle of it.
-"""
+"""Read photos into memory before training starts: find the files, decode each once, report what became of it."""
 
 import difflib
 import os
@@ -75,25 +72,19 @@ class FolderSet(ImageSet):
         return f"{super().__repr__()}\n  {self.report.summary()}; see .report"
 
 
-def read(root: str | os.PathLike, size: int = 64, *, resize: str = "squash", channels: int = 3) -> FolderSet:
+def read(root: str | os.PathLike, size: int = 64, *, resize: str = "squash") -> FolderSet:
     """Read a folder that has one sub-folder of images for each class, as torchvision's ``ImageFolder`` expects it.
 
-    Files and classes come in the order of their names, as there. When a file is refused, one line says so; ``.report``
-    has the names.
-
-    Parameters
-    ----------
-    root : path
-        The folder, laid out as ``root/cats/*.jpg``, ``root/dogs/*.jpg``. A FileNotFoundError, NotADirectoryError or
-        FolderError says what is wrong, also where a class has no image or more files were refused than read.
-    size, resize, channels
-        Every image becomes ``[channels, size, size]``, see `read_image`.
+    It is laid out as ``root/cats/*.jpg``, ``root/dogs/*.jpg``. Files and classes come in the order of their names, each
+    image as ``[3, size, size]``, see `read_image`. When a file is refused, one line says so; see ``.report``. A
+    FileNotFoundError, NotADirectoryError or FolderError says what is wrong, also where a class has no image or more
+    files were refused than read.
     """
     root = _existing_folder(root)
     report = Report(root.resolve().name)
     classes = find(root, report)
     files = [(path, label) for label, paths in enumerate(classes.values()) for path in paths]
-    dataset = read_files(files, classes, report, size, resize, channels)
+    dataset = read_files(files, classes, report, size, resize)
     if len(report.refused) > report.read:
         raise FolderError(f"more files were refused than read.\n{report}")
     if empty := [name for name, count in dataset.counts().items() if count == 0]:
@@ -132,15 +123,15 @@ def find(root: Path, report: Report) -> dict[str, list[Path]]:
 
 
 def read_files(
-    files: Sequence[tuple[Path, int]], classes: Iterable[str], report: Report, size: int, resize: str, channels: int = 3
+    files: Sequence[tuple[Path, int]], classes: Iterable[str], report: Report, size: int, resize: str
 ) -> FolderSet:
     """Decode files, each given with its label; the report has what became of them."""
-    _check_options(arguments.whole("size", size), resize, channels)
-    images, labels, names = torch.empty(len(files), channels, size, size, dtype=torch.uint8), [], []
+    _check_options(arguments.whole("size", size), resize)
+    images, labels, names = torch.empty(len(files), 3, size, size, dtype=torch.uint8), [], []
     pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 8))  # Pillow works outside the interpreter's lock
     bar = runtime.progress_bar(desc="reading", total=len(files), unit=" images")
     with warnings.catch_warnings(action="ignore"), pool, bar as shown:
-        outcomes = pool.map(lambda file: _decode(file[0], size, resize, channels), files)
+        outcomes = pool.map(lambda file: _decode(file[0], size, resize), files)
         for (path, label), outcome in zip(files, outcomes, strict=True):
             shown.update()
             name = _shown(path.parent.name, path.name)
@@ -151,7 +142,7 @@ def read_files(
             array, notes = outcome
             if notes:
                 report.converted[name] = ", ".join(notes)
-            images[len(names)] = torch.from_numpy(array.reshape(size, size, channels)).permute(2, 0, 1)
+            images[len(names)] = torch.from_numpy(array).permute(2, 0, 1)
             labels.append(label)
             names.append(name)
     report.read = len(names)
@@ -161,46 +152,40 @@ def read_files(
 
 
 def read_image(
-    path: str | os.PathLike, size: int | None = None, *, resize: str = "squash", channels: int = 3
+    path: str | os.PathLike, size: int | None = None, *, resize: str = "squash"
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read one image file: JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF or PNM; the content decides, not the name.
+    """Read one image file, whatever its name; an ImageFileError says why it cannot be read.
 
     Parameters
     ----------
-    path : path
-        The file. An ImageFileError says why it cannot be read.
     size : int, optional
         Height and width of the result in pixels; without it the image stays as large as it is.
     resize : {"squash", "crop"}
-        ``"squash"`` scales both sides to ``size`` on their own. ``"crop"`` keeps the shape of things: it cuts out
-        the largest square in the middle. Both are bilinear with antialiasing.
-    channels : {3, 1}
-        Red, green and blue, or gray (0.299 R + 0.587 G + 0.114 B, ITU-R BT.601).
+        ``"squash"`` scales both sides to ``size`` on their own; ``"crop"`` cuts out the largest square in the middle.
+        Both are bilinear with antialiasing.
 
     Returns
     -------
-    array : ndarray
-        uint8 ``[H, W, 3]``, or ``[H, W]`` for gray.
-    notes : tuple of str
-        What was converted; empty for an ordinary image. Gray and palette become RGB, 16 bits become 8, transparent
-        parts become white. Of several frames the first is taken. EXIF's orientation is applied.
+    ndarray, tuple of str
+        uint8 ``[H, W, 3]``, and what was converted: gray and palette become RGB, 16 bits 8, transparent parts white. Of
+        several frames the first is taken. EXIF's orientation is applied.
     """
-    _check_options(size, resize, channels)
+    _check_options(size, resize)
     with warnings.catch_warnings(action="ignore"):
-        outcome = _decode(Path(path), size, resize, channels)
+        outcome = _decode(Path(path), size, resize)
     if isinstance(outcome, str):
         raise ImageFileError(outcome)
     return outcome
 
 
-def _check_options(size: int | None, resize: str, channels: int) -> None:
+def _check_options(size: int | None, resize: str) -> None:
     if size is not None:
         arguments.whole("size", size)
-    if resize not in ("squash", "crop") or channels not in (1, 3):
-        raise ValueError(f'resize must be "squash" or "crop", channels 3 or 1, not {resize!r} and {channels!r}.')
+    if resize not in ("squash", "crop"):
+        raise ValueError(f'resize must be "squash" or "crop", not {resize!r}.')
 
 
-def _decode(path: Path, size: int | None, resize: str, channels: int) -> _Decoded | str:
+def _decode(path: Path, size: int | None, resize: str) -> _Decoded | str:
     """Return what `read_image` does, or why the file cannot be read."""
     try:
         if not path.is_file():  # a pipe would wait for ever
@@ -208,7 +193,7 @@ def _decode(path: Path, size: int | None, resize: str, channels: int) -> _Decode
         if path.stat().st_size == 0:
             return "empty: 0 bytes"
         with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
-            return _to_array(image, path.suffix, size, resize, channels)
+            return _to_array(image, path.suffix, size, resize)
     except UnidentifiedImageError:
         head = path.read_bytes()[:512].lower()
         if b"<html" in head or b"<!doctype html" in head:
@@ -221,7 +206,7 @@ def _decode(path: Path, size: int | None, resize: str, channels: int) -> _Decode
         return f"{'truncated' if 'truncated' in reason.lower() else 'unreadable'}: {reason:.120}"
 
 
-def _to_array(file: ImageFile.ImageFile, suffix: str, size: int | None, resize: str, channels: int) -> _Decoded:
+def _to_array(file: ImageFile.ImageFile, suffix: str, size: int | None, resize: str) -> _Decoded:
     notes = []
     family = "JPEG" if file.format == "MPO" else file.format
     if Image.registered_extensions().get(suffix.lower()) not in (family, file.format):
@@ -242,9 +227,9 @@ def _to_array(file: ImageFile.ImageFile, suffix: str, size: int | None, resize: 
     if image.has_transparency_data:
         notes.append("transparent parts to white")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-    elif image.mode in _KINDS and (channels == 3 or _KINDS[image.mode] != "gray"):
+    elif image.mode in _KINDS:
         notes.append(f"{_KINDS[image.mode]} to RGB")
-    image = image.convert("RGB" if channels == 3 else "L")
+    image = image.convert("RGB")
     if size:
         fit = ImageOps.fit if resize == "crop" else Image.Image.resize
         image = fit(image, (size, size), Image.Resampling.BILINEAR)

@@ -12,12 +12,11 @@ from coursekit import arguments
 
 
 class ImageSet(torch.utils.data.Dataset):
-    """Labelled images of one size, in memory, so that an epoch reads no file, and nothing fails in the middle of it.
+    """Labelled images of one size, in memory, so that an epoch reads no file; each method returns another set.
 
-    ``dataset[i]`` is a pair: the image as float32 ``[C, H, W]`` in 0..1 (after ``transform``, if there is
-    one) and its label as an int. Several indices (a slice, whole numbers, or a bool tensor ``[N]``) give a batch:
-    images ``[B, C, H, W]`` and labels ``[B]``. Nothing changes a set once it is made: each method returns another. A
-    TypeError or ValueError says which argument is none of those below.
+    ``dataset[i]`` is the image as float32 ``[C, H, W]`` in 0..1 (after ``transform``) and its label as an int. Several
+    indices (a slice, whole numbers, or a bool tensor ``[N]``) give a batch: images ``[B, C, H, W]`` and labels ``[B]``.
+    A TypeError or ValueError says which argument is none of those below.
 
     Parameters
     ----------
@@ -25,10 +24,8 @@ class ImageSet(torch.utils.data.Dataset):
         uint8 ``[N, C, H, W]`` on the CPU, 0..255, with C = 1 (gray) or 3 (red, green, blue).
     labels : Tensor
         int64 ``[N]``, each from 0 to ``len(classes) - 1``.
-    classes : iterable of str
-        The name of each class, in the order of the labels.
-    names : iterable of str, optional
-        What each image is called, for example its file name. Numbers, if not given.
+    classes, names : iterable of str
+        The name of each class, in the order of the labels; and of each image, numbers if not given.
     transform : callable, optional
         Applied to the float image by ``dataset[i]``, for example an augmentation.
     """
@@ -93,8 +90,7 @@ class ImageSet(torch.utils.data.Dataset):
     def split(self, fraction: float, seed: int = 0) -> tuple[Self, Self]:
         """Split at random into two sets that hold the same share of every class (a stratified split).
 
-        The first one gets `fraction` of each class, between 0 and 1; both get an image of each class, and a ValueError
-        says where there is only one. The same seed gives the same split.
+        The first one gets `fraction` of each class, between 0 and 1; both get an image of each, else a ValueError.
         """
         if not 0 < fraction < 1:
             raise ValueError(f"fraction must lie between 0 and 1, got {fraction!r}")
@@ -138,12 +134,8 @@ class ImageSet(torch.utils.data.Dataset):
 class Splits:
     """A data set in two parts: what a model learns from, and what it is judged on.
 
-    Parameters
-    ----------
-    train, test : ImageSet
-        Two sets of one image shape, with the same classes in the same order; otherwise there is a ValueError.
-    name, source : str
-        What the data set is called, and where the images come from.
+    Both have one image shape, and the same classes in the same order; otherwise there is a ValueError. ``name`` and
+    ``source`` say what the data set is called, and where the images come from.
     """
 
     train: ImageSet

@@ -1,8 +1,7 @@
 """The data sets of the full profile: downloaded once into the cache folder, checked, unpacked, and read.
 
-torchvision's classes name the addresses and checksums, and read the files. Once a set is unpacked, its archives may be
-deleted. Each function raises a `DownloadError` with what to do if the files cannot be fetched, stored or read, and a
-ValueError if more images are asked for than there are.
+Each function raises a `DownloadError` with what to do if the files cannot be fetched, stored or read, and a ValueError
+if more images are asked for than there are. Importing torchvision takes 2 s, so only those who need it do.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urljoin
 
 import torch
@@ -20,9 +19,6 @@ from coursekit import arguments, runtime
 from coursekit.data import folders
 from coursekit.data.downloads import DownloadError, fetch, unpack
 from coursekit.data.imageset import ImageSet, Splits
-
-if TYPE_CHECKING:  # importing torchvision takes 2 s, and the mini profile does not need it
-    import torchvision.datasets as tv
 
 _MICROSOFT = "https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6DEBA77B919F/"
 _CATS_VS_DOGS = _MICROSOFT + "kagglecatsanddogs_5340.zip"
@@ -36,9 +32,7 @@ def mnist() -> Splits:
 
     A download of 12 MB, 67 MB on the disk. Source: LeCun, Bottou, Bengio and Haffner (1998), through torchvision.
     """
-    import torchvision.datasets as tv
-
-    return _mnist_like(tv.MNIST, "mnist", "0123456789", "LeCun et al. (1998)")
+    return _mnist_like("MNIST", "mnist", "LeCun et al. (1998)", map(str, range(10)))
 
 
 def fashion_mnist() -> Splits:
@@ -46,9 +40,7 @@ def fashion_mnist() -> Splits:
 
     A download of 31 MB, 86 MB on the disk. Source: Xiao, Rasul and Vollgraf (2017), through torchvision.
     """
-    import torchvision.datasets as tv
-
-    return _mnist_like(tv.FashionMNIST, "fashion_mnist", tv.FashionMNIST.classes, "Xiao et al. (2017)")
+    return _mnist_like("FashionMNIST", "fashion_mnist", "Xiao et al. (2017)")
 
 
 def cifar10() -> Splits:
@@ -70,11 +62,9 @@ def cats_vs_dogs(
 ) -> Splits:
     """Photos of cats and dogs: as many as wanted of 25,000; colour; classes cat and dog, about half of each.
 
-    A download of 825 MB, 1.7 GB on the disk. Source: Elson, Douceur, Howell and Saul (2007), from Microsoft. A few
-    of its files are damaged; those met are named and replaced by others.
-
-    The test images stay the same, whatever the number for training; the same seed gives the same images. For `size` and
-    `resize` see `folders.read_image`.
+    A download of 825 MB, 1.7 GB on the disk. Source: Elson, Douceur, Howell and Saul (2007), from Microsoft. Damaged
+    files are named and replaced by others. The test images stay the same, whatever the number for training; the same
+    seed gives the same images. For `size` and `resize` see `folders.read_image`.
     """
     wanted = arguments.whole("train", train) + arguments.whole("test", test)
     files = _files("cats_vs_dogs", [([_CATS_VS_DOGS], {"sha256": _CATS_VS_DOGS_SHA256})])
@@ -87,9 +77,8 @@ def cats_vs_dogs(
 def flowers102(train: int = 2040, test: int = 1000, size: int = 64, seed: int = 0, *, resize: str = "crop") -> Splits:
     """Photos of flowers: up to 2,040 for training, up to 6,149 for testing; colour; 102 classes.
 
-    The test images are of the official test part, the others of the official training and validation parts. A
-    download of 345 MB, 700 MB on the disk. Source: Nilsback and Zisserman (2008), through torchvision. The arguments
-    are those of `cats_vs_dogs`.
+    The test images are of the official test part. A download of 345 MB, 700 MB on the disk. Source: Nilsback and
+    Zisserman (2008), through torchvision. The arguments are those of `cats_vs_dogs`.
     """
     import torchvision.datasets as tv
 
@@ -121,11 +110,15 @@ def places365(train: int = 5000, test: int = 1000, size: int = 64, seed: int = 0
     return Splits(chosen.subset(slice(test, None)), chosen.subset(slice(test)), "places365", "Zhou et al. (2017)")
 
 
-def _mnist_like(dataset: type[tv.MNIST], name: str, classes: Iterable[str], source: str) -> Splits:
+def _mnist_like(kind: str, name: str, source: str, classes: Iterable[str] = ()) -> Splits:
+    import torchvision.datasets as tv
+
+    dataset: type[tv.MNIST] = getattr(tv, kind)
+    classes = tuple(classes) or dataset.classes
     archives = [([mirror + file for mirror in dataset.mirrors], {"md5": md5}) for file, md5 in dataset.resources]
-    files = _files(name, archives, f"{dataset.__name__}/raw")
+    files = _files(name, archives, f"{kind}/raw")
     parts = [_construct(dataset, files, train=train) for train in (True, False)]
-    learn, judge = (ImageSet(part.data[:, None], part.targets, tuple(classes)) for part in parts)
+    learn, judge = (ImageSet(part.data[:, None], part.targets, classes) for part in parts)
     return Splits(learn, judge, name, source)
 
 

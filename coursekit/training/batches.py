@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.data import (
-    BatchSampler,
-    DataLoader,
-    Dataset,
-    IterableDataset,
-    RandomSampler,
-    Sampler,
-    SequentialSampler,
-)
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler
 
 from coursekit import arguments
 
@@ -25,6 +17,7 @@ if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 Measured = dict[str, tuple[Tensor, Tensor | float]]
+Processes: TypeAlias = "Fabric | OneProcess"
 
 
 class OneProcess:
@@ -48,7 +41,7 @@ class OneProcess:
 class Shares(BatchSampler):
     """Batches, and of each one this process's share: every p-th sample, for p processes."""
 
-    def __init__(self, order: Sampler[int], batch_size: int, processes: Fabric | OneProcess) -> None:
+    def __init__(self, order: Iterable[int], batch_size: int, processes: Processes) -> None:
         super().__init__(order, batch_size, drop_last=False)
         self.rank, self.processes = processes.global_rank, processes.world_size
 
@@ -59,11 +52,7 @@ class Shares(BatchSampler):
 
 
 def make_loader(
-    data: Dataset | DataLoader,
-    name: str,
-    batch_size: int,
-    processes: Fabric | OneProcess,
-    shuffle: torch.Generator | None = None,
+    data: Dataset | DataLoader, name: str, batch_size: int, processes: Processes, shuffle: torch.Generator | None = None
 ) -> DataLoader:
     """Return ``data``, called ``name`` in errors, as a loader of batches, shuffled anew in each pass by ``shuffle``.
 
@@ -85,7 +74,7 @@ def make_loader(
     if isinstance(data, IterableDataset):
         return DataLoader(data, batch_size, generator=generator)
     numbers = range(len(data))  # pyright: ignore[reportArgumentType]
-    order = RandomSampler(numbers, generator=shuffle) if shuffle else SequentialSampler(numbers)
+    order = RandomSampler(numbers, generator=shuffle) if shuffle else numbers
     return DataLoader(data, batch_sampler=Shares(order, batch_size, processes), generator=generator)
 
 
@@ -97,7 +86,7 @@ def count(data: Dataset | DataLoader) -> int | None:
         return None
 
 
-def backward(loss: Tensor, samples: float | Tensor, processes: Fabric | OneProcess) -> None:
+def backward(loss: Tensor, samples: float | Tensor, processes: Processes) -> None:
     """Compute gradients of the mean over all samples; Fabric takes the mean over processes, whose shares may differ."""
     if processes.world_size > 1:
         own = torch.as_tensor(samples, dtype=torch.float32, device=loss.device)
@@ -106,7 +95,7 @@ def backward(loss: Tensor, samples: float | Tensor, processes: Fabric | OneProce
     processes.backward(loss)
 
 
-def means(batches: list[Measured], name: str, processes: Fabric | OneProcess) -> tuple[dict[str, float], list[float]]:
+def means(batches: list[Measured], name: str, processes: Processes) -> tuple[dict[str, float], list[float]]:
     """Return loss and metrics over all samples, so that a short last batch weighs what it should; and batches' losses.
 
     Each batch has a mean loss and the sums of its metrics, and with each the number of samples.

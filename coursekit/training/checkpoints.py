@@ -11,18 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from coursekit.training.batches import OneProcess
+from coursekit.training.batches import Processes
 from coursekit.training.history import History
-
-if TYPE_CHECKING:
-    from lightning.fabric import Fabric
 
 _READABLE = (Tensor, int, float, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
 Generators = dict[str, tuple[Callable[[], Any], Callable[[Any], object]]]
@@ -34,17 +31,13 @@ class CheckpointError(RuntimeError):
 
 @dataclass
 class Checkpoint:
-    """The file that a run is saved to, and resumed from.
-
-    ``parts`` are what has a state: "model", "optimizer", "scheduler" and so on. ``settings`` must be the same when the
-    run is resumed. ``generators`` are those that it draws from, see `generators`. Of ``processes``, one writes.
-    """
+    """The file that a run is saved to and resumed from: its parts that have a state, and settings that must agree."""
 
     path: Path
     parts: dict[str, Any]
     settings: dict[str, object]
     generators: Generators
-    processes: Fabric | OneProcess
+    processes: Processes
 
     def __post_init__(self) -> None:
         """Add to the settings those of optimizer and scheduler, before the first step."""
@@ -69,10 +62,7 @@ class Checkpoint:
             save(self.path, run | {"rows": list(history), "losses": history.batch_losses} | self._states())
 
     def resume(self) -> tuple[History, dict[str, Tensor]]:
-        """Go on from the file, if there is one, and return the history and the best weights.
-
-        If it is damaged, or belongs to another run, raise CheckpointError and change nothing.
-        """
+        """Go on from the file, if any: history and best weights. After a CheckpointError all is as it was."""
         if not self.path.exists():
             return History(), {}
         saved = load(self.path)

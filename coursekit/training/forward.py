@@ -47,10 +47,7 @@ class Forward:
         self.ignored = keywords.get("ignore_index", getattr(function, "ignore_index", -100))  # as cross_entropy
 
     def batches(self, loader: DataLoader, name: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """Give inputs and labels on the device; bytes become floats in 0..1, other floats the model's kind.
-
-        ``name`` is what the errors of this method and of those below call the data, such as "train".
-        """
+        """Give inputs (bytes as floats in 0..1) and labels on the device; errors call the data ``name``."""
         for batch in loader:
             several = isinstance(batch, list | tuple)
             if not several or len(batch) != 2 or not all(isinstance(part, Tensor) for part in batch):

@@ -6,7 +6,7 @@ import html
 import math
 import re
 from collections.abc import Iterable
-from typing import Any, SupportsIndex, overload
+from typing import Any
 
 Row = dict[str, float]
 
@@ -29,12 +29,6 @@ class History(list[Row]):
         """The names of the columns, in the order in which they first appeared."""
         return list(dict.fromkeys(name for row in self for name in row))
 
-    @overload
-    def __getitem__(self, key: str) -> list[float]: ...
-    @overload
-    def __getitem__(self, key: SupportsIndex) -> Row: ...
-    @overload
-    def __getitem__(self, key: slice) -> list[Row]: ...
     def __getitem__(self, key: Any) -> Any:
         """Return a column by its name (NaN where a row has no such value), or a row by its number."""
         if not isinstance(key, str):
@@ -47,11 +41,7 @@ class History(list[Row]):
         """Return the index of the row that is best in ``column``, the first one if several are. NaN never wins.
 
         ``better`` is "lower" or "higher"; it is needed where the name does not tell, as "loss" and "accuracy" do.
-
-        Raises
-        ------
-        KeyError, ValueError
-            If there is no such column or no row yet, or nobody knows which numbers are better.
+        Without it, without a row or such a column there is a ValueError or KeyError.
         """
         if not self:
             raise ValueError("the history has no row yet, so none is best.")

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Optimizer, lr_scheduler
 from torch.utils.data import DataLoader, Dataset
 
 from coursekit import arguments, runtime
-from coursekit.training.batches import OneProcess, backward, count, make_loader, means
+from coursekit.training.batches import OneProcess, Processes, backward, count, make_loader, means
 from coursekit.training.checkpoints import Checkpoint, describe, generators, seeded
 from coursekit.training.forward import Forward, Loss, Metrics, eval_mode, train_mode
 from coursekit.training.history import History, lower_is_better
-from coursekit.training.optimizers import Scheduler, end_epoch, make_optimizer, make_scheduler
+from coursekit.training.optimizers import Scheduler, make_optimizer, make_scheduler
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -56,8 +56,6 @@ def fit(
         Moved to the device, and in eval mode afterwards. A batch norm whose parameters are all frozen stays as it is.
     train, val : Dataset or DataLoader
         Of pairs ``(inputs, labels)``. Samples of a data set are shuffled anew each epoch. Bytes become floats in 0..1.
-    epochs : int
-        How often to go through ``train``.
     optimizer : callable or Optimizer
         What makes one of the parameters to train, as ``torch.optim.Adam`` or ``lambda p: SGD(p, lr=0.1)``; or one.
     scheduler : callable or LRScheduler, optional
@@ -68,25 +66,20 @@ def fit(
     metrics : dict, optional
         Name and function from outputs and labels to one number per sample ``[N]``, NaN for one that does not count. By
         default the accuracy, if the labels are class numbers.
-    batch_size, seed : int
-        Samples per batch of a data set. The seed fixes their order, dropout and augmentation.
+    epochs, batch_size, seed : int
+        How often to go through ``train``, in batches of so many samples. The seed fixes order, dropout, augmentation.
     monitor, better : str, optional
         The column that tells which epoch is best, by default "val_loss" or, without ``val``, "loss"; and whether
         "lower" or "higher" numbers of it are better, where its name does not tell.
-    keep_best : bool
-        End with the weights of the best epoch, not with those of the last.
-    early_stopping : int, optional
-        Stop when so many epochs in a row were no better than the best. Needs ``val``.
+    keep_best, early_stopping : bool, and int, optional
+        End with the weights of the best epoch; stop when so many in a row were no better than it, which needs ``val``.
     autosave, resume : path, optional, and bool
-        A file that always holds a whole checkpoint of the last epoch; and whether to go on from it, if it exists. The
-        result is the same to the last bit as without the interruption. Then give what makes optimizer and scheduler,
-        since those of the interrupted run have taken steps already.
+        A file that always holds a whole checkpoint of the last epoch; and whether to go on from it, if it exists, to
+        the same result as without the interruption. Give what makes optimizer and scheduler: those made took steps.
     device : torch.device or str, optional
         That of `coursekit.setup` if not given.
-    amp : bool or torch.dtype
-        Mixed precision on a GPU, in bfloat16 or, on older ones, float16 with scaled gradients. A dtype forces it.
-    channels_last : bool
-        Keep images as ``[N, H, W, C]`` in memory, which most devices convolve faster.
+    amp, channels_last : bool (or torch.dtype, which forces it), and bool
+        Mixed precision on a GPU, with scaled gradients in float16; and images as ``[N, H, W, C]`` in memory, for speed.
     after_epoch : callable, optional
         Called with the history after each epoch, to print or to draw.
     fabric : lightning.fabric.Fabric, optional
@@ -96,17 +89,15 @@ def fit(
     Returns
     -------
     History
-        Columns "epoch", "loss", "accuracy" (or ``metrics``), the last two also as "val_loss" and so on, and "lr", that
-        of the last batch. All are means over samples; those of training are taken while the weights change.
+        Columns "epoch", "loss", "accuracy" (or ``metrics``), "val_loss" and so on, and "lr", that of the last batch:
+        means over samples, those of training while the weights change.
 
     Raises
     ------
     FloatingPointError
         If the loss or a weight is no longer a finite number. The checkpoint from before is kept.
-    CheckpointError
-        If the checkpoint is damaged, or was made by another model or with other settings.
-    ValueError, TypeError
-        If a setting, the data, the labels or the model cannot be right.
+    CheckpointError, ValueError, TypeError
+        If the checkpoint is damaged or of another run; if a setting, data, labels or the model cannot be right.
     """
     arguments.whole("epochs", epochs)
     if resume and autosave is None:
@@ -175,7 +166,7 @@ def fit(
                 scaler.step(stepper)
                 scaler.update()
                 if scheduler is not None and each_batch:
-                    scheduler.step()
+                    scheduler.step()  # pyright: ignore[reportCallIssue]
                 bar.update()
 
             row, losses = means(measured, "train", processes)
@@ -189,8 +180,10 @@ def fit(
             history.batch_losses += losses
             if keep_best and history.best(monitor, better) == len(history) - 1:
                 best = copy.deepcopy(model.state_dict())
-            if scheduler is not None and not each_batch:
-                end_epoch(scheduler, history[monitor][-1])
+            if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
+                scheduler.step(history[monitor][-1])
+            elif scheduler is not None and not each_batch:
+                scheduler.step()
             if checkpoint is not None:
                 checkpoint.save(history, best)
             bar.set_postfix(history[-1])
@@ -212,14 +205,9 @@ def evaluate(
     device: torch.device | str | None = None,
     amp: bool | torch.dtype = False,
 ) -> dict[str, float]:
-    """Return the mean loss and metrics of a model over all samples of ``data``, in eval mode and without gradients.
+    """Return a model's mean loss and metrics over all samples, in eval mode: "loss" and "accuracy", 0..1, or the given.
 
     Parameters, and errors, are those of `fit`. The model is moved to the device; its modules keep their modes.
-
-    Returns
-    -------
-    dict
-        "loss" and, where labels are class numbers, "accuracy" (0..1); or the given metrics.
     """
     forward = Forward(model, loss, metrics, device, amp)
     return _evaluate(forward, make_loader(data, "data", batch_size, OneProcess()), "data", OneProcess())
@@ -233,16 +221,9 @@ def predict(
     device: torch.device | str | None = None,
     amp: bool | torch.dtype = False,
 ) -> tuple[Tensor, Tensor]:
-    """Return the outputs of a model for all samples of ``data``, and their labels, in the order of ``data``.
+    """Return a model's outputs, float32 ``[N, ...]``, and labels ``[N, ...]``, on the CPU, in the order of ``data``.
 
     Parameters, and errors, are those of `fit`. The model is moved to the device; its modules keep their modes.
-
-    Returns
-    -------
-    outputs : Tensor
-        float32 ``[N, ...]`` on the CPU, such as logits ``[N, classes]``.
-    labels : Tensor
-        ``[N, ...]`` on the CPU.
     """
     forward = Forward(model, device=device, amp=amp)
     loader = make_loader(data, "data", batch_size, OneProcess())
@@ -253,7 +234,7 @@ def predict(
 
 
 @torch.no_grad()
-def _evaluate(forward: Forward, loader: DataLoader, name: str, processes: Fabric | OneProcess) -> dict[str, float]:
+def _evaluate(forward: Forward, loader: DataLoader, name: str, processes: Processes) -> dict[str, float]:
     measured = []
     with eval_mode(forward.model):
         for x, y in forward.batches(loader, name):

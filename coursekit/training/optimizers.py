@@ -40,10 +40,7 @@ def make_optimizer(optimizer: Optimizer | Callable[..., Optimizer], model: nn.Mo
 def make_scheduler(
     scheduler: Scheduler | Callable[..., Scheduler] | None, optimizer: Optimizer, steps: int
 ) -> tuple[Scheduler | None, bool]:
-    """Return a scheduler of ``optimizer``, and whether it steps after each batch rather than each epoch.
-
-    What makes one is told ``total_steps``, if it asks for them: ``steps``, the batches of the run, 0 if unknown.
-    """
+    """Return a scheduler, told the run's ``steps`` (0: unknown) if it asks; and whether it steps after each batch."""
     if scheduler is None:
         return None, False
     told = False
@@ -67,14 +64,6 @@ def make_scheduler(
     return scheduler, told or isinstance(scheduler, lr_scheduler.OneCycleLR | lr_scheduler.CyclicLR)
 
 
-def end_epoch(scheduler: Scheduler, monitored: float) -> None:
-    """Step a scheduler after an epoch; one that waits for a plateau is told the number that it watches."""
-    if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
-        scheduler.step(monitored)
-    else:
-        scheduler.step()
-
-
 def lr_range_test(
     model: nn.Module,
     train: Dataset | DataLoader,
@@ -92,12 +81,8 @@ def lr_range_test(
 
     The rate grows by the same factor from batch to batch, from ``low`` to ``high`` in so many ``steps``. It ends early
     when the smoothed loss is four times its lowest value, or no longer finite. The model, the loader and the random
-    states stay as they were. ``optimizer`` is what makes one; other parameters, and errors, are those of `fit`.
-
-    Returns
-    -------
-    History
-        One row per batch: "lr", "loss" (before the step at that rate) and "smooth", its running mean.
+    states stay as they were. ``optimizer`` is what makes one; other parameters, and errors, are those of `fit`. The
+    history has one row per batch: "lr", "loss" (before the step at that rate) and "smooth", its running mean.
     """
     if not (0 < low < high < math.inf) or steps < 2:
         raise ValueError(f"expected 0 < low < high and steps >= 2, not low={low}, high={high}, steps={steps}.")
