@@ -324,7 +324,7 @@ def _links(folder):
 write_links = _links
 QUICK = {
     *("half a character", "control characters", "exits at once", "hangs", "eats memory"),
-    *("forks in C", "kills its group", "reads the grader's files", "calls a port", "leaves a daemon"),
+    *("kills its group", "reads the grader's files", "calls a port", "leaves a daemon"),
     *("patched", "forged replies", "an answer that kills", "nan in a figure"),
 }
 HOSTILE = [
