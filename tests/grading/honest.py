@@ -62,12 +62,6 @@ def _as(line, name):
     return change
 
 
-def _script():
-    cells = [cell for cell in right()["cells"] if cell["cell_type"] == "code"]
-    cells = [cell for cell in cells if "%pip" not in "".join(cell["source"])]
-    return "# coding: utf-8\n\n" + "\n\n".join(f"# In[ ]:\n\n\n{''.join(cell['source'])}" for cell in cells)
-
-
 SLEEPY = """
 import asyncio
 
@@ -250,8 +244,6 @@ HONEST = [
     Case("byte order mark", b"\xef\xbb\xbf" + packed(right())),
     Case("utf-16", json.dumps(right()).encode("utf-16")),
     Case("upper case", packed(right()), suffix=".IPYNB", problem=""),
-    Case("script", _script().encode(), suffix=".py", problem="a script"),
-    Case("cut behind the answers", packed(right())[:-3000], problem="cut off"),
     Case("数 字 übung 🐱", packed(right()), quick=True),
     Case("an object that can be called", with_answers(q2=CALLABLE)),
     Case("partial and cached", with_answers(q2=PARTIAL)),

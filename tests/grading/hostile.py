@@ -287,7 +287,8 @@ def _files():
     yield "odd cells", b'{"cells": [3, null, {"cell_type": "code", "source": 5}, {}]}', ".ipynb", 0, "not a notebook"
     yield "bytes", bytes(range(256)) * 9, ".ipynb", 0, "not a notebook"
     yield "deep", b'{"cells": ' + b"[" * 200_000, ".ipynb", 0, "not a notebook"
-    yield "cut in the first cells", whole[:1500], ".ipynb", 0, "cut off"
+    yield "cut in the first cells", whole[:1500], ".ipynb", 0, "ends in the middle"
+    yield "script", b"from coursekit.checks import lab01", ".py", 0, "hand in the notebook"
     yield "large", b"x" * 65_000_000, ".ipynb", 0, "65 MB"
     yield "many cells", packed({"cells": [code("1 / 0")] * 30_000}), ".ipynb", 0, "1 MB"
     yield "many failing cells", with_cell(*["1 / 0"] * 300), ".ipynb", 17, "more problems"
@@ -323,8 +324,8 @@ def _links(folder):
 write_links = _links
 QUICK = {
     *("half a character", "control characters", "exits at once", "hangs", "eats memory"),
-    *("forks in C", "kills its group", "reads the grader's files", "calls a port", "leaves a daemon"),
-    *("patched", "forged replies", "an answer that kills"),
+    *("kills its group", "reads the grader's files", "calls a port", "leaves a daemon"),
+    *("patched", "forged replies", "an answer that kills", "nan in a figure"),
 }
 HOSTILE = [
     *(

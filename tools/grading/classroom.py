@@ -11,7 +11,6 @@ import queue
 import re
 import secrets
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
@@ -32,18 +31,12 @@ from tools.markup import derive
 
 def lab_names() -> list[str]:
     """Return the names of the labs that the package has checks for."""
-    found = (module.name for module in pkgutil.iter_modules([str(Path(checks.__file__).parent)]))
+    found = (module.name for module in pkgutil.iter_modules(checks.__path__))
     return sorted(name for name in found if re.fullmatch(r"lab\d\d", name))
 
 
 def load_lab(name: str) -> Lab:
-    """Return a lab by its name.
-
-    Raises
-    ------
-    SystemExit
-        If there is none of that name.
-    """
+    """Return a lab by its name; exit if there is none."""
     if name not in lab_names():
         sys.exit(f"unknown lab {name!r}; there are {', '.join(lab_names())}.")
     return importlib.import_module(f"coursekit.checks.{name}").lab
@@ -63,9 +56,9 @@ def grade(
     deadline: str = "",
     count: str = "best",
 ) -> list[dict]:
-    """Grade every submission of a folder, write tables, pages and a picture, and return the results.
+    """Grade every submission of a folder, write tables and pages, and return the results.
 
-    A second call grades only what is new or has changed since: a submission, the lab's checks, the grader, the limits.
+    A second call grades only what is new or has changed since: a submission, the checks, the grader, the limits.
 
     Parameters
     ----------
@@ -88,27 +81,25 @@ def grade(
     SystemExit
         If there is no such lab or folder, nothing in it, or no sandbox to grade in.
     """
-    lab = load_lab(name)
+    lab, limits = load_lab(name), limits or Limits()
     if not folder.is_dir():
         sys.exit(f"there is no folder {folder}: give the folder with the submissions, SUBMISSIONS=folder.")
     beside = Path(os.path.abspath(folder)).parent
-    tables = {}
-    for what, path in (("roster", roster), ("marks", marks)):
-        usual = beside / f"{what}.csv"
-        tables[what] = path or (usual if usual.is_file() else None)
-    students = records.read_roster(tables["roster"])
-    files = submissions.find(folder)
+    roster, marks = (
+        given or (usual if usual.is_file() else None)
+        for given, usual in ((roster, beside / "roster.csv"), (marks, beside / "marks.csv"))
+    )
+    students, files = records.read_roster(roster), submissions.find(folder)
     if not files and not students:
         sys.exit(f"the folder {folder} holds no file.")
     try:
-        due = datetime.fromisoformat(deadline).timestamp() if deadline else None
+        due = datetime.fromisoformat(deadline).timestamp() if deadline else float("inf")
     except ValueError:
         sys.exit(f"the deadline {deadline!r} must be written like 2026-11-30 18:00.")
-    walls, limits = sandbox.bubblewrap(), limits or Limits()
-    output = output or root / "build" / "grades" / name
+    walls, output = sandbox.bubblewrap(), output or root / "build" / "grades" / name
     (output / "results").mkdir(parents=True, exist_ok=True)
     seed = _seed_of(output) if seed is None else seed
-    version = _version(lab, limits, seed)
+    version = _version(limits, seed)
     handed_in = [submissions.read(path, folder, name, others) for path, others in files.items()]
     outcomes = {one.digest: _earlier(output, one.digest, version) for one in handed_in if one.cells}
     waiting = list({one.digest: one for one in handed_in if one.cells and not outcomes[one.digest]}.values())
@@ -119,22 +110,16 @@ def grade(
         for digest, outcome in _judge_all(waiting, lab, seed, walls, jobs, limits):
             outcomes[digest] = outcome
             if outcome.sound:
-                _write_json(output / "results" / f"{digest}.json", asdict(outcome) | {"version": version})
+                _keep(output, digest, asdict(outcome) | {"version": version})
     except KeyboardInterrupt:
         interrupted = True
-    results = [_result(one, outcomes.get(one.digest), lab, due) for one in handed_in]
+    results = [_result(one, outcomes.get(one.digest), due) for one in handed_in]
     results = _by_student(results, students, count)
-    _add_marks(results, records.read_marks(tables["marks"], lab, {one["student"] for one in results}))
-    blank, guides = _handed_out(root, lab)
-    wanted = [question.name for question in lab.questions.values() if not question.check]
-    texts = {one.key: submissions.written_answers(one, blank, wanted) for one in handed_in}
-    for result in results:
-        result["written"] = texts.get(result["key"], {})
-        missing = [one["note"] for one in result["written"].values() if one["note"].startswith("the heading")]
-        result["problems"] += missing if result["verdicts"] else []
+    _add_marks(results, records.read_marks(marks, lab, {one["student"] for one in results}))
+    guides = _add_written(results, handed_in, root, lab)
     records.write_tables(output, results, lab)
-    feedback.write(output, results, lab, guides, picture=not interrupted)
-    _report(results, lab, output, tables, count)
+    feedback.write(output, results, lab, guides)
+    _report(results, lab, output)
     if interrupted:
         print("Interrupted: what was graded until then is written. The same command goes on from there.")
         raise SystemExit(130)
@@ -147,8 +132,8 @@ def _judge_all(
     """Judge in as many threads as jobs; yield digests and outcomes as they come."""
     memory = psutil.virtual_memory().total // (limits.megabytes * 1_500_000)
     jobs = min(jobs or max(1, min(len(os.sched_getaffinity(0)), memory)), max(1, len(waiting)))
-    judges: queue.SimpleQueue = queue.SimpleQueue()
     owned = [Judge(lab_names(), walls, limits) for _ in range(jobs)]
+    judges: queue.SimpleQueue[Judge] = queue.SimpleQueue()
     for judge in owned:
         judges.put(judge)
     begun = iter(range(len(waiting)))
@@ -156,8 +141,7 @@ def _judge_all(
     def one(submission: Submission) -> tuple[str, Outcome]:
         judge = judges.get()
         try:
-            ahead = next(begun) + jobs < len(waiting)
-            outcome = judge.judge(submission, lab, seed, ahead=ahead)
+            outcome = judge.judge(submission, lab, seed, ahead=next(begun) + jobs < len(waiting))
         except Exception as error:  # one submission may not end the others' grading
             text = printable(f"not graded, {type(error).__name__}: {error}")
             outcome = Outcome(problems=[text], sound=False)
@@ -178,16 +162,15 @@ def _judge_all(
             judge.close()
 
 
-def _result(submission: Submission, outcome: Outcome | None, lab: Lab, due: float | None) -> dict:
+def _result(submission: Submission, outcome: Outcome | None, due: float = float("inf")) -> dict:
     """Return the row of one file."""
     if submission.cells and outcome is None:
         outcome = Outcome(problems=["not graded: interrupted before its turn"])
     outcome = outcome or Outcome()
-    late = max(0.0, submission.time - due) / 3600 if due and submission.time else 0.0
     return {
         **{"key": submission.key, "name": submission.name, "student": submission.name, "who": submission.name},
-        **{"path": submission.path, "counts": True, "missing": False, "marks": {}, "time": submission.time},
-        "late": round(late, 1) or "",
+        **{"path": submission.path, "counts": True, "missing": False, "time": submission.time},
+        "late": round(max(0.0, submission.time - due) / 3600, 1) or "",
         "points": sum(verdict["points"] for verdict in outcome.verdicts.values()),
         "verdicts": outcome.verdicts,
         "problems": list(dict.fromkeys([*submission.problems, *outcome.problems])),
@@ -207,19 +190,18 @@ def _by_student(results: list[dict], students: list[records.Student], count: str
             result["problems"].append("of several students in the roster" if owners else "of nobody in the roster")
     for student in students:
         mine = attempts[student.id]
-        order = (lambda one: (one["time"], one["name"])) if count == "last" else (lambda one: one["points"])
-        best = max(mine, key=order, default=None)
+        best = max(mine, key=lambda one: one["time"] if count == "last" else one["points"], default=None)
         for result in mine:
             result["counts"] = result is best
             if len(mine) > 1:
                 result["problems"].append(f"one of {len(mine)} attempts: the {count} one counts")
         if not mine:
-            empty = _result(Submission("", "", problems=["nothing was handed in"]), None, None, None)
+            empty = _result(Submission("", "", problems=["nothing was handed in"]), None)
             results.append(empty | {"student": student.id, "who": student.name, "missing": True})
     return results
 
 
-def _add_marks(results: list[dict], marks: dict[str, dict[str, tuple[float, str]]]) -> None:
+def _add_marks(results: list[dict], marks: records.Marks) -> None:
     """Add what a person marked; where the checks have judged, too, the person's word counts."""
     for result in results:
         result["marks"] = marks.get(result["student"], {}) if result["counts"] else {}
@@ -228,13 +210,21 @@ def _add_marks(results: list[dict], marks: dict[str, dict[str, tuple[float, str]
         result["total"] = sum(reached.values())
 
 
-def _handed_out(root: Path, lab: Lab) -> tuple[list, dict[str, str]]:
-    """Return the cells of the student's copy, and the marking guide of each written question."""
+def _add_written(results: list[dict], handed_in: list[Submission], root: Path, lab: Lab) -> dict[str, str]:
+    """Add the written answers to the results; return the marking guide of each written question."""
+    blank, guides = [], {}
     for master in (root / "notebooks" / "labs").glob(f"{lab.name}_*.ipynb"):
         made = derive(nbformat.read(master, as_version=4))
+        blank = made.student.cells
         guides = {cell.id.removesuffix("-answer"): cell.source for cell in made.instructor.cells}
-        return made.student.cells, guides
-    return [], {}
+    wanted = [question.name for question in lab.questions.values() if not question.check]
+    texts = {one.key: submissions.written_answers(one, blank, wanted) for one in handed_in}
+    for result in results:
+        result["written"] = texts.get(result["key"], {})
+        if result["verdicts"]:
+            notes = (one["note"] for one in result["written"].values())
+            result["problems"] += [note for note in notes if note.startswith("the heading")]
+    return guides
 
 
 def _seed_of(output: Path) -> int:
@@ -244,16 +234,10 @@ def _seed_of(output: Path) -> int:
     return int(path.read_text(encoding="ascii"))
 
 
-def _version(lab: Lab, limits: Limits, seed: int) -> str:
+def _version(limits: Limits, seed: int) -> str:
     """Return a fingerprint of what a result depends on besides the submission: checks, grader, limits."""
-    folder, others = Path(checks.__file__).parent, {*lab_names()} - {lab.name}
-    sources = [  # a lab is a module or a folder of them
-        path
-        for path in sorted(folder.rglob("*.py"))
-        if path.relative_to(folder).parts[0].removesuffix(".py") not in others
-    ]
-    sources += sorted(Path(__file__).parent.glob("*.py"))
-    parts = [*(path.read_bytes() for path in sources), repr((limits, seed)).encode()]
+    sources = [*Path(checks.__path__[0]).rglob("*.py"), *Path(__file__).parent.glob("*.py")]
+    parts = [*(path.read_bytes() for path in sorted(sources)), repr((limits, seed)).encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
@@ -265,25 +249,22 @@ def _earlier(output: Path, digest: str, version: str) -> Outcome | None:
     return Outcome(**result) if result.pop("version", "") == version else None
 
 
-def _write_json(path: Path, result: dict) -> None:
-    temporary = path.with_suffix(".tmp")
+def _keep(output: Path, digest: str, result: dict) -> None:
+    temporary = output / "results" / f"{digest}.tmp"
     temporary.write_text(json.dumps(result), encoding="utf-8")
-    temporary.replace(path)
+    temporary.replace(temporary.with_suffix(".json"))
 
 
-def _report(results: list[dict], lab: Lab, output: Path, tables: dict[str, Path | None], count: str) -> None:
+def _report(results: list[dict], lab: Lab, output: Path) -> None:
     counting = [result for result in results if result["counts"]]
     most = sum(question.points for question in lab.questions.values() if question.check)
     mean = sum(result["points"] for result in counting) / max(1, len(counting))
     print(f"{len(results)} submissions, on average {mean:.1f} of {most} points.")
-    for what, path in tables.items():
-        if path:
-            print(f"Read: {path}" + (f"; of several attempts the {count} one counts" if what == "roster" else ""))
     for result in results:
         if result["problems"]:
             print(printable(f"  {result['name'] or result['who']}: {'; '.join(result['problems'])}", 220))
-    by_hand = [question.name for question in lab.questions.values() if not question.check]
-    left = Counter(name for result in counting if result["verdicts"] for name in by_hand if name not in result["marks"])
-    for question, number in left.items():
-        print(f"{number} answers to {question} have no mark yet: see written.html; write marks.csv beside the folder.")
-    print(f"Overview: {output / 'index.html'}; table: {output / 'grades.csv'}; for students: {output / 'feedback.zip'}")
+    for question in lab.questions.values():
+        unmarked = sum(bool(one["verdicts"]) and question.name not in one["marks"] for one in counting)
+        if unmarked and not question.check:
+            print(f"{unmarked} answers to {question.name} have no mark yet: write marks.csv beside the folder.")
+    print(f"In {output}: the table grades.csv, written.html to mark from, feedback.zip for students.")

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import psutil
 
-import coursekit
 from tools.grading import sandbox, submissions
 from tools.grading.classroom import lab_names, load_lab
 from tools.grading.judge import Judge, Limits
@@ -45,12 +44,11 @@ def main(name: str, base: Path) -> None:
     handed_in.sort(key=lambda submission: (len(submission.problems), -len(submission.cells)))
     if not handed_in:
         return _write(base, {"score": 0, "output": "There is no file in the submission."})
-    submission, seed = handed_in[0], _seed(base)
     with tempfile.TemporaryDirectory(prefix="course-") as course:
         walls = _walls(base, Path(course))
         try:
             with Judge(lab_names(), walls, Limits(seconds=_SECONDS)) as judge:
-                outcome = judge.judge(submission, lab, seed)
+                outcome = judge.judge(handed_in[0], lab, _seed(base))
         finally:
             _end_all()
     tests = []
@@ -58,47 +56,34 @@ def main(name: str, base: Path) -> None:
         if verdict := outcome.verdicts.get(question.name):
             test = {"score": verdict["points"], "max_score": question.points, "output": verdict["text"]}
             tests.append({"name": f"{question.name} {question.title}", "visibility": "visible", **test})
-    notes = [f"Graded: {submission.name}", *submission.problems, *outcome.problems]
+    notes = [f"Graded: {handed_in[0].name}", *handed_in[0].problems, *outcome.problems]
     notes += [f"{other.name} was not graded: hand in one notebook." for other in handed_in[1:]]
-    _write(base, {"tests": tests, "output": "\n".join(notes), "execution_time": round(outcome.seconds)})
+    return _write(base, {"tests": tests, "output": "\n".join(notes), "execution_time": round(outcome.seconds)})
 
 
 def _walls(base: Path, course: Path) -> sandbox.Walls:
     """Close the course and the results to the submission's user; copy what it needs to a folder that it can read."""
     if os.geteuid() != 0 or not shutil.which("setpriv"):
         sys.exit("nothing was graded: it takes root and the program `setpriv` to run a submission as another user.")
-    for folder in (base / "source", base / "results"):
+    closed = [base / "source", base / "results"]
+    for folder in closed:
         folder.chmod(0o700)
-    package = Path(coursekit.__file__).parent
-    shutil.copytree(package, course / "coursekit", ignore=shutil.ignore_patterns("checks", "__pycache__"))
-    (course / "coursekit" / "checks").mkdir()
-    for name in sandbox.OPEN_CHECKS:
-        shutil.copy(package / "checks" / name, course / "coursekit" / "checks")
-    shutil.copytree(package.parent / "data", course / "data")
-    shutil.copy(sandbox.WORKER, course)
+    for source, inside in sandbox.shown().items():
+        target = course / inside
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
     (course / "home").mkdir()
     os.chown(course / "home", USER, USER)
     course.chmod(0o755)
-    closed = [str(base / "source"), str(base / "results")]
-    tried = subprocess.run(
-        [*_COMMAND, sys.executable, "-c", f"import os; print([os.access(p, os.X_OK) for p in {closed}])"],
-        capture_output=True,
-        text=True,
-        cwd="/",
-    )
-    if tried.stdout.strip() != "[False, False]":
+    question = f"import os; print(any(os.access(path, os.X_OK) for path in {list(map(str, closed))}))"
+    tried = subprocess.run([*_COMMAND, sys.executable, "-c", question], capture_output=True, text=True, cwd="/")
+    if tried.stdout.strip() != "False":
         sys.exit(f"nothing was graded: a submission could read the course. {tried.stdout}{tried.stderr}")
     return sandbox.Walls(_COMMAND, str(course), str(course / "home"))
 
 
 def _end_all() -> None:
-    """End every process of the submission's user.
-
-    Raises
-    ------
-    SystemExit
-        If one is left.
-    """
+    """End every process of the submission's user; exit if one is left."""
     for _ in range(50):
         everybody = psutil.process_iter(["uids", "status"])
         theirs = [one.info["status"] for one in everybody if one.info["uids"] and one.info["uids"].real == USER]

@@ -5,10 +5,8 @@ What comes from a worker is never believed: each message has a size and a time, 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import select
-import socket
 import struct
 import time
 from collections.abc import Sequence
@@ -26,6 +24,7 @@ MOST_PROBLEMS = 50
 _GRACE = 5.0  # seconds that a worker gets to notice by itself that a time is over
 _RESTARTS = 12  # a submission may kill its process so often before what is left is left out
 _START = 120.0  # seconds until the libraries are imported, on a busy machine
+_SHARING = 8  # processes that are taken to share the libraries' memory
 
 
 @dataclass(frozen=True)
@@ -50,15 +49,11 @@ class Outcome:
 
 
 class EndedError(Exception):
-    """The worker has gone, or has to be ended; the text says why."""
+    """The worker has to be ended; the text says why."""
 
 
 class GoneError(EndedError):
     """The worker has gone by itself, or was killed by somebody."""
-
-
-class LateError(EndedError):
-    """A message did not come in time."""
 
 
 class Judge:
@@ -101,26 +96,21 @@ class Judge:
                 while waiting:
                     outcome.verdicts[waiting[0]] = session.judge(lab, waiting[0], seed)
                     waiting.pop(0)
-                session.try_again(lab, seed, outcome)
                 break
             except EndedError as ended:
                 cell, question = session.cell, session.question
-                if cell is None and question not in waiting:
-                    if not question and suspect is None:
-                        suspect = (cell, question)
-                        continue
-                    if not question:
-                        outcome.problems.append(str(ended))
-                        outcome.sound = False
-                    break
                 if isinstance(ended, GoneError) and suspect != (cell, question):
                     suspect = (cell, question)  # once may be the machine's fault: it is run again
                 elif cell is not None:
                     skip.add(cell)
                     outcome.problems.append(f"cell {cell + 1}: {ended}; left out")
-                else:
+                elif question:
                     outcome.verdicts[question] = {"state": "wrong", "text": str(ended), "points": 0}
                     waiting.remove(question)
+                else:
+                    outcome.problems.append(f"not graded: the sandbox did not start ({ended})")
+                    outcome.sound = False
+                    break
                 if time.monotonic() - start > self._limits.seconds:
                     outcome.problems.append(f"stopped after {self._limits.seconds:.0f} seconds in all")
                     break
@@ -153,84 +143,59 @@ class Session:
         self.sandbox, self._limits = sandbox, limits
         self.cell: int | None = None
         self.question = ""
-        self._end = start + limits.seconds + _GRACE
+        self._end = start + limits.seconds + _START
         self._base, self._looked = 0, 0.0
 
     def run(self, cells: Sequence[str], skip: set[int], labs: list[str], outcome: Outcome) -> None:
         """Wait for the worker, then have it run the cells but those to skip."""
-        limits, channel = self._limits, self.sandbox.channel
-        self._end += _START
-        try:
-            if not self._news(_START).get("ready"):
-                raise EndedError("not graded: the sandbox did not start")
-        except GoneError:
-            raise EndedError("not graded: the sandbox did not start") from None
-        self._end -= _START
+        limits = self._limits
+        if not self._news(_START).get("ready"):
+            raise EndedError("the process sends what no cell says")
+        self._end += _GRACE - _START
         self._base = self.sandbox.kilobytes(self.sandbox.family(limits.processes))
         job = {"cells": list(cells), "skip": sorted(skip), "labs": labs, "seconds": int(limits.seconds)}
         job |= {"cell_seconds": limits.cell_seconds, "question_seconds": limits.question_seconds}
-        self._send(channel, json.dumps(job | {"megabytes": limits.megabytes}).encode())
+        self._send(json.dumps(job | {"megabytes": limits.megabytes}).encode())
         for _ in range(2 * len(cells) + 2):
             news = self._news(limits.cell_seconds + _GRACE)
             if news.get("finished"):
                 self.cell = None
                 return
-            if (number := news.get("begun", news.get("cell"))) not in range(len(cells)):
+            number = news.get("begun", news.get("cell"))
+            if not isinstance(number, int) or number not in range(len(cells)):
                 raise EndedError("the process sends what no cell says")
             self.cell = int(number)
             if "error" in news:
                 outcome.problems.append(f"cell {self.cell + 1}: {news['error']}")
         raise EndedError("the process sends more than its cells say")
 
-    def judge(self, lab: Lab, name: str, seed: int, how: bytes = b"fork") -> dict:
+    def judge(self, lab: Lab, name: str, seed: int) -> dict:
         """Judge one question: with the instant check's inputs first, then with others."""
         self.question = name
-        ours, theirs = socket.socketpair()
-        limit = self._limits.question_seconds
-        end = time.monotonic() + limit + _GRACE
+        end = time.monotonic() + self._limits.question_seconds + _GRACE
 
         def ask(request: bytes) -> bytes:
-            try:
-                self._send(ours, request)
-                reply = self._receive(ours, LARGEST + TEXTS, end - time.monotonic())
-            except EndedError as ended:
-                here = how != b"fork" or not isinstance(ended, GoneError | LateError)
-                if here or self.sandbox.has_ended() or time.monotonic() > self._end:
-                    raise
-                late = time.monotonic() > end - _GRACE
-                stopped = f"the check was stopped after {limit:g} seconds."
-                raise Hint(stopped if late else "your code ends the process: it crashes, or exits.") from None
+            self._send(request)
+            reply = self._receive(LARGEST + TEXTS, end - time.monotonic())
             if len(reply) >= 8 and struct.unpack("<Q", reply[:8])[0] > TEXTS:
                 raise Hint("the answer is too large: it holds long lists or texts; put many numbers into an array.")
             return reply
 
-        with ours:
-            with theirs, contextlib.suppress(OSError):  # if it has gone, the first request tells
-                socket.send_fds(self.sandbox.channel, [how], [theirs.fileno()])
-            for number, chosen in enumerate((PUBLIC, (seed, 1), (seed, 2))):
-                try:
-                    verdict = lab.judge(name, ask, chosen)
-                except EndedError:
-                    raise
-                except Exception as error:
-                    text = printable(f"the check failed: {type(error).__name__}: {error}", 500)
-                    return {"state": "failed", "text": text, "points": 0}
-                if verdict.state != "right":
-                    text = "right for the instant check, not for others: " * (number > 0) + verdict.text
-                    return {"state": verdict.state, "text": printable(text, 500), "points": 0}
-        self.question = ""
+        for number, chosen in enumerate((PUBLIC, (seed, 1), (seed, 2))):
+            try:
+                verdict = lab.judge(name, ask, chosen)
+            except EndedError:
+                raise
+            except Exception as error:
+                text = printable(f"the check failed: {type(error).__name__}: {error}", 500)
+                return {"state": "failed", "text": text, "points": 0}
+            if verdict.state != "right":
+                text = "right for the instant check, not for others: " * (number > 0) + verdict.text
+                return {"state": verdict.state, "text": printable(text, 500), "points": 0}
         return {"state": "right", "text": "", "points": lab.questions[name].points}
 
-    def try_again(self, lab: Lab, seed: int, outcome: Outcome) -> None:
-        """Judge what is wrong once more without a fork: threads, and what a loader started, do not survive one."""
-        for name, verdict in outcome.verdicts.items():
-            if verdict["state"] == "wrong" and ("stop" in verdict["text"] or "ends the process" in verdict["text"]):
-                again = self.judge(lab, name, seed, b"here")
-                if again["state"] == "right":
-                    outcome.verdicts[name] = again
-
     def _news(self, seconds: float) -> dict:
-        data = self._receive(self.sandbox.channel, CONTROL, seconds)
+        data = self._receive(CONTROL, seconds)
         try:
             news = json.loads(data)
         except (ValueError, RecursionError):
@@ -239,27 +204,27 @@ class Session:
             raise EndedError("the process sends what no cell says")
         return news
 
-    @staticmethod
-    def _send(channel: socket.socket, data: bytes) -> None:
-        channel.settimeout(30)
+    def _send(self, data: bytes) -> None:
+        self.sandbox.channel.settimeout(30)
         try:
-            send(channel, data)
+            send(self.sandbox.channel, data)
         except OSError:
             raise GoneError("the process ended") from None
 
-    def _receive(self, channel: socket.socket, most: int, seconds: float) -> bytes:
+    def _receive(self, most: int, seconds: float) -> bytes:
         """Wait for a whole message; meanwhile look after memory, processes and time."""
+        channel = self.sandbox.channel
         end = min(time.monotonic() + seconds, self._end)
         data, wanted = bytearray(), 8
         while len(data) < wanted:
             self._look_after()
             if time.monotonic() > end:
-                raise LateError("took too long, and could not be interrupted")
-            if not select.select([channel], [], [], 0.1)[0]:
-                continue
+                raise EndedError("the process took too long, and could not be interrupted")
             try:
+                if not select.select([channel], [], [], 0.1)[0]:
+                    continue
                 part = channel.recv(min(wanted - len(data), 1 << 20))
-            except OSError:
+            except (OSError, ValueError):  # also if somebody closes it to interrupt
                 part = b""
             if not part:
                 raise GoneError("the process ended")
@@ -276,7 +241,7 @@ class Session:
         self._looked = time.monotonic()
         family = self.sandbox.family(self._limits.processes)
         if len(family) > self._limits.processes:
-            raise EndedError(f"started more than {self._limits.processes} processes")
-        most = self._base + 1.5 * self._limits.megabytes * 1024
-        if self.sandbox.kilobytes(family) > most and self.sandbox.kilobytes(family, exact=True) > most:
-            raise EndedError(f"took more than {self._limits.megabytes} MB of memory")
+            raise EndedError(f"the process started more than {self._limits.processes} others")
+        most = self._base * min(len(family), _SHARING) + 1500 * self._limits.megabytes
+        if self.sandbox.kilobytes(family) > most:
+            raise EndedError(f"the process took more than {self._limits.megabytes} MB of memory")

@@ -6,11 +6,14 @@ import csv
 import fnmatch
 import io
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from coursekit.checks.lab import Lab
 from tools.grading.submissions import printable
+
+Marks = dict[str, dict[str, tuple[float, str]]]  # student to question to points and comment
 
 
 @dataclass(frozen=True)
@@ -39,19 +42,19 @@ def read_roster(path: Path | None) -> list[Student]:
     """
     students: dict[str, Student] = {}
     for number, row in _rows(path, ("name", "id")):
-        name, key = row.get("name", ""), row.get("id", "") or row.get("name", "")
+        key = row["id"] or row["name"]
         if not key or key in students:
-            raise SystemExit(f"{path}, line {number}: " + ("no id and no name" if not key else f"{key} comes twice"))
-        students[key] = Student(row.get("pattern") or key, name or key, key)
+            sys.exit(f"{path}, line {number}: " + (f"{key} comes twice" if key else "no id and no name"))
+        students[key] = Student(row.get("pattern") or key, row["name"] or key, key)
     return list(students.values())
 
 
-def read_marks(path: Path | None, lab: Lab, students: set[str]) -> dict[str, dict[str, tuple[float, str]]]:
+def read_marks(path: Path | None, lab: Lab, students: set[str]) -> Marks:
     """Read ``marks.csv``: columns student, question, points, comment, and lab if it holds several labs' marks.
 
-    Returns student to question to points and comment. A line that cannot count is printed.
+    A line that cannot count is printed.
     """
-    marks: dict[str, dict[str, tuple[float, str]]] = {}
+    marks: Marks = {}
     for number, row in _rows(path, ("student", "question", "points")):
         student, question = row["student"], lab.questions.get(row["question"])
         if row.get("lab", "") not in ("", lab.name) or not any(row.values()):
@@ -69,86 +72,69 @@ def read_marks(path: Path | None, lab: Lab, students: set[str]) -> dict[str, dic
         elif question.name in marks.get(student, {}):
             wrong = f"{question.name} of {student} is marked twice"
         else:
-            points = int(points) if points == int(points) else points
+            points = int(points) if points.is_integer() else points
             marks.setdefault(student, {})[question.name] = (points, row.get("comment", ""))
             continue
-        print(printable(f"{path.name}, line {number} does not count: {wrong}."))
+        print(printable(f"marks.csv, line {number} does not count: {wrong}."))
     return marks
 
 
 def _rows(path: Path | None, needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    """Read a table as spreadsheets write them: commas or semicolons, UTF-8 or Windows' letters."""
+    """Read a table as spreadsheets write them, with commas or semicolons, in UTF-8 or Windows' letters, by lines."""
     if path is None:
         return []
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise SystemExit(f"{path} cannot be read: {error.strerror}.") from None
+        sys.exit(f"{path} cannot be read: {error.strerror}.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("cp1252", errors="replace")
     first = text.split("\n", 1)[0]
-    lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if first.count(";") > first.count(",") else ",")
-    header = [(name or "").strip().lower() for name in lines.fieldnames or []]
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=";" if first.count(";") > first.count(",") else ",")
+    header = [name.strip().lower() for name in next(lines, [])]
     if missing := [name for name in needed if name not in header]:
-        raise SystemExit(f"{path} has no column {', '.join(missing)}; its first line must name its columns.")
-    lines.fieldnames = header
+        sys.exit(f"{path} has no column {', '.join(missing)}; its first line must name its columns.")
+    empty = dict.fromkeys(header, "")
     return [
-        (lines.line_num, {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)})
-        for row in lines
+        (lines.line_num, empty | dict(zip(header, map(str.strip, line), strict=False))) for line in lines if any(line)
     ]
 
 
 def write_tables(output: Path, results: list[dict], lab: Lab) -> None:
     """Write ``grades.csv``, a row for each file, and ``canvas.csv`` and ``moodle.csv``, a row for each student."""
-    checked = [question for question in lab.questions.values() if question.check]
-    by_hand = [question for question in lab.questions.values() if not question.check]
-    header = ["submission", "student", "name", "counts", "points", "of", *(question.name for question in checked)]
-    header += [f"{question.name} (by hand, of {question.points})" for question in by_hand]
-    header += ["total", "late (hours)", "seconds", "problems"]
-    rows = [
-        [
-            *(result["name"], result["student"], result["who"], "yes" if result["counts"] else "no"),
-            *(result["points"], sum(question.points for question in checked)),
-            *(result["verdicts"].get(question.name, {}).get("points", 0) for question in checked),
-            *(result["marks"].get(question.name, ("", ""))[0] for question in by_hand),
-            *(result["total"], result["late"], round(result["seconds"], 1), "; ".join(result["problems"])),
-        ]
-        for result in results
-    ]
-    _write(output / "grades.csv", [header, *rows])
-    counting = [result for result in results if result["counts"]]
-    most = sum(question.points for question in lab.questions.values())
-    total = {id(result): "" if result["missing"] else result["total"] for result in counting}
-    _write(
-        output / "canvas.csv",
-        [
-            ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", lab.name],
-            ["    Points Possible", "", "", "", "", most],
-            *([result["who"], result["student"], "", "", "", total[id(result)]] for result in counting),
-        ],
-    )
-    _write(
-        output / "moodle.csv",
-        [
-            ["ID number", "Full name", "Grade", "Feedback comments"],
-            *(
-                [result["student"], result["who"], total[id(result)], "; ".join(_comments(result))]
-                for result in counting
-            ),
-        ],
-    )
+    questions = lab.questions.values()
+    most = sum(question.points for question in questions)
+    grades, canvas, moodle = [], [{"Student": "    Points Possible", lab.name: most}], []
+    for result in results:
+        row = {"submission": result["name"], "student": result["student"], "name": result["who"]}
+        row |= {"counts": "yes" if result["counts"] else "no", "points": result["points"]}
+        row["of"] = sum(question.points for question in questions if question.check)
+        for question in questions:
+            if question.check:
+                row[question.name] = result["verdicts"].get(question.name, {}).get("points", 0)
+            else:
+                row[f"{question.name} (by hand, of {question.points})"] = result["marks"].get(question.name, [""])[0]
+        row |= {"total": result["total"], "late (hours)": result["late"], "seconds": round(result["seconds"], 1)}
+        grades.append(row | {"problems": "; ".join(result["problems"])})
+        if result["counts"]:
+            total = "" if result["missing"] else result["total"]
+            comments = [f"{question}: {comment}" for question, (_, comment) in result["marks"].items() if comment]
+            canvas.append({"Student": result["who"], "ID": result["student"], lab.name: total})
+            moodle.append({"ID number": result["student"], "Full name": result["who"], "Grade": total})
+            moodle[-1]["Feedback comments"] = "; ".join(comments)
+    _write(output / "grades.csv", list(grades[0]), grades)
+    _write(output / "canvas.csv", ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", lab.name], canvas)
+    _write(output / "moodle.csv", ["ID number", "Full name", "Grade", "Feedback comments"], moodle)
 
 
-def _comments(result: dict) -> list[str]:
-    return [f"{question}: {comment}" for question, (_, comment) in result["marks"].items() if comment]
-
-
-def _write(path: Path, rows: list[list]) -> None:
+def _write(path: Path, header: list[str], rows: list[dict]) -> None:
     temporary = path.with_suffix(".tmp")
     with temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([_as_text(value) for value in row] for row in rows)
+        table = csv.DictWriter(file, header)
+        table.writeheader()
+        table.writerows({name: _as_text(value) for name, value in row.items()} for row in rows)
     temporary.replace(path)
 
 

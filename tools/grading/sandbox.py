@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import shutil
@@ -13,11 +12,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib
+
 import coursekit
 
 WORKER = Path(__file__).with_name("worker.py")
 MEGABYTES = 512  # of each of the three folders that a submission may write to; they lie in memory
 OPEN_CHECKS = ("__init__.py", "server.py", "transport.py")  # of `coursekit.checks`: what holds answers, and knows none
+_HIDDEN = ("checks", "__pycache__")
 _SHIELDS = (
     *("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session"),
     *("--cap-drop", "ALL", "--uid", "1000", "--gid", "1000", "--hostname", "grading"),
@@ -69,29 +71,30 @@ def bubblewrap() -> Walls:
     walls = Walls((program, *_SHIELDS, *_binds()), "/course", "/student")
     with _filter() as calls:
         command = [*walls.command, "--seccomp", str(calls.fileno()), "--", sys.executable, "-c", ""]
-        try:
-            tried = subprocess.run(
-                command, pass_fds=[calls.fileno()], env={}, capture_output=True, text=True, errors="replace", timeout=60
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            sys.exit(NO_WALLS.format(why=f"bubblewrap does not work here: {error}"))
+        tried = subprocess.run(
+            command, pass_fds=[calls.fileno()], env={}, capture_output=True, text=True, errors="replace"
+        )
     if tried.returncode:
         sys.exit(NO_WALLS.format(why=f"bubblewrap does not work here: {tried.stderr.strip()[-300:]}"))
     return walls
 
 
-def _binds() -> list[str]:
+def shown() -> dict[Path, str]:
+    """Return what a submission sees of the course, and where: the package without its checks, data, the worker."""
     package = Path(coursekit.__file__).parent
-    shown = {entry: f"/course/coursekit/{entry.name}" for entry in package.iterdir() if entry.name != "checks"}
-    shown |= {package / "checks" / name: f"/course/coursekit/checks/{name}" for name in OPEN_CHECKS}
-    shown |= {package.parent / "data": "/course/data", WORKER: "/course/worker.py"}
+    found = {entry: f"coursekit/{entry.name}" for entry in package.iterdir() if entry.name not in _HIDDEN}
+    found |= {package / "checks" / name: f"coursekit/checks/{name}" for name in OPEN_CHECKS}
+    found |= {package.parent / "data": "data", WORKER: "worker.py"}
+    return {source: inside for source, inside in found.items() if source.exists()}
+
+
+def _binds() -> list[str]:
     arguments = ["--ro-bind", "/usr", "/usr"]
-    for name in ("bin", "sbin", "lib", "lib32", "lib64"):
-        link = f"/{name}"
-        if os.path.islink(link):
-            arguments += ["--symlink", os.readlink(link), link]
-        elif os.path.isdir(link):
-            arguments += ["--ro-bind", link, link]
+    for link in map(Path, ("/bin", "/sbin", "/lib", "/lib32", "/lib64")):
+        if link.is_symlink():
+            arguments += ["--symlink", os.readlink(link), str(link)]
+        elif link.is_dir():
+            arguments += ["--ro-bind", str(link), str(link)]
     arguments += ["--proc", "/proc", "--dev", "/dev"]
     for folder in ("/dev/shm", "/tmp", "/student"):
         arguments += ["--perms", "0700", "--size", str(MEGABYTES * 2**20), "--tmpfs", folder]
@@ -100,21 +103,13 @@ def _binds() -> list[str]:
         arguments += [] if Path(prefix).is_relative_to("/usr") else ["--ro-bind", prefix, prefix]
         for installed in sorted(Path(prefix).glob("lib*/python*/*-packages/coursekit")):
             arguments += ["--tmpfs", str(installed)]  # a wheel brings the checks along
-    for here, inside in shown.items():
-        if here.exists():
-            arguments += ["--ro-bind", str(here), inside]
-    for fonts in _font_lists():
+    for source, inside in shown().items():
+        arguments += ["--ro-bind", str(source), f"/course/{inside}"]
+    for fonts in Path(matplotlib.get_cachedir()).glob("fontlist-*.json"):  # which take seconds to make
         arguments += ["--ro-bind", str(fonts), f"/student/.cache/matplotlib/{fonts.name}"]
     for folder in ("/proc", "/dev", "/"):  # whose knobs turn for root, if root grades
         arguments += ["--remount-ro", folder]
     return [*arguments, "--chdir", "/student"]
-
-
-def _font_lists() -> list[Path]:
-    """Return matplotlib's lists of this machine's fonts, which take seconds to make."""
-    import matplotlib.font_manager
-
-    return sorted(Path(matplotlib.get_cachedir()).glob("fontlist-*.json"))
 
 
 def _filter() -> socket.socket:
@@ -163,25 +158,15 @@ class Sandbox:
         return found
 
     @staticmethod
-    def kilobytes(family: list[int], *, exact: bool = False) -> int:
-        """Return the memory that processes hold; what they share counts for each of them unless ``exact``."""
-        found, page = 0, os.sysconf("SC_PAGE_SIZE") // 1024
+    def kilobytes(family: list[int]) -> int:
+        """Return the memory that processes hold; what they share counts for each of them."""
+        pages = 0
         for process in family:
             try:
-                if exact:
-                    text = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii")
-                    found += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
-                else:
-                    found += page * int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
+                pages += int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
             except (OSError, IndexError):  # it has just ended
                 continue
-        return found
-
-    def has_ended(self) -> bool:
-        """Tell whether its first process has gone; one that is just going gets a second."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(1)
-        return self._process.returncode is not None
+        return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
     def end(self) -> None:
         """Kill it; the kernel ends all that it started."""

@@ -13,6 +13,10 @@ from pathlib import Path
 
 LARGEST = 64_000_000  # bytes of a file that is read
 _MOST_TEXT = 1_000_000  # characters of all its cells
+_ADVICE = dict.fromkeys((".zip", ".gz", ".tar", ".rar", ".7z"), " (unpack it)") | {
+    ".csv": " (lay your own tables beside the folder, not into it)",
+    ".py": " (hand in the notebook itself)",
+}
 
 
 def printable(text: str, most: int = 300, *, lines: bool = False) -> str:
@@ -29,12 +33,11 @@ def printable(text: str, most: int = 300, *, lines: bool = False) -> str:
 
 @dataclass
 class Cell:
-    """One cell as it was handed in: kind, source, id (empty if there is none), pictures that were pasted into it."""
+    """One cell as it was handed in: kind, source, id (empty if there is none)."""
 
     kind: str
     source: str
     id: str = ""
-    attachments: dict = field(default_factory=dict)
 
 
 @dataclass
@@ -60,18 +63,19 @@ def find(folder: Path) -> dict[Path, list[Path]]:
     files = []
     for here, folders, names in os.walk(folder):
         links = [name for name in folders if os.path.islink(os.path.join(here, name))]
-        folders[:] = sorted(name for name in folders if not _is_hidden(name) and name not in links)
-        files += [Path(here, name) for name in sorted([*names, *links]) if not _is_hidden(name)]
-    files.sort()
-    found = {path: [] for path in files if path.suffix.lower() == ".ipynb"}
-    owners = {path.parent: path for path in found if path.parent != folder}
+        folders[:] = [name for name in folders if not _is_hidden(name) and name not in links]
+        files += [Path(here, name) for name in [*names, *links] if not _is_hidden(name)]
+    files.sort(key=lambda path: (path.suffix.lower() != ".ipynb", path))  # notebooks first
+    found: dict[Path, list[Path]] = {}
+    owners: dict[Path, Path] = {}
     for path in files:
-        if path not in found:
-            owner = next((owners[parent] for parent in path.parents if parent in owners), None)
-            if owner:
-                found[owner].append(path)
-            else:
-                found[path] = []
+        owner = next((owners[parent] for parent in path.parents if parent in owners), None)
+        if owner and path.suffix.lower() != ".ipynb":
+            found[owner].append(path)
+            continue
+        found[path] = []
+        if path.suffix.lower() == ".ipynb" and path.parent != folder:
+            owners[path.parent] = path
     return dict(sorted(found.items()))
 
 
@@ -87,14 +91,17 @@ def read(path: Path, folder: Path, lab: str, beside: Iterable[Path] = ()) -> Sub
     key = re.sub(r"[^A-Za-z0-9-]+", "_", name).strip("_")[:80] + "-" + mark
     submission = Submission(key, printable(name), path=printable(inside.as_posix()))
     try:
-        data = _bytes(path, submission)
+        about = path.lstat()
+        submission.time = about.st_mtime
+        if problem := _why_unread(path.suffix.lower(), about):
+            submission.problems.append(problem)
+            return submission
+        data = path.read_bytes()
     except OSError as error:
         submission.problems.append(f"the file cannot be read: {error.strerror}")
         return submission
-    if data is None:
-        return submission
     submission.digest = hashlib.sha256(data).hexdigest()[:32]
-    submission.texts = list(_cells(data, path.suffix.lower(), submission.problems))
+    submission.texts = list(_cells(data, submission.problems))
     submission.cells = [cell.source for cell in submission.texts if cell.kind == "code"]
     if others := [printable(other.name, 60) for other in beside]:
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
@@ -106,43 +113,27 @@ def read(path: Path, folder: Path, lab: str, beside: Iterable[Path] = ()) -> Sub
     return submission
 
 
-def _bytes(path: Path, submission: Submission) -> bytes | None:
-    """Return what is in a file; None, and a problem, if it is none to read."""
-    about = path.lstat()
-    submission.time = about.st_mtime
+def _why_unread(suffix: str, about: os.stat_result) -> str:
     if stat.S_ISLNK(about.st_mode):
-        submission.problems.append("not read: it is a link to another file")
-    elif not stat.S_ISREG(about.st_mode):
-        submission.problems.append("not read: it is no file")
-    elif path.suffix.lower() not in (".ipynb", ".py", ".json", ""):
-        advice = " (unpack it)" if path.suffix.lower() in (".zip", ".gz", ".tar", ".rar", ".7z") else ""
-        advice = " (lay your own tables beside the folder, not into it)" if path.suffix.lower() == ".csv" else advice
-        submission.problems.append(f"not a notebook, but a file {printable(path.suffix, 20)}{advice}")
-    elif about.st_size > LARGEST:
-        submission.problems.append(f"not read: it has {about.st_size / 1e6:.0f} MB; clear its outputs and save it")
-    else:
-        return path.read_bytes()
-    return None
+        return "not read: it is a link to another file"
+    if not stat.S_ISREG(about.st_mode):
+        return "not read: it is no file"
+    if suffix not in (".ipynb", ".json", ""):
+        return f"not a notebook, but a file {printable(suffix, 20)}{_ADVICE.get(suffix, '')}"
+    if about.st_size > LARGEST:
+        return f"not read: it has {about.st_size / 1e6:.0f} MB; clear its outputs and save it"
+    return ""
 
 
-def _cells(data: bytes, suffix: str, problems: list[str]) -> Iterator[Cell]:
-    text = data.decode("utf-8-sig", errors="replace")
-    if suffix == ".py":
-        problems.append("a script, not a notebook")
-        yield from (Cell("code", part) for part in re.split(r"^# (?:%%|In\[.*\]:).*$", text, flags=re.MULTILINE))
-        return
+def _cells(data: bytes, problems: list[str]) -> Iterator[Cell]:
     try:
-        notebook = json.loads(data)
-        values = notebook["cells"] if isinstance(notebook["cells"], list) else []
-    except (ValueError, RecursionError):
-        values = list(_salvage(text))
-        what = f"the file is cut off or damaged: {len(values)} cells could be read" if values else "not a notebook"
-        problems.append(what)
-    except (KeyError, TypeError):
+        values = json.loads(data)["cells"]
+    except (ValueError, RecursionError, KeyError, TypeError):
         values = []
-    cells = [cell for value in values if (cell := _cell(value))]
-    if not cells and not problems:
-        problems.append("not a notebook, or one without cells")
+    cells = [cell for value in values if (cell := _cell(value))] if isinstance(values, list) else []
+    if not cells:
+        cut = " (it ends in the middle: save and hand it in again)" if b'"cells"' in data else ""
+        problems.append(f"not a notebook, or one without cells{cut}")
     size = 0
     for cell in cells:
         size += len(cell.source) + 2000  # at most 500 cells, too
@@ -152,45 +143,20 @@ def _cells(data: bytes, suffix: str, problems: list[str]) -> Iterator[Cell]:
         yield cell
 
 
-def _salvage(text: str) -> Iterable[object]:
-    """Read whole cells from a notebook that ends in the middle."""
-    begin = re.search(r'"cells"\s*:\s*\[', text)
-    position, decoder = begin.end() if begin else len(text), json.JSONDecoder()
-    while position < len(text):
-        position = re.compile(r"[\s,]*").match(text, position).end()
-        try:
-            value, position = decoder.raw_decode(text, position)
-        except (ValueError, RecursionError):
-            return
-        if _cell(value):
-            yield value
-
-
 def _cell(value: object) -> Cell | None:
     if not isinstance(value, dict) or value.get("cell_type") not in ("code", "markdown", "raw"):
         return None
     source = value.get("source", "")
     source = "".join(map(str, source)) if isinstance(source, list) else source
-    attachments = value.get("attachments")
-    attachments = attachments if isinstance(attachments, dict) else {}
-    return Cell(value["cell_type"], source, str(value.get("id", "")), attachments) if isinstance(source, str) else None
+    return Cell(value["cell_type"], source, str(value.get("id", ""))) if isinstance(source, str) else None
 
 
 def written_answers(submission: Submission, blank: Iterable, questions: Iterable[str]) -> dict[str, dict]:
     """Return for each written question ``{"cells": list of (name, Cell), "note": str}``.
 
-    Parameters
-    ----------
-    submission : Submission
-    blank : iterable of cells
-        The student's copy as it was handed out.
-    questions : iterable of str
-        Names such as ``"q7"``; ``## Question 7`` is where it begins.
-
-    Notes
-    -----
-    A cell belongs to the question in which the copy has a cell of its id, or of its text; one that was added belongs
-    where it stands. If nothing is found there, everything that was written anywhere else is shown.
+    A cell belongs to the question in which the student's copy as it was handed out, ``blank``, has a cell of its id, or
+    of its text; one that was added belongs where it stands. ``## Question 7`` is where ``"q7"`` begins. If nothing is
+    found there, everything that was written anywhere else is shown.
     """
     section, by_id, by_text = "", {}, {}
     for cell in blank:
