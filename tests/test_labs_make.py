@@ -9,7 +9,6 @@ import nbformat
 import pytest
 
 from tools import autograder
-from tools.launch import fork
 from tools.markup import ANSWER_HERE, MarkupError, derive, student_lines
 
 ROOT = Path(__file__).parent.parent
@@ -167,7 +166,7 @@ def test_a_solution_that_fails_and_a_blank_copy_that_passes_are_told(assignments
 
 
 def test_the_archive_for_gradescope_holds_what_it_needs(tmp_path):
-    autograder.gradescope(tmp_path / "a.zip", "lab01", MASTERS[0], ROOT)
+    autograder.write_archive(tmp_path / "a.zip", "lab01", MASTERS[0], ROOT)
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         names = archive.namelist()
         assert archive.getinfo("run_autograder").external_attr >> 16 & 0o111
@@ -185,14 +184,3 @@ def test_the_archive_for_gradescope_holds_what_it_needs(tmp_path):
         f"notebooks/labs/{MASTERS[0].name}",
         "tools/template.ipynb",
     ]
-
-
-def test_without_otter_the_archive_is_left_out_and_that_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(autograder.importlib.util, "find_spec", lambda name: None)
-    assert "not installed" in autograder.otter(tmp_path / "a.zip", MASTERS[0], fork(ROOT).for_pip)
-    assert not (tmp_path / "a.zip").exists()
-
-
-def test_otter_takes_the_masters(tmp_path):
-    pytest.importorskip("otter", reason="otter-grader is the dependency group `grading`")
-    assert autograder.otter(tmp_path / "a.zip", MASTERS[0], fork(ROOT).for_pip) == ""

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("sphinx", reason="the site needs the dependency group `site`")
 
-from tools import crosslinks, summary, tables
 from tools import site as builder
+from tools import summary, tables
 
 ROOT = Path(__file__).parent.parent
 COURSE = tables.Course.of(ROOT)
@@ -122,25 +122,20 @@ def test_links_are_turned_into_links_of_the_site(written, on_the_site):
 def test_code_is_linked_to_the_package_only():
     html = '<span class="n">{}</span><span class="o">.</span><span class="n">{}</span>'
     targets = {"coursekit.training.fit": "api/training.html#fit", "coursekit.setup": "api/index.html#setup"}
-    source = "from coursekit import data, training as t\nimport coursekit"
 
     def link(module, name):
-        return crosslinks.link_code(html.format(module, name), source, targets)
+        return builder.link_code(html.format(module, name), targets)
 
-    assert link("t", "fit").startswith('<a class="code-link" href="api/training.html#fit">')
+    assert link("training", "fit").startswith('<a class="code-link" href="api/training.html#fit">')
     assert "#setup" in link("coursekit", "setup")
-    for other in (("training", "fit"), ("t", "other"), ("data", "fit"), ("model", "fit")):
+    for other in (("training", "other"), ("data", "fit"), ("model", "fit")):
         assert "<a" not in link(*other)
 
 
-def test_uses_are_found_by_the_name_of_the_import(tmp_path):
-    cells = [
-        nbformat.v4.new_markdown_cell("# 1 · A\n\nb"),
-        nbformat.v4.new_code_cell("from coursekit import figures as f"),
-    ]
-    cells.append(nbformat.v4.new_code_cell("f.images([1])\nself.f.curves()\nf.images"))
+def test_the_names_that_a_notebook_uses_are_found(tmp_path):
+    cells = [nbformat.v4.new_markdown_cell("data.x"), nbformat.v4.new_code_cell("figures.images([1])\nself.f.curves()")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "01_a.ipynb")
-    assert crosslinks.uses((tmp_path / "01_a.ipynb",)) == {"coursekit.figures.images": [("01_a", "1 · A")]}
+    assert builder.names_used(tmp_path / "01_a.ipynb") == {"figures.images", "self.f"}
 
 
 # Pages

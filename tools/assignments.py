@@ -14,7 +14,6 @@ import nbformat
 from coursekit.checks.lab import Lab
 from tools import autograder
 from tools.grading.classroom import grade, load_lab
-from tools.launch import fork
 from tools.markup import Derived, derive
 from tools.normalform import read
 
@@ -57,9 +56,7 @@ def make(root: Path, names: list[str], *, zips: bool = True) -> bool:
             print(f"  {line}")
         fine &= not wrong
         if zips:
-            autograder.gradescope(output / "autograder" / f"{name}-gradescope.zip", name, path, root)
-            made = autograder.otter(output / "autograder" / f"{name}-otter.zip", path, fork(root).for_pip)
-            print("  archives: Gradescope" + (", otter" if not made else f"; none for otter: {made}"))
+            autograder.write_archive(output / "autograder" / f"{name}-gradescope.zip", name, path, root)
     print(f"See {output}.")
     return fine
 

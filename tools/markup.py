@@ -2,8 +2,7 @@
 
 The markup (otter assign, version 7): raw cells ``# BEGIN QUESTION``, ``# BEGIN SOLUTION``, ``# BEGIN TESTS`` and their
 ends; in code ``# SOLUTION`` behind a line, ``# BEGIN SOLUTION`` ... ``# END SOLUTION`` around lines, and a text between
-``# BEGIN PROMPT`` and ``# END PROMPT`` that students get instead. This module knows what the labs use of it, so that
-neither the site nor the tests need otter; `make labs` holds its results against otter's where otter is installed.
+``# BEGIN PROMPT`` and ``# END PROMPT`` that students get instead. This module knows what the labs use of it.
 """
 
 from __future__ import annotations

@@ -7,26 +7,29 @@ package's pages from its docstrings. Written by hand are only the texts in ``doc
 
 from __future__ import annotations
 
-import ast
+import importlib
 import os
 import pkgutil
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import nbformat
 
 import coursekit
-from tools import crosslinks, slides, tables
+from tools import slides, tables
 from tools.launch import fork
 from tools.normalform import normalize, read
 
 ROOT_VARIABLE = "COURSEKIT_ROOT"  # tells docs/conf.py, which runs in a process of its own, where the course lies
 _NOT_DOCUMENTED = ("checks",)  # they would tell the answers
 _FILES = "coursekit/|tools/|tests/|data/|README|LICENSE|Makefile|pyproject|environment"
+_PART = '<span class="n">{}</span>'
+_DOTTED = re.compile(_PART.format(r"(\w+)") + '<span class="o">[.]</span>' + _PART.format(r"(\w+)"))
 _INSERT = re.compile(r"^<!-- insert: (?P<name>[\w ]+?) -->$", re.MULTILINE)
 
 
@@ -140,36 +143,56 @@ def api_pages() -> Iterator[tuple[str, str]]:
     """Yield name and text of the package's pages: one for each module, and one that lists them."""
     lines = []
     for name in modules():
-        path = Path(coursekit.__path__[0], name)
-        source = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
-        first = (ast.get_docstring(ast.parse(source)) or name).splitlines()[0].rstrip(".:")
-        lines.append(f"* :doc:`coursekit.{name} <{name}>`: {first[0].lower() + first[1:]}")
         title = f"coursekit.{name}"
+        first = (importlib.import_module(title).__doc__ or name).splitlines()[0].rstrip(".:")
+        lines.append(f"* :doc:`{title} <{name}>`: {first[0].lower() + first[1:]}")
         yield name, f"{title}\n{'=' * len(title)}\n\n.. automodule:: {title}\n"
     text = "What the notebooks built, kept for later ones. Names in the notebooks' code lead here; below each entry "
     text += "stands where it is used.\n\n.. automodule:: coursekit\n\n" + "\n".join(lines)
     yield "index", f"The package\n===========\n\n{text}\n\n.. toctree::\n   :hidden:\n   :glob:\n\n   *\n"
 
 
+@cache
+def names_used(path: Path) -> set[str]:
+    """Return the names with one dot in a notebook's code, such as ``training.fit`` and ``coursekit.setup``."""
+    code = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "code")
+    return set(re.findall(r"(?<![\w.])\w+\.\w+", code))
+
+
 def add_uses(app, what: str, name: str, obj: object, options, lines: list[str]) -> None:
     """Add to a docstring which notebooks use what it describes (a hook of Sphinx)."""
-    found = crosslinks.uses(tuple(sorted((Path(app.srcdir) / "notebooks").glob("*.ipynb"))))
-    pages = ", ".join(f":doc:`{title} </notebooks/{page}>`" for page, title in found.get(name, []))
-    lines += ["", f"*Used in* {pages}", ""] * bool(pages)
+    short = ".".join(name.split(".")[-2:])
+    paths = sorted((Path(app.srcdir) / "notebooks").glob("*.ipynb"))
+    pages = ", ".join(f":doc:`/notebooks/{path.stem}`" for path in paths if short in names_used(path))
+    if pages:
+        lines += ["", f"*Used in* {pages}", ""]
 
 
 def link_names(app, page: str, template: str, context: dict, doctree) -> None:
     """Link the package's names in a notebook's code to their pages (a hook of Sphinx)."""
-    path = Path(app.srcdir) / f"{page}.ipynb"
     if "body" not in context:
         return
     context["body"] = context["body"].replace("Variables<span", "Attributes<span")  # numpydoc's word
-    if path.exists():
+    if (Path(app.srcdir) / f"{page}.ipynb").exists():
         objects = app.env.get_domain("py").objects.items()
         targets = {
             name: f"{app.builder.get_relative_uri(page, entry.docname)}#{entry.node_id}" for name, entry in objects
         }
-        context["body"] = crosslinks.link_code(context["body"], crosslinks.code_of(read(path)), targets)
+        context["body"] = link_code(context["body"], targets)
+
+
+def link_code(html: str, targets: Mapping[str, str]) -> str:
+    """Make links of the names that ``targets`` knows, full name to address, in a page that Pygments has highlighted.
+
+    Notebooks import modules of the package by their own names, as in ``from coursekit import training``.
+    """
+
+    def link(match: re.Match) -> str:
+        name = f"{match[1]}.{match[2]}".removeprefix("coursekit.")
+        address = targets.get(f"coursekit.{name}")
+        return f'<a class="code-link" href="{address}">{match[0]}</a>' if address else match[0]
+
+    return _DOTTED.sub(link, html)
 
 
 def _write_changed(wanted: dict[Path, bytes], folder: Path) -> None:
