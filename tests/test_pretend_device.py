@@ -245,6 +245,10 @@ def test_a_planted_mix_of_devices_is_found(stem, device):
         PLANTED[stem](device, "cpu")
 
 
+def test_every_notebook_has_a_planted_mix():
+    assert set(PLANTED) == {path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")}
+
+
 STARTUP = "from tests import pretend_device\npretend_device.take_over()\n"
 
 
