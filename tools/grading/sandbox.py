@@ -9,6 +9,8 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import matplotlib
 import coursekit
 
 WORKER = Path(__file__).with_name("worker.py")
+MOST_PROCESSES = 150  # threads count, too
 MEGABYTES = 512  # of each of the three folders that a submission may write to; they lie in memory
 OPEN_CHECKS = ("__init__.py", "server.py", "transport.py")  # of `coursekit.checks`: what holds answers, and knows none
 _HIDDEN = ("checks", "__pycache__")
@@ -125,11 +128,35 @@ def _filter() -> socket.socket:
     return theirs
 
 
+def _control_group() -> Path | None:
+    """Return a new control group that holds at most `MOST_PROCESSES`, where whoever grades may make one.
+
+    For root, to whom limits per user do not apply, nothing else stops a program that multiplies.
+    """
+    for parent in (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")):
+        try:
+            group = Path(tempfile.mkdtemp(prefix="course-grading-", dir=parent))
+        except OSError:
+            continue
+        try:
+            (group / "pids.max").write_text(str(MOST_PROCESSES), encoding="ascii")
+            return group
+        except OSError:
+            group.rmdir()
+    return None
+
+
 class Sandbox:
     """One worker behind its walls; `channel` leads to it."""
 
     def __init__(self, walls: Walls) -> None:
         self.channel, theirs = socket.socketpair()
+        self._group = group = _control_group()
+
+        def join() -> None:
+            if group:
+                (group / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
+
         with theirs, _filter() as calls:
             shields = ["--seccomp", str(calls.fileno()), "--"] if "--unshare-all" in walls.command else []
             python = [sys.executable, f"{walls.course}/worker.py", str(theirs.fileno())]
@@ -142,6 +169,7 @@ class Sandbox:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
+                preexec_fn=join,
             )
 
     def family(self, most: int) -> list[int]:
@@ -173,3 +201,9 @@ class Sandbox:
         self.channel.close()
         self._process.kill()
         self._process.wait()
+        if self._group:
+            for _ in range(100):  # it is empty as soon as the kernel has ended them all
+                try:
+                    return self._group.rmdir()
+                except OSError:
+                    time.sleep(0.05)
