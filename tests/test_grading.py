@@ -308,7 +308,7 @@ def test_a_roster_that_cannot_be_read_is_refused(tmp_path):
     for rows, wrong in (
         ("a,b\n", "no column name"),
         ("name,id\nA,1\nB,1\n", "1 comes twice"),
-        ("name,id\n,\n", "no id"),
+        ("name,id,pattern\n,,x\n", "no id"),
     ):
         path.write_text(rows, encoding="utf-8")
         with pytest.raises(SystemExit, match=wrong):
