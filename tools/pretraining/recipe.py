@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR
+from torchvision.transforms.v2 import functional
 
 from coursekit import critters, data, pretrained, training
 from coursekit.data import ImageSet
@@ -111,8 +112,7 @@ def train(
 
 def normalize(images: Tensor) -> Tensor:
     """Return images in 0..1 minus ImageNet's mean, over its standard deviation."""
-    mean, std = (images.new_tensor(values)[:, None, None] for values in (pretrained.MEAN, pretrained.STD))
-    return (images - mean) / std
+    return functional.normalize(images, list(pretrained.MEAN), list(pretrained.STD))
 
 
 def sgd(parameters: Sequence[nn.Parameter]) -> SGD:
@@ -129,6 +129,6 @@ def accuracy(model: nn.Module, part: ImageSet, size: int, first: int) -> float:
     """Return the share of images whose largest logit, among all classes of all tasks, is the right one."""
     right = 0
     for batch in torch.arange(len(part)).split(250):
-        images = F.interpolate(part.images[batch].float() / 255, (size, size), mode="bilinear", antialias=True)
+        images = functional.resize(part.images[batch].float() / 255, [size, size])
         right += int((model(normalize(images)).argmax(dim=1) == part.labels[batch] + first).sum())
     return right / len(part)
