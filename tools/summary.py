@@ -8,8 +8,6 @@ from pathlib import Path
 
 from tools import normalform
 
-_REMARK = re.compile(r"^> \*\*The slides? says?\*\* \((?P<who>[^)]+)\)(?P<rest>.*(?:\n>.*)*)", re.MULTILINE)
-
 
 @dataclass(frozen=True)
 class Remark:
@@ -53,7 +51,7 @@ def summarize(name: str, texts: list[str]) -> Summary:
         needs=_find(r"\*You need\*:?\s+([^.]+)\.", first),
         minutes=int(_find(r"(\d+) minutes", first) or 0),
         predictions="\n\n".join(texts).count("**Predict.**"),
-        remarks=tuple(_remarks(texts)),
+        remarks=tuple(_remarks("\n\n".join(texts))),
     )
 
 
@@ -62,13 +60,12 @@ def _find(pattern: str, text: str) -> str:
     return " ".join(found[1].split()) if found else ""
 
 
-def _remarks(texts: list[str]) -> list[Remark]:
+def _remarks(text: str) -> list[Remark]:
     found, heading = [], ""
-    for part in re.split(r"\n\n+", "\n\n".join(texts)):
-        if title := re.match(r"#+ (.+)$", part, flags=re.MULTILINE):
-            heading = title[1]
-        if remark := _REMARK.match(part):
-            lectures = tuple(who.strip() for who in remark["who"].split(","))
-            quoted = re.sub(r"^> ?", "", remark["rest"], flags=re.MULTILINE)
+    for part in re.split(r"\n\n+", text):
+        heading = _find(r"\A#+ (.+)$", part) or heading
+        if remark := re.match(r"> \*\*The slides? says?\*\* \(([^)]+)\)", part):
+            quoted = re.sub(r"^> ?", "", part[remark.end() :], flags=re.MULTILINE)
+            lectures = tuple(remark[1].split(", "))
             found.append(Remark(lectures, " ".join(f"The slide says{quoted}".split()), heading))
     return found
