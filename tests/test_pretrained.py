@@ -400,7 +400,7 @@ def test_views_number_the_classes_of_all_sets_on():
     assert views.classes == ("a", "b", "c", "d", "e")
     assert len(views) == 14
     batch, labels = views[[0, 9, 13, 3]]
-    assert labels.tolist() == [0, 3, 4, 1]
+    assert labels.tolist() == [0, 1, 3, 4]
     assert batch.shape == (4, 3, 16, 16)
     assert batch.max() <= 0
     alone, only = views[[8]]
