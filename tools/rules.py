@@ -15,7 +15,6 @@ from tools.normalform import fresh, is_measured, normalize, picture_type, read
 
 LONGEST, NINE_IN_TEN, MEDIAN = 30, 20, 6  # lines of a code cell
 LARGEST = 4_000_000  # bytes of a notebook
-COLUMNS = 88
 _PATHS = re.compile(r"(/home/|/root/|/tmp/|/work/|/Users/|[A-Z]:\\\\|site-packages|\.venv)")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _WARNING = re.compile(r"\b\w*Warning\b:")
@@ -129,8 +128,6 @@ def check_code(notebook: nbformat.NotebookNode) -> list[str]:
             wrong.append(f"{_say(cell)} imports *")
         if "NBVAL_" in cell.source:
             wrong.append(f"{_say(cell)} has a comment for nbval: give the cell the tag nbval-check-output")
-        if wide := [line for line in cell.source.splitlines() if len(line) > COLUMNS]:
-            wrong.append(f"{_say(cell)} has lines of more than {COLUMNS} columns: {wide[0].strip()[:40]!r}")
         if "perf_counter" in cell.source and cell.outputs and not is_measured(cell):
             wrong.append(f"{_say(cell)} takes times, but has no tag 'measured'")
     return wrong
