@@ -68,7 +68,8 @@ labs: $(READY) ## make the labs' copies for students and teachers and their auto
 
 grade: $(READY) ## grade a folder of submissions: make grade SUBMISSIONS=folder LAB=lab01
 	@$(if $(and $(SUBMISSIONS),$(LAB)),,$(error say what to grade: make grade SUBMISSIONS=folder LAB=lab01))
-	@OMP_NUM_THREADS=1 $(BIN)/python -m tools grade "$(SUBMISSIONS)" $(LAB)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tools grade "$(SUBMISSIONS)" $(LAB) $(if $(ROSTER),--roster "$(ROSTER)") \
+	    $(if $(MARKS),--marks "$(MARKS)") $(if $(DEADLINE),--deadline "$(DEADLINE)") $(if $(COUNT),--count $(COUNT))
 
 rehearse: $(READY) ## run every notebook on the full profile with small files of the right form: no network, no GPU
 	@$(BIN)/python -m tools rehearse

@@ -26,7 +26,6 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 aten = torch.ops.aten
 COPIES = {aten._to_copy, aten.copy_, aten._copy_from, aten._copy_from_and_resize}  # these may meet both devices
 INDEXING = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_}  # indices may be on the CPU
-DEVICE = torch.device("cpu")  # until it is registered
 
 
 class _Module:
@@ -42,6 +41,11 @@ class _Module:
     set_rng_state = staticmethod(lambda state, device=None: None)
     get_amp_supported_dtype = staticmethod(lambda: [torch.float16, torch.bfloat16])
     device = staticmethod(contextmanager(lambda device: (yield)))
+
+
+# As this module is imported, since torch makes a place for each device before it goes backward for the first time.
+_setup_privateuseone_for_python_backend("pretend", backend_module=_Module)
+DEVICE = torch.device("pretend:0")
 
 
 class Wrapped(torch.Tensor):
@@ -152,16 +156,9 @@ def _is_plain(x: object) -> bool:
     return isinstance(x, torch.Tensor) and not isinstance(x, Wrapped)
 
 
-@functools.cache
-def _register() -> torch.library.Library:
-    """Tell torch of the device, once in a process."""
-    global DEVICE
-    _setup_privateuseone_for_python_backend("pretend", backend_module=_Module)
-    DEVICE = torch.device("pretend:0")
-    library = torch.library.Library("_", "IMPL")
-    library.fallback(_run, "PrivateUse1")  # what makes a tensor on the device out of numbers
-    library.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
-    return library
+_library = torch.library.Library("_", "IMPL")
+_library.fallback(_run, "PrivateUse1")  # what makes a tensor on the device out of numbers
+_library.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
 
 
 def _made_there(make):
@@ -191,7 +188,6 @@ def _load(load):
 @contextmanager
 def installed() -> Iterator[torch.device]:
     """Let torch have the device for a while."""
-    _register()
     swap = torch.__future__.get_swap_module_params_on_conversion()
     patches = [
         mock.patch.object(torch, "tensor", _made_there(torch.tensor)),

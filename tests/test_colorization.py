@@ -165,8 +165,10 @@ def test_lab_in_any_other_type_that_holds_its_numbers():
     expected = colorization.lab_to_rgb(np.array([50.0, 20, -30]))
     for lab in ([50, 20, -30], np.array([50, 20, -30], np.int16), torch.tensor([50.0, 20, -30], requires_grad=True)):
         np.testing.assert_array_equal(colorization.lab_to_rgb(lab), expected)
-    guess = torch.full((1, 2, 2, 2), 2.0)  # a network may guess beyond what there is
-    assert colorization.pairs_to_rgb(torch.full((1, 1, 2, 2), 0.5), guess).max() == 255
+    light, guess = torch.full((1, 1, 2, 2), 0.5), torch.full((1, 2, 2, 2), 2.0)
+    assert colorization.pairs_to_rgb(light, guess).max() == 255  # a network may guess beyond what there is
+    guess = torch.tensor([0.1, 40.0, -0.2, 0.0]).view(1, 1, 2, 2).expand(-1, 2, -1, -1)  # and far beyond in places
+    assert colorization.pairs_to_rgb(light, guess).max() == 255
 
 
 def test_pairs_are_lightness_and_colour():

@@ -1,22 +1,29 @@
-"""Grading: a submission that misbehaves costs only itself, and no trick earns points."""
+"""Grading: what is read of submissions, tables and marks, and what happens where grading cannot go on.
 
+The walls themselves, and what honest and hostile students hand in, are in `test_grading_catalogue`.
+"""
+
+import csv
 import json
-import socket
+import os
+import signal
+import subprocess
 import sys
+import time
 import zipfile
+from pathlib import Path
 
 import pytest
 
-if sys.platform == "win32":
-    pytest.skip("grading needs Linux or macOS", allow_module_level=True)
+if not sys.platform.startswith("linux"):
+    pytest.skip("grading needs Linux", allow_module_level=True)
 
 from coursekit.checks import compare
 from coursekit.checks.lab import Lab
-from tools.grading.judge import Judge, Limits
-from tools.grading.submissions import Submission, find, read, written_answers
-
-LIMITS = Limits(cell_seconds=1.5, question_seconds=2, seconds=120, megabytes=400, processes=15)
-GOOD = ["def double(x):\n    return 2 * x", "b = 2", "def triple(x):\n    return 3 * x"]
+from tests.grading.making import ROOT, answer, blank, find, packed, right, text, with_answers
+from tools.grading import classroom, feedback, gradescope, records, sandbox, submissions
+from tools.grading.judge import Judge, Limits, Outcome
+from tools.grading.submissions import Cell, Submission, printable, read, written_answers
 
 lab = Lab("lab99", "Test")
 
@@ -32,275 +39,326 @@ def q2(b):
     compare.whole(b, "`b`", 2)
 
 
-@lab.question("Triple it", points=3)
-def q3(triple, rng):
-    x = rng.normal(size=5)
-    compare.array(compare.function(triple, "triple")(x), "the result", 3 * x)
-
-
 lab.written("q4", "Explain", points=3)
 
 
 @pytest.fixture(scope="module")
-def secret(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("secret")
-    (folder / "solution.txt").write_text("precious")
-    return folder
+def walls():
+    return sandbox.bubblewrap()
 
 
-@pytest.fixture(scope="module")
-def judge(secret):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MY_TOKEN", "precious")
-        with Judge(["lab01"], [secret], LIMITS) as judge:
-            yield judge
+def test_a_submission_is_judged_question_by_question(walls):
+    with Judge([], walls, Limits(question_seconds=2)) as judge:
+        outcome = judge.judge(Submission("k", "n", ["double = lambda x: 2 * x", "b = 2"]), lab, 7, ahead=True)
+        assert {name: verdict["points"] for name, verdict in outcome.verdicts.items()} == {"q1": 2, "q2": 1}
+        assert (outcome.problems, outcome.sound) == ([], True)
+        cells = ["def double(x):\n    while True: pass", "b = 3", "import os; os._exit(0)"]
+        outcome = judge.judge(Submission("k", "n", cells), lab, 7)
+        assert "CellTimeoutError" in outcome.verdicts["q1"]["text"]
+        assert "too large" in outcome.verdicts["q2"]["text"]
+        assert outcome.problems == ["cell 3: the process ended; left out"]
 
 
-def judged(judge, cells):
-    outcome = judge.judge(Submission("key", "name", cells), lab, seed=7)
-    return [verdict["points"] for verdict in outcome.verdicts.values()], outcome
+# No walls, no grading -------------------------------------------------------------------------------------------------
 
 
-def test_a_right_submission_gets_all_points_and_an_empty_one_none(judge):
-    points, outcome = judged(judge, GOOD)
-    assert (points, outcome.problems) == ([2, 1, 3], [])
-    points, outcome = judged(judge, [])
-    assert (points, outcome.problems) == ([0, 0, 0], [])
-    assert all(verdict["state"] == "open" for verdict in outcome.verdicts.values())
+@pytest.mark.parametrize("bwrap", ["", "#!/bin/sh\necho 'no permission to create a namespace' >&2\nexit 1\n"])
+def test_without_walls_nothing_is_graded(tmp_path, bwrap):
+    """By the very command of the README, as make calls it."""
+    programs, folder = tmp_path / "bin", tmp_path / "in"
+    programs.mkdir(), folder.mkdir()
+    (folder / "a.ipynb").write_bytes(packed(right()))
+    if bwrap:
+        (programs / "bwrap").write_text(bwrap)
+        (programs / "bwrap").chmod(0o755)
+    command = [sys.executable, "-m", "tools", "grade", str(folder), "lab01", "--output", str(tmp_path / "out")]
+    environment = {**os.environ, "PATH": str(programs), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert ("no permission" if bwrap else "not installed") in done.stderr
+    assert "docker run" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
-HARD = "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\n"
-MISBEHAVES = {
-    "raises": ("1 / 0", "cell 2: ZeroDivisionError"),
-    "does not parse": ("a b", "cell 2: SyntaxError"),
-    "raises an error that has no text": (
-        "class E(Exception):\n    def __str__(self): raise ValueError\nraise E",
-        "cell 2: E",
-    ),
-    "exits": ("import sys\nsys.exit(3)", "cell 2: SystemExit"),
-    "exits at once": ("import os\nos._exit(0)", "cell 2: the process ended"),
-    "crashes": ("import ctypes\nctypes.string_at(0)", "cell 2: the process ended"),
-    "hangs": ("while True: pass", "cell 2: stopped after"),
-    "eats memory": ("x = [bytearray(10**8) for _ in range(1000)]", "cell 2: "),
-    "forks": ("import os\nwhile True: os.fork()", "cell 2: PermissionError"),
-    "forks by C": ("import ctypes\nwhile True: ctypes.CDLL(None).fork()", "cell 2: "),
-    "starts a program": ("import subprocess\nsubprocess.run(['true'])", "cell 2: PermissionError"),
-    "closes all files": ("import os\nos.closerange(3, 100)", "cell 2: the process ended"),
-    "prints megabytes": ("for _ in range(50_000): print('x' * 1000)", ""),
-    "uses magic": ("%matplotlib inline\n!ls\nx = 3", ""),
-    "displays": ("display(3)\nget_ipython().run_line_magic('time', '')", ""),
-}
+def test_what_cannot_be_graded_is_said(tmp_path):
+    with pytest.raises(SystemExit, match="unknown lab 'lab77'"):
+        classroom.grade(tmp_path, "lab77", ROOT)
+    with pytest.raises(SystemExit, match="there is no folder"):
+        classroom.grade(tmp_path / "none", "lab01", ROOT)
+    (tmp_path / "in").mkdir()
+    with pytest.raises(SystemExit, match="holds no file"):
+        classroom.grade(tmp_path / "in", "lab01", ROOT)
+    (tmp_path / "in" / "a.ipynb").write_text("{}")
+    with pytest.raises(SystemExit, match="must be written like"):
+        classroom.grade(tmp_path / "in", "lab01", ROOT, deadline="tomorrow")
 
 
-@pytest.mark.parametrize("name", MISBEHAVES)
-def test_a_bad_cell_costs_itself_alone(judge, name):
-    cell, problem = MISBEHAVES[name]
-    points, outcome = judged(judge, [GOOD[0], cell, *GOOD[1:]])
-    assert points == [2, 1, 3]
-    assert any(problem in line for line in outcome.problems) if problem else not outcome.problems
+# A class ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_cell_that_cannot_be_interrupted_is_left_out(judge, monkeypatch):
-    monkeypatch.setattr("tools.grading.session._GRACE", 0.5)
-    points, outcome = judged(judge, [GOOD[0], HARD + "while True: pass", *GOOD[1:]])
-    assert points == [2, 1, 3]
-    assert "could not be interrupted" in outcome.problems[0]
+class Fake:
+    """In place of a judge: knows the points without running anything."""
+
+    judged: list = []  # noqa: RUF012 -- shared on purpose
+    error: Exception | None = None
+
+    def __init__(self, *_):
+        pass
+
+    def judge(self, submission, lab, seed, **_):
+        Fake.judged.append(submission.name)
+        if Fake.error:
+            raise Fake.error
+        full = "steps + reach" in "".join(submission.cells)
+        verdicts = {name: {"state": "open", "text": "", "points": 0} for name in lab.questions if name != "q7"}
+        verdicts["q2"] = {"state": "right" if full else "wrong", "text": "<b>no</b>", "points": 2 * full}
+        return Outcome(verdicts)
+
+    def close(self):
+        pass
 
 
-@pytest.mark.parametrize(
-    ("body", "text"),
-    [
-        ("while True: pass", "stopped after 2 seconds"),
-        ("import os; os._exit(0)", "ends the process"),
-        ("raise ValueError('no')", "stops with ValueError: no"),
-        ("return [0] * 30_000_000", "too large"),
-        ("global triple; triple = None; return 2 * x + 1", "values"),
-    ],
-)
-def test_a_bad_answer_costs_itself_alone(judge, body, text):
-    points, outcome = judged(judge, [f"def double(x):\n    {body}", *GOOD[1:]])
-    assert points == [0, 1, 3]
-    assert text in outcome.verdicts["q1"]["text"]
-
-
-READ_CHECK = """
-def double(x):
-    import gc, sys
-    frame = sys._getframe()
-    while frame:
-        for value in list(frame.f_locals.values()):
-            if getattr(value, "shape", None) == x.shape and value is not x:
-                return value
-        frame = frame.f_back
-    return next((o for o in gc.get_objects() if getattr(o, "shape", None) == x.shape and o is not x), None)
-"""
-CHEATS = {
-    "a constant": "import numpy as np\nseen = []\ndef double(x):\n    seen.append(2 * x)\n    return seen[0] * 0 + 1.0",
-    "always equal": (
-        "class Yes:\n    shape = (5,)\n    def __eq__(self, other): return True\n    __sub__ = __le__ = __eq__\n"
-        "def double(x):\n    return Yes()"
-    ),
-    "patched numpy": "import numpy as np\nnp.allclose = np.all = lambda *a, **k: True\ndef double(x): return x",
-    "patched checks": (
-        "from coursekit.checks import lab01\nimport coursekit.checks.plain, coursekit.checks.holder\n"
-        "lab01.check = lab01.test = lambda *a: True\n"
-        "import sys\nsys.modules['coursekit.checks.compare'] = sys\ndef double(x): return x"
-    ),
-    "the check's memory": READ_CHECK,
-    "seeds": "import numpy as np\nnp.random.seed(0)\ndouble = lambda x: 2 * np.random.default_rng(7).normal(size=5)",
-}
-
-
-@pytest.mark.parametrize("name", CHEATS)
-def test_no_trick_earns_points(judge, name):
-    points, outcome = judged(judge, [CHEATS[name], *GOOD[1:]])
-    assert points == [0, 1, 3]
-    assert outcome.verdicts["q1"]["state"] in ("wrong", "open")
-
-
-def test_forged_answers_are_not_believed(judge):
-    forge = "import coursekit.checks.holder as h\nh.Holder.serve = lambda self, request: b'forged'"
-    points, outcome = judged(judge, [*GOOD, forge])
-    assert points == [0, 0, 0]
-    assert outcome.verdicts["q1"]["state"] == "failed"
-
-
-def test_labs_are_there_but_do_nothing(judge):
-    cell = "from coursekit.checks import lab01\nlab01.check('q1')\nlab01.progress()\nassert not lab01.done('q1')"
-    points, outcome = judged(judge, [cell, *GOOD])
-    assert (points, outcome.problems) == ([2, 1, 3], [])
-
-
-def refused(judge, cell):
-    """Whether a cell that must not succeed fails."""
-    _, outcome = judged(judge, [cell])
-    return any("PermissionError" in problem or "OSError" in problem for problem in outcome.problems)
-
-
-def test_files_of_others_can_neither_be_read_nor_changed(judge, secret, tmp_path):
-    target = tmp_path / "mine.txt"
-    target.write_text("precious")
-    path = str(secret / "solution.txt")
-    for cell in (
-        f"open({path!r}).read()",
-        f"open({str(target)!r}, 'w')",
-        f"import os\nos.remove({str(target)!r})",
-        f"import os\nos.rename({str(target)!r}, 'here')",
-        f"import pathlib\npathlib.Path({str(tmp_path / 'new')!r}).mkdir()",
-    ):
-        assert refused(judge, cell) or "FileNotFoundError" in str(judged(judge, [cell])[1].problems), cell
-    judged(judge, [f"import shutil\nshutil.rmtree({str(tmp_path)!r}, ignore_errors=True)"])
-    _, outcome = judged(judge, [f"import ctypes\nctypes.CDLL(None).unlink({str(target).encode()!r})"])
-    if not outcome.unconfined:  # Python's guard alone does not see calls in C
-        assert target.read_text() == "precious"
-
-
-def test_a_submission_has_a_folder_of_its_own_and_no_secrets(judge):
-    cell = (
-        "import os, pathlib, tempfile\npathlib.Path('note.txt').write_text('x')\n"
-        "assert tempfile.mkdtemp().startswith(os.getcwd())\nassert os.path.expanduser('~') == os.getcwd()\n"
-        "assert 'MY_TOKEN' not in os.environ"
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    monkeypatch.setattr(classroom, "Judge", Fake)
+    monkeypatch.setattr(Fake, "judged", [])
+    monkeypatch.setattr(Fake, "error", None)
+    for name, notebook in {"ana_7/try": blank(), "ana_7/lab": right(), "bo, 12": blank(), "stranger": blank()}.items():
+        notebook["cells"].append(text(f"by {name}"))
+        path = tmp_path / "in" / f"{name}.ipynb"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(packed(notebook))
+    os.utime(tmp_path / "in" / "ana_7" / "lab.ipynb", (1e9, 1e9))
+    (tmp_path / "roster.csv").write_text("name;id;pattern\nAna;7;\nBo;12;bo\nCy;3;cy*\n", encoding="utf-8")
+    (tmp_path / "marks.csv").write_bytes(
+        b"student,question,points,comment\n7,q7,2.5,well \xfcber <i>\n7,q7,1,\nx,q7,1,\n12,q9,1,\n12,q7,9,\n"
+        b"12,q7,nan,\n"
     )
-    points, outcome = judged(judge, [cell, *GOOD])
-    assert (points, outcome.problems) == ([2, 1, 3], [])
-    _, outcome = judged(judge, ["assert not __import__('os').path.exists('note.txt')"])
-    assert outcome.problems == []
+    return tmp_path
 
 
-def test_there_is_no_network(judge):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = server.getsockname()
-        assert refused(judge, f"import socket\nsocket.create_connection({address!r}, 2)")
+def table(course, name="grades"):
+    with (course / "out" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def grade(course, **options):
+    return classroom.grade(course / "in", "lab01", ROOT, course / "out", jobs=1, **options)
+
+
+def test_a_class_from_roster_to_upload(course, capsys):
+    kept = {name: (course / name).read_bytes() for name in ("roster.csv", "marks.csv")}
+    grade(course, deadline="2001-09-09 00:00")
+    rows = {row["submission"]: row for row in table(course)}
+    assert [rows["ana_7/lab"][name] for name in ("student", "name", "counts", "points", "total")] == [
+        *("7", "Ana", "yes", "2", "4.5"),
+    ]
+    assert rows["ana_7/try"]["counts"] == "no"
+    assert float(rows["ana_7/lab"]["late (hours)"]) > 0
+    assert "of nobody" in rows["stranger"]["problems"]
+    assert (rows[""]["name"], rows[""]["problems"]) == ("Cy", "nothing was handed in")
+    assert {row["ID"]: row["lab01"] for row in table(course, "canvas")[1:]} == {
+        "7": "4.5", "12": "0", "stranger": "0", "3": "",
+    }  # fmt: skip
+    assert table(course, "moodle")[0]["Feedback comments"] == "q7: well über <i>"
+    said = capsys.readouterr().out
+    for line in ("line 3", "line 4", "line 5", "line 6", "line 7"):
+        assert f"marks.csv, {line} does not count" in said
+    with zipfile.ZipFile(course / "out" / "feedback.zip") as archive:
+        assert len(archive.namelist()) == 3
+        page = next(archive.read(name).decode() for name in archive.namelist() if "ana" in name)
+    assert "well über &lt;i&gt;" in page
+    written = (course / "out" / "written.html").read_text(encoding="utf-8")
+    assert "Marking" in written
+    assert "q7-answer" in written
+    assert {name: (course / name).read_bytes() for name in kept} == kept
+    grade(course, count="last")
+    assert next(row for row in table(course) if row["submission"] == "ana_7/try")["counts"] == "yes"
+
+
+def test_results_are_kept_but_not_those_of_a_machine_that_failed(course, monkeypatch):
+    Fake.error = OSError(28, "No space left on device")
+    assert all("No space left" in "".join(result["problems"]) for result in grade(course) if result["key"])
+    Fake.error, Fake.judged = None, []
+    first = grade(course)
+    assert len(Fake.judged) == 4
+    assert grade(course) == first
+    assert len(Fake.judged) == 4
+    monkeypatch.setattr(classroom, "_version", lambda *_: "another grader")
+    grade(course)
+    assert len(Fake.judged) == 8
+
+
+def test_what_a_result_depends_on(tmp_path, monkeypatch):
+    import shutil
+
+    from coursekit import checks
+
+    folder = tmp_path / "checks"
+    shutil.copytree(Path(checks.__file__).parent, folder)
+    monkeypatch.setattr(classroom.checks, "__file__", str(folder / "__init__.py"))
+    module = classroom.load_lab("lab04")
+    before = classroom._version(module, Limits(), 1)
+    for name in ("lab01.py", "lab05/__init__.py"):
+        (folder / name).write_text("", encoding="utf-8")
+        assert classroom._version(module, Limits(), 1) == before, name
+    (folder / "compare.py").write_text("", encoding="utf-8")
+    assert classroom._version(module, Limits(), 1) != before
+    assert classroom._version(module, Limits(seconds=3), 1) != classroom._version(module, Limits(), 1)
+
+
+def test_an_interrupted_run_writes_what_is_there(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(4):
+        cell = f"smallest_image = {number}" + "\nimport time\ntime.sleep(600)" * (number > 0)
+        (tmp_path / "in" / f"s{number}.ipynb").write_bytes(with_answers(q2=cell))
+    (tmp_path / "in" / "z.pdf").write_text("x")
+    command = [sys.executable, "-m", "tools", "grade", str(tmp_path / "in"), "lab01", "--output", str(tmp_path / "out")]
+    process = subprocess.Popen([*command, "--jobs", "2"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob("out/results/*.json")):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"goes on from there" in said
+    rows = table(tmp_path)
+    assert [row["points"] for row in rows] == ["15", "0", "0", "0", "0"]
+    assert "interrupted" in rows[3]["problems"]
 
 
 # Reading submissions -------------------------------------------------------------------------------------------------
 
 
-def notebook(*cells):
-    return json.dumps({"cells": [{"cell_type": kind, "source": source, "outputs": []} for kind, source in cells]})
-
-
-def one(tmp_path, text, name="a.ipynb"):
+def one(tmp_path, data, name="a.ipynb"):
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
     return read(path, tmp_path, "lab01")
 
 
-def test_notebooks_are_read_in_any_state(tmp_path):
-    good = notebook(("markdown", "# x"), ("code", "from coursekit.checks import lab01"), ("code", ["a = 1\n", "b = 2"]))
-    submission = one(tmp_path, good)
-    assert submission.cells == ["from coursekit.checks import lab01", "a = 1\nb = 2"]
-    assert submission.problems == []
-    cut = one(tmp_path, good[:-30])
-    assert cut.cells == submission.cells[:1]
-    assert "cut off" in cut.problems[0]
-    for bad in ("", "no", "[]", '{"cells": 3}', b"\xff\xfe\x00", '{"cells": [3, {"cell_type": "code", "source": 5}]}'):
-        assert one(tmp_path, bad).cells == []
-    assert one(tmp_path, "no").problems == ["not a notebook"]
-    other = one(tmp_path, notebook(("code", "from coursekit.checks import lab02")))
-    assert "it belongs to lab02" in other.problems[0]
-    assert "nowhere imports" in one(tmp_path, notebook(("code", "x = 1"))).problems[0]
-
-
-def test_every_file_has_a_key_of_its_own(tmp_path):
-    names = ["ana/lab01.ipynb", "bo/lab01.ipynb", "ana_lab01.ipynb", "é.ipynb", "è.ipynb"]
-    keys = {one(tmp_path, "no", name).key for name in names}
-    assert len(keys) == len(names)
-
-
-def test_what_counts_as_a_submission(tmp_path):
-    for name in (
-        "a/x.ipynb",
-        "a/picture.png",
-        "b/essay.pdf",
-        ".hidden/y.ipynb",
-        "c/.ipynb_checkpoints/z.ipynb",
-        "w.ipynb",
-    ):
+def test_every_file_is_a_submission_or_lies_beside_one(tmp_path):
+    for name in ("a/x.ipynb", "a/p.png", "a/photos/q.png", "b/e.pdf", ".h/y.ipynb", "c/.DS_Store", "w.IPYNB", "v.zip"):
         one(tmp_path, "no", name)
-    assert [path.relative_to(tmp_path).as_posix() for path in find(tmp_path)] == ["a/x.ipynb", "b/essay.pdf", "w.ipynb"]
+    (tmp_path / "loop").symlink_to(tmp_path)
+    found = {path.relative_to(tmp_path).as_posix(): len(beside) for path, beside in submissions.find(tmp_path).items()}
+    assert found == {"a/x.ipynb": 2, "b/e.pdf": 0, "loop": 0, "v.zip": 0, "w.IPYNB": 0}
+    names = ["ana/lab01.ipynb", "bo/lab01.ipynb", "ana_lab01.ipynb", "é.ipynb", "è.ipynb"]
+    assert len({one(tmp_path, "no", name).key for name in names}) == len(names)
 
 
-def test_written_answers_are_cut_out(tmp_path):
-    blank = ["## Question 4: explain", "Text", "*Write your answer here.*", "## Where you stand"]
-    cells = [
-        "## Question 3: x",
-        "no",
-        "## Question 4: explain",
-        "Text",
-        "Since $a$.",
-        "And more.",
-        "## Where you stand",
-        "bye",
-    ]
-    submission = one(tmp_path, notebook(*[("markdown", cell) for cell in cells]))
-    assert written_answers(submission, blank, ["q4"]) == {"q4": "Since $a$.\n\nAnd more."}
+def test_a_notebook_of_this_lab_is_known_by_any_import(tmp_path):
+    for line in ("from coursekit.checks import (\n  lab01)", "import coursekit.labs.lab01 as lab01"):
+        cells = [{"cell_type": "code", "source": line}]
+        assert one(tmp_path, json.dumps({"cells": cells})).problems == []
+
+
+def test_texts_of_strangers_are_made_printable():
+    assert printable("a\x1b[2J\u202eb\ud83d\x00 \n c\xa0d\u2028e") == "a\\u001b[2J\\u202eb\\ud83d\\u0000 c d e"
+    assert printable("a\nb\x07", lines=True) == "a\nb\\u0007"
+    assert len(printable("x" * 1000)) == 300
+    assert printable("Übung 数 🐱") == "Übung 数 🐱"
+
+
+def answers_of(change):
+    notebook = right()
+    find(notebook, "q7-answer")["source"] = "*Write your answer here.*"
+    change(notebook["cells"], next(k for k, cell in enumerate(notebook["cells"]) if cell["id"] == "q7-answer"))
+    cells = [Cell(cell["cell_type"], "".join(cell["source"]), cell.get("id", "")) for cell in notebook["cells"]]
+    copy = [{**cell, "source": "".join(cell["source"])} for cell in blank()["cells"]]
+    copy = [type("Blank", (dict,), {"source": cell["source"], "id": cell["id"]})(cell) for cell in copy]
+    found = written_answers(Submission("k", "n", texts=cells), copy, ["q7"])["q7"]
+    return [cell.source for _, cell in found["cells"] if "mine" in cell.source], found["note"]
+
+
+def _without_heading(cells, at):
+    cells[at]["source"] = "mine"
+    del cells[at - 2 : at]
+
+
+def _nowhere_near(cells, at):
+    cells.insert(0, text("mine"))
+    del cells[at - 1 : at + 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        (lambda cells, at: cells[at].update(source="mine"), ""),
+        (lambda cells, at: cells[at].update(source="## My answer\nmine"), ""),
+        (lambda cells, at: cells.insert(at + 1, text("## My answer\n\nmine")), ""),
+        (lambda cells, at: cells[at].update(source="mine", cell_type="code"), ""),
+        (lambda cells, at: [cell.update(id="") for cell in cells] and cells[at].update(source="mine"), ""),
+        (lambda cells, at: cells[at - 1].update(source="Text, and mine"), ""),
+        (_without_heading, ""),
+        (_nowhere_near, "the heading of question 7 is missing; shown is all text"),
+        (lambda cells, at: cells.append(text("mine")), "shown is all text"),
+    ],
+)
+def test_written_answers_are_found_wherever_they_stand(change, note):
+    found, said = answers_of(change)
+    assert len(found) == 1
+    assert said.startswith(note) if note else said == ""
+
+
+def test_pages_show_what_strangers_wrote_and_run_none_of_it():
+    cell = Cell("markdown", "**x** <script>1</script> [a](javascript:1) ![p](attachment:p.png)", "q7-answer")
+    cell.attachments = {"p.png": {"image/png": "iVBORw0="}}
+    page = feedback._answer(cell)
+    assert "<strong>x</strong>" in page
+    assert "data:image/png;base64,iVBORw0=" in page
+    assert "<script>" not in page
+    assert "javascript:" not in page
+    assert "default-src 'none'" in feedback._page("<b>", [])
+
+
+def test_a_roster_that_cannot_be_read_is_refused(tmp_path):
+    path = tmp_path / "roster.csv"
+    for rows, wrong in (
+        ("a,b\n", "no column name"),
+        ("name,id\nA,1\nB,1\n", "1 comes twice"),
+        ("name,id\n,\n", "no id"),
+    ):
+        path.write_text(rows, encoding="utf-8")
+        with pytest.raises(SystemExit, match=wrong):
+            records.read_roster(path)
+    student = records.Student("12", "A", "12")
+    assert student.handed_in("mueller_12_lab.ipynb")
+    assert not student.handed_in("mueller_123_lab.ipynb")
 
 
 # Gradescope ----------------------------------------------------------------------------------------------------------
 
 
-def test_gradescope_archive_grades_a_submission(tmp_path, monkeypatch):
-    from pathlib import Path
-
-    from tools import archives
-    from tools.grading import gradescope
-
-    root = Path(__file__).parent.parent
-    master = root / "notebooks" / "labs" / "lab01_convolution.ipynb"
-    archives.gradescope(tmp_path / "a.zip", "lab01", master, root)
-    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
-        assert {"setup.sh", "run_autograder", "pyproject.toml", "coursekit/checks/lab01.py"} <= set(archive.namelist())
-        assert {"coursekit/checks/lab04/__init__.py", "coursekit/checks/lab04/probe.py"} <= set(archive.namelist())
-        assert archive.getinfo("run_autograder").external_attr >> 16 & 0o111
-        archive.extractall(tmp_path / "source")
+@pytest.fixture
+def autograder(tmp_path):
+    (tmp_path / "source" / "notebooks" / "labs").mkdir(parents=True)
     (tmp_path / "submission").mkdir()
-    gradescope.main("lab01", tmp_path)
-    assert json.loads((tmp_path / "results" / "results.json").read_text())["score"] == 0
-    cells = ["from coursekit.checks import lab01", "by_hand_correlation = by_hand_convolution = [[1]]"]
-    (tmp_path / "submission" / "x.ipynb").write_text(notebook(*[("code", cell) for cell in cells]))
-    gradescope.main("lab01", tmp_path)
-    results = json.loads((tmp_path / "results" / "results.json").read_text())
-    assert [test["score"] for test in results["tests"]] == [0] * 6
-    assert "shape" in results["tests"][0]["output"]
+    return tmp_path
+
+
+def test_gradescope_refuses_without_a_user_of_its_own(autograder, monkeypatch):
+    (autograder / "submission" / "x.ipynb").write_bytes(packed(right()))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(SystemExit, match="nothing was graded"):
+        gradescope.main("lab01", autograder)
+    assert not (autograder / "results" / "results.json").exists()
+
+
+def test_gradescope_says_that_nothing_was_handed_in(autograder):
+    gradescope.main("lab01", autograder)
+    assert json.loads((autograder / "results" / "results.json").read_text())["score"] == 0
+
+
+def _readable_by_all():
+    return all(parent.stat().st_mode & 0o001 for parent in Path(os.path.realpath(sys.executable)).parents)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not _readable_by_all(), reason="needs root, and a Python that all may run")
+def test_gradescope_grades_as_another_user(autograder):
+    trick = "open('/autograder/results/results.json', 'w')"
+    (autograder / "submission" / "x.ipynb").write_bytes(with_answers(q2=answer("q2-answer") + "\n" + trick))
+    autograder.chmod(0o755)
+    gradescope.main("lab01", autograder)
+    results = json.loads((autograder / "results" / "results.json").read_text())
+    assert sum(test["score"] for test in results["tests"]) == 17
+    assert "Error" in results["output"]

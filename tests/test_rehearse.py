@@ -19,9 +19,9 @@ sets = {name: data.load("digits", name) for name in ("mnist", "fashion_mnist", "
 lengths = [len(part) for s in sets.values() for part in (s.train, s.test)]
 assert lengths == [60_000, 10_000] * 2 + [50_000, 10_000], lengths
 sets["pets"] = data.load("cats_vs_dogs", train=1000, test=150)
-sets["flowers"] = data.load("colour_photos", "flowers102")
+sets |= {name: data.load("colour_photos", name) for name in ("flowers102", "places365")}
 classes = {name: (len(s.classes), len(s.train.labels.unique())) for name, s in sets.items()}
-assert list(classes.values()) == [(10, 10)] * 3 + [(2, 2), (102, 102)], classes
+assert list(classes.values()) == [(10, 10)] * 3 + [(2, 2), (102, 102), (365, 365)], classes
 """
 WEIGHTS = """
 import torch

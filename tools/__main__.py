@@ -46,8 +46,11 @@ def _carry_out(options: argparse.Namespace, root: Path) -> int:
         return 0 if assignments.make(root, options.names) else 1
     if command == "grade":
         from tools.grading import classroom
+        from tools.grading.judge import Limits
 
-        classroom.grade(options.submissions, options.lab, root, options.output, jobs=options.jobs)
+        given = {name: getattr(options, name) for name in ("jobs", "roster", "marks", "deadline", "count")}
+        limits = Limits(cell_seconds=options.seconds, question_seconds=min(20, options.seconds))
+        classroom.grade(options.submissions, options.lab, root, options.output, limits=limits, **given)
         return 0
     if command == "measured":
         more = [f"--{name}={folder}" for name in ("cifar", "photos") if (folder := getattr(options, name))]
@@ -109,6 +112,12 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("lab", help="such as lab01")
             command.add_argument("--jobs", type=int, default=0, help="submissions at a time (default: all processors)")
             command.add_argument("--output", type=Path, help="where results go (default: build/grades/LAB)")
+            beside = "beside the folder, if any"
+            command.add_argument("--roster", type=Path, help=f"the class (default: roster.csv {beside})")
+            command.add_argument("--marks", type=Path, help=f"marks by hand (default: marks.csv {beside})")
+            command.add_argument("--deadline", default="", help='such as "2026-11-30 18:00": says who is late')
+            command.add_argument("--count", choices=("best", "last"), default="best", help="which attempt counts")
+            command.add_argument("--seconds", type=float, default=150, help="that a cell may take (default: 150)")
         elif name != "site":
             what = _NAMES.get(name, "notebooks, such as 01_convolution")
             command.add_argument("names", nargs="*", help=f"only these {what}")

@@ -31,6 +31,7 @@ def write(folder: Path) -> None:
     _cifar10(folder, drawn[:8])  # so few that gzip sees that they come again
     _cats_vs_dogs(folder, photos)
     _flowers102(folder, photos)
+    _places365(folder, photos)
     _weights(folder)
 
 
@@ -76,6 +77,15 @@ def _flowers102(folder: Path, photos: list[bytes]) -> None:
     parts = np.split(numbers, np.cumsum(list(counts.values()))[:-1])
     savemat(folder / "setid.mat", dict(zip(counts, parts, strict=True)))
     _tar(folder / "102flowers.tgz", ((f"jpg/image_{n:05d}.jpg", photos[n % len(photos)]) for n in numbers))
+
+
+def _places365(folder: Path, photos: list[bytes]) -> None:
+    names = [f"Places365_val_{number:08d}.jpg" for number in range(1, 17 * 365 + 1)]
+    kinds = "".join(f"/p/place_{number:03d} {number}\n" for number in range(365))
+    listing = "".join(f"{name} {number % 365}\n" for number, name in enumerate(names))
+    lists = {"categories_places365.txt": kinds.encode(), "places365_val.txt": listing.encode()}
+    _tar(folder / "filelist_places365-standard.tar", lists.items())
+    _tar(folder / "val_256.tar", ((f"val_256/{name}", photos[n % len(photos)]) for n, name in enumerate(names)))
 
 
 def _weights(folder: Path) -> None:

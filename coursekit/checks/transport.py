@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 LARGEST = 64_000_000  # bytes of one message
-LONGEST_TEXT = 4_000_000  # bytes of it that are no arrays
+LONGEST_TEXT = 1_000_000  # bytes of it that are no arrays
 _NUMBERS = "biufc"  # numpy's letters for bool, whole, unsigned, float, complex
 
 

@@ -23,8 +23,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from coursekit.data.folders import FolderError, FolderSet, read
-from tests.stress import common
 from tests.odd_folders import CONVERTED, IGNORED, LAYOUTS, PLACES, REFUSED, fill, lay
+from tests.stress import common
 
 OUTCOMES = {
     # what became of it: (what it was, what happened)

@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from coursekit.data import downloads
 from coursekit.data.downloads import DownloadError, fetch
 from tests import servers
-from tests.stress import common
 from tests.servers import content, redirect, status
+from tests.stress import common
 
 DATA = random.Random(0).randbytes(700_000)
 SHA = hashlib.sha256(DATA).hexdigest()

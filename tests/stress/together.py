@@ -22,7 +22,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import nbformat
 import psutil
 
-from tools import execute
 from coursekit.runtime import known_costs
 from tests.stress import common, shared_cache
 from tools import execute, normalform

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import importlib
 import json
@@ -12,25 +11,28 @@ import queue
 import re
 import secrets
 import sys
-import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 
 import nbformat
+import psutil
 
-from coursekit import labs
-from tools.grading import feedback, submissions
-from tools.grading.judge import Judge, Limits
-from tools.markup import derive
+from coursekit import checks
 from coursekit.checks.lab import Lab
 from coursekit.runtime import progress_bar
+from tools.grading import feedback, records, sandbox, submissions
+from tools.grading.judge import Judge, Limits, Outcome
+from tools.grading.submissions import Submission, printable
+from tools.markup import derive
 
 
 def lab_names() -> list[str]:
     """Return the names of the labs that the package has checks for."""
-    found = (module.name for module in pkgutil.iter_modules([str(Path(labs.__file__).parent)]))
+    found = (module.name for module in pkgutil.iter_modules([str(Path(checks.__file__).parent)]))
     return sorted(name for name in found if re.fullmatch(r"lab\d\d", name))
 
 
@@ -56,91 +58,112 @@ def grade(
     jobs: int = 0,
     limits: Limits | None = None,
     seed: int | None = None,
+    roster: Path | None = None,
+    marks: Path | None = None,
+    deadline: str = "",
+    count: str = "best",
 ) -> list[dict]:
     """Grade every submission of a folder, write tables, pages and a picture, and return the results.
 
-    A second call grades only what is new or has changed since: a submission, the lab's checks, the limits.
+    A second call grades only what is new or has changed since: a submission, the lab's checks, the grader, the limits.
 
     Parameters
     ----------
-    folder : Path
-        Notebooks, in folders as deep as you like; each file is one submission.
-    name : str
-        Of the lab.
-    root : Path
-        Of the course: its masters are kept from submissions, and tell what was handed out.
-    output : Path, optional
-        Where results go; ``build/grades/NAME`` in the course's folder without it.
+    folder, root, output : Path
+        Of the submissions; of the course, whose master tells what was handed out; of the results, without it
+        ``build/grades/NAME`` in the course's folder.
     jobs : int
-        Submissions at a time; one per processor without it.
-    limits : Limits, optional
-        For each submission.
+        Submissions at a time; as many as processors and memory allow without it.
     seed : int, optional
         For the inputs of the checks. Without it, a random one is drawn once for this output folder.
+    roster, marks : Path, optional
+        Tables, see `records`; ``roster.csv`` and ``marks.csv`` beside ``folder`` without it, if they are there.
+    deadline : str
+        Such as ``"2026-11-30 18:00"``, in this machine's time.
+    count : {"best", "last"}
+        Which of several attempts of a student in the roster counts.
 
     Raises
     ------
     SystemExit
-        If there is no such lab or folder, or nothing in it.
+        If there is no such lab or folder, nothing in it, or no sandbox to grade in.
     """
     lab = load_lab(name)
     if not folder.is_dir():
         sys.exit(f"there is no folder {folder}: give the folder with the submissions, SUBMISSIONS=folder.")
-    if not hasattr(os, "fork"):
-        sys.exit("grading needs Linux or macOS: on Windows, use WSL or a container.")
-    if not (files := submissions.find(folder)):
+    beside = Path(os.path.abspath(folder)).parent
+    tables = {}
+    for what, path in (("roster", roster), ("marks", marks)):
+        usual = beside / f"{what}.csv"
+        tables[what] = path or (usual if usual.is_file() else None)
+    students = records.read_roster(tables["roster"])
+    files = submissions.find(folder)
+    if not files and not students:
         sys.exit(f"the folder {folder} holds no file.")
+    try:
+        due = datetime.fromisoformat(deadline).timestamp() if deadline else None
+    except ValueError:
+        sys.exit(f"the deadline {deadline!r} must be written like 2026-11-30 18:00.")
+    walls, limits = sandbox.bubblewrap(), limits or Limits()
     output = output or root / "build" / "grades" / name
-    results = output / "results"
-    results.mkdir(parents=True, exist_ok=True)
+    (output / "results").mkdir(parents=True, exist_ok=True)
     seed = _seed_of(output) if seed is None else seed
-    limits = limits or Limits()
     version = _version(lab, limits, seed)
-    hidden = [path.resolve() for path in _to_hide(root, folder, output) if path.is_dir()]
-    done, waiting = [], []
-    handed_in = {read.key: read for read in (submissions.read(path, folder, name) for path in files)}
-    for submission in handed_in.values():
-        earlier = _earlier(results / f"{submission.key}.json", submission.digest, version)
-        (done if earlier else waiting).append(earlier or submission)
-    jobs = min(jobs or os.cpu_count() or 1, max(1, len(waiting)))
-    if done:
-        print(f"{len(done)} submissions are graded already, {len(waiting)} to go.")
-    for result in _judge_all(waiting, lab, seed, jobs, hidden, limits):
-        result["version"] = version
-        done.append(result)
-        _write_json(results / f"{result['key']}.json", result)
-    done.sort(key=lambda result: result["name"])
-    _add_written(done, handed_in, lab, root)
-    _write_table(output / "grades.csv", done, lab)
-    feedback.write(output, done, lab)
-    _report(done, lab, output)
-    return done
+    handed_in = [submissions.read(path, folder, name, others) for path, others in files.items()]
+    outcomes = {one.digest: _earlier(output, one.digest, version) for one in handed_in if one.cells}
+    waiting = list({one.digest: one for one in handed_in if one.cells and not outcomes[one.digest]}.values())
+    if len(waiting) < len(outcomes):
+        print(f"{len(outcomes) - len(waiting)} submissions are graded already, {len(waiting)} to go.")
+    interrupted = False
+    try:
+        for digest, outcome in _judge_all(waiting, lab, seed, walls, jobs, limits):
+            outcomes[digest] = outcome
+            if outcome.sound:
+                _write_json(output / "results" / f"{digest}.json", asdict(outcome) | {"version": version})
+    except KeyboardInterrupt:
+        interrupted = True
+    results = [_result(one, outcomes.get(one.digest), lab, due) for one in handed_in]
+    results = _by_student(results, students, count)
+    _add_marks(results, records.read_marks(tables["marks"], lab, {one["student"] for one in results}))
+    blank, guides = _handed_out(root, lab)
+    wanted = [question.name for question in lab.questions.values() if not question.check]
+    texts = {one.key: submissions.written_answers(one, blank, wanted) for one in handed_in}
+    for result in results:
+        result["written"] = texts.get(result["key"], {})
+        missing = [one["note"] for one in result["written"].values() if one["note"].startswith("the heading")]
+        result["problems"] += missing if result["verdicts"] else []
+    records.write_tables(output, results, lab)
+    feedback.write(output, results, lab, guides, picture=not interrupted)
+    _report(results, lab, output, tables, count)
+    if interrupted:
+        print("Interrupted: what was graded until then is written. The same command goes on from there.")
+        raise SystemExit(130)
+    return results
 
 
-def _judge_all(waiting: list, lab: Lab, seed: int, jobs: int, hidden: list[Path], limits: Limits) -> Iterator[dict]:
-    """Judge in as many threads as jobs, each with a worker process of its own; yield results as they come."""
+def _judge_all(
+    waiting: list[Submission], lab: Lab, seed: int, walls: sandbox.Walls, jobs: int, limits: Limits
+) -> Iterator[tuple[str, Outcome]]:
+    """Judge in as many threads as jobs; yield digests and outcomes as they come."""
+    memory = psutil.virtual_memory().total // (limits.megabytes * 1_500_000)
+    jobs = min(jobs or max(1, min(len(os.sched_getaffinity(0)), memory)), max(1, len(waiting)))
     judges: queue.SimpleQueue = queue.SimpleQueue()
-    owned = [Judge(lab_names(), hidden, limits) for _ in range(jobs)]
+    owned = [Judge(lab_names(), walls, limits) for _ in range(jobs)]
     for judge in owned:
         judges.put(judge)
+    begun = iter(range(len(waiting)))
 
-    def one(submission: submissions.Submission) -> dict:
+    def one(submission: Submission) -> tuple[str, Outcome]:
         judge = judges.get()
         try:
-            outcome = asdict(judge.judge(submission, lab, seed))
+            ahead = next(begun) + jobs < len(waiting)
+            outcome = judge.judge(submission, lab, seed, ahead=ahead)
         except Exception as error:  # one submission may not end the others' grading
-            outcome = {"verdicts": {}, "problems": [f"not graded, {type(error).__name__}: {error}"], "seconds": 0.0}
-            outcome["unconfined"] = ""
+            text = printable(f"not graded, {type(error).__name__}: {error}")
+            outcome = Outcome(problems=[text], sound=False)
         finally:
             judges.put(judge)
-        points = sum(verdict["points"] for verdict in outcome["verdicts"].values())
-        return {
-            "key": submission.key,
-            "name": submission.name,
-            "digest": submission.digest,
-            "points": points,
-            **outcome,
-        }
+        return submission.digest, outcome
 
     pool = ThreadPoolExecutor(jobs)
     try:
@@ -149,22 +172,69 @@ def _judge_all(waiting: list, lab: Lab, seed: int, jobs: int, hidden: list[Path]
             for future in as_completed(futures):
                 yield future.result()
                 bar.update()
-    finally:  # also when somebody interrupts: what is graded by then is on the disk
+    finally:  # also when somebody interrupts
         pool.shutdown(wait=False, cancel_futures=True)
-        threading.Thread(target=lambda: [judge.close() for judge in owned]).start()
+        for judge in owned:
+            judge.close()
 
 
-def _to_hide(root: Path, folder: Path, output: Path) -> list[Path]:
-    """Return what no submission may read: solutions, checks, their tests, what others handed in, grades."""
-    return [
-        Path(labs.__file__).parent,
-        root / "notebooks" / "labs",
-        root / "tests",
-        root / "build",
-        root / ".git",
-        folder,
-        output,
-    ]
+def _result(submission: Submission, outcome: Outcome | None, lab: Lab, due: float | None) -> dict:
+    """Return the row of one file."""
+    if submission.cells and outcome is None:
+        outcome = Outcome(problems=["not graded: interrupted before its turn"])
+    outcome = outcome or Outcome()
+    late = max(0.0, submission.time - due) / 3600 if due and submission.time else 0.0
+    return {
+        **{"key": submission.key, "name": submission.name, "student": submission.name, "who": submission.name},
+        **{"path": submission.path, "counts": True, "missing": False, "marks": {}, "time": submission.time},
+        "late": round(late, 1) or "",
+        "points": sum(verdict["points"] for verdict in outcome.verdicts.values()),
+        "verdicts": outcome.verdicts,
+        "problems": list(dict.fromkeys([*submission.problems, *outcome.problems])),
+        "seconds": outcome.seconds,
+    }
+
+
+def _by_student(results: list[dict], students: list[records.Student], count: str) -> list[dict]:
+    """Say whose each file is, which attempt counts, and who is missing."""
+    attempts: dict[str, list[dict]] = {student.id: [] for student in students}
+    for result in results:
+        owners = [student for student in students if student.handed_in(result["path"])]
+        if len(owners) == 1:
+            result["student"], result["who"] = owners[0].id, owners[0].name
+            attempts[owners[0].id].append(result)
+        elif students:
+            result["problems"].append("of several students in the roster" if owners else "of nobody in the roster")
+    for student in students:
+        mine = attempts[student.id]
+        order = (lambda one: (one["time"], one["name"])) if count == "last" else (lambda one: one["points"])
+        best = max(mine, key=order, default=None)
+        for result in mine:
+            result["counts"] = result is best
+            if len(mine) > 1:
+                result["problems"].append(f"one of {len(mine)} attempts: the {count} one counts")
+        if not mine:
+            empty = _result(Submission("", "", problems=["nothing was handed in"]), None, None, None)
+            results.append(empty | {"student": student.id, "who": student.name, "missing": True})
+    return results
+
+
+def _add_marks(results: list[dict], marks: dict[str, dict[str, tuple[float, str]]]) -> None:
+    """Add what a person marked; where the checks have judged, too, the person's word counts."""
+    for result in results:
+        result["marks"] = marks.get(result["student"], {}) if result["counts"] else {}
+        reached = {question: verdict["points"] for question, verdict in result["verdicts"].items()}
+        reached |= {question: points for question, (points, _) in result["marks"].items()}
+        result["total"] = sum(reached.values())
+
+
+def _handed_out(root: Path, lab: Lab) -> tuple[list, dict[str, str]]:
+    """Return the cells of the student's copy, and the marking guide of each written question."""
+    for master in (root / "notebooks" / "labs").glob(f"{lab.name}_*.ipynb"):
+        made = derive(nbformat.read(master, as_version=4))
+        guides = {cell.id.removesuffix("-answer"): cell.source for cell in made.instructor.cells}
+        return made.student.cells, guides
+    return [], {}
 
 
 def _seed_of(output: Path) -> int:
@@ -175,63 +245,24 @@ def _seed_of(output: Path) -> int:
 
 
 def _version(lab: Lab, limits: Limits, seed: int) -> str:
-    """Return a fingerprint of what a result depends on besides the submission."""
-    folder, others = Path(labs.__file__).parent, {*lab_names()} - {lab.name}
+    """Return a fingerprint of what a result depends on besides the submission: checks, grader, limits."""
+    folder, others = Path(checks.__file__).parent, {*lab_names()} - {lab.name}
     sources = [  # a lab is a module or a folder of them
         path
         for path in sorted(folder.rglob("*.py"))
         if path.relative_to(folder).parts[0].removesuffix(".py") not in others
     ]
+    sources += sorted(Path(__file__).parent.glob("*.py"))
     parts = [*(path.read_bytes() for path in sources), repr((limits, seed)).encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
-def _earlier(path: Path, digest: str, version: str) -> dict | None:
+def _earlier(output: Path, digest: str, version: str) -> Outcome | None:
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
+        result = json.loads((output / "results" / f"{digest}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return result if result.get("digest") == digest and result.get("version") == version else None
-
-
-def _add_written(done: list[dict], handed_in: dict, lab: Lab, root: Path) -> None:
-    """Add the answers that a person marks, cut out of the notebooks."""
-    wanted = [question.name for question in lab.questions.values() if not question.check]
-    blank = []
-    for master in (root / "notebooks" / "labs").glob(f"{lab.name}_*.ipynb"):
-        blank = [cell.source for cell in derive(nbformat.read(master, as_version=4)).student.cells]
-    for result in done:
-        result["written"] = submissions.written_answers(handed_in[result["key"]], blank, wanted)
-
-
-def _write_table(path: Path, done: list[dict], lab: Lab) -> None:
-    checked = [question for question in lab.questions.values() if question.check]
-    by_hand = [question for question in lab.questions.values() if not question.check]
-    header = ["submission", "points", "of", *(question.name for question in checked)]
-    header += [f"{question.name} (by hand, of {question.points})" for question in by_hand] + ["seconds", "problems"]
-    most = sum(question.points for question in checked)
-    rows = [
-        [
-            _as_text(result["name"]),
-            result["points"],
-            most,
-            *(result["verdicts"].get(question.name, {}).get("points", 0) for question in checked),
-            *("" for _ in by_hand),
-            round(result["seconds"], 1),
-            _as_text("; ".join(result["problems"])),
-        ]
-        for result in done
-    ]
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([header, *rows])
-    temporary.replace(path)
-
-
-def _as_text(value: str) -> str:
-    """Keep a spreadsheet from taking a text for a formula."""
-    value = " ".join(value.split())
-    return f"'{value}" if value.startswith(("=", "+", "-", "@")) else value
+    return Outcome(**result) if result.pop("version", "") == version else None
 
 
 def _write_json(path: Path, result: dict) -> None:
@@ -240,14 +271,19 @@ def _write_json(path: Path, result: dict) -> None:
     temporary.replace(path)
 
 
-def _report(done: list[dict], lab: Lab, output: Path) -> None:
+def _report(results: list[dict], lab: Lab, output: Path, tables: dict[str, Path | None], count: str) -> None:
+    counting = [result for result in results if result["counts"]]
     most = sum(question.points for question in lab.questions.values() if question.check)
-    mean = sum(result["points"] for result in done) / len(done)
-    print(f"{len(done)} submissions, on average {mean:.1f} of {most} points.")
-    for result in done:
+    mean = sum(result["points"] for result in counting) / max(1, len(counting))
+    print(f"{len(results)} submissions, on average {mean:.1f} of {most} points.")
+    for what, path in tables.items():
+        if path:
+            print(f"Read: {path}" + (f"; of several attempts the {count} one counts" if what == "roster" else ""))
+    for result in results:
         if result["problems"]:
-            print(f"  {_as_text(result['name'])}: {_as_text('; '.join(result['problems']))[:200]}")
-    if missing := {result["unconfined"] for result in done if result["unconfined"]}:
-        print(f"Without the kernel's protection ({'; '.join(sorted(missing))}): Python's guard alone stood between the")
-        print("submissions and your files and network. Grade in a container, or under an account of its own.")
-    print(f"Overview: {output / 'index.html'}; table: {output / 'grades.csv'}; for students: {output / 'feedback'}")
+            print(printable(f"  {result['name'] or result['who']}: {'; '.join(result['problems'])}", 220))
+    by_hand = [question.name for question in lab.questions.values() if not question.check]
+    left = Counter(name for result in counting if result["verdicts"] for name in by_hand if name not in result["marks"])
+    for question, number in left.items():
+        print(f"{number} answers to {question} have no mark yet: see written.html; write marks.csv beside the folder.")
+    print(f"Overview: {output / 'index.html'}; table: {output / 'grades.csv'}; for students: {output / 'feedback.zip'}")

@@ -1,37 +1,56 @@
-"""Pages for students, an overview for the lecturer, and a picture of the class."""
+"""Pages for students, one page to mark from, and a picture of the class."""
 
 from __future__ import annotations
 
+import re
+import zipfile
 from html import escape
 from pathlib import Path
 
+import mistune
 import numpy as np
 from matplotlib.figure import Figure
 
-from coursekit.figures import COLOURS, Picture, show
 from coursekit.checks.lab import Lab
+from coursekit.figures import COLOURS, Picture, show
+from tools.grading.submissions import Cell, printable
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #111; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #111; }
 table { border-collapse: collapse }
 td, th { padding: .3rem .7rem; border-bottom: 1px solid #bbb; text-align: left; vertical-align: top }
-td.n { text-align: right }
 pre { white-space: pre-wrap; background: #f4f4f4; padding: .7rem }
 img { max-width: 100% }
+.beside { display: grid; grid-template-columns: 2fr 1fr; gap: 2rem }
+.beside > div { min-width: 0; overflow-wrap: anywhere }
+.guide { position: sticky; top: 0; align-self: start; background: #f4f4f4; padding: 0 .7rem }
 """
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data: 'self'"  # an answer loads and runs nothing
 _STATES = {"right": "right", "wrong": "not right", "open": "not answered", "failed": "could not be judged"}
+_PASTED = 3_000_000  # characters of a picture that is shown
+_render = mistune.create_markdown(escape=True, plugins=["table", "strikethrough"])
 
 
-def write(output: Path, results: list[dict], lab: Lab) -> None:
-    """Write ``feedback/*.html``, ``index.html``, ``class.png`` and ``written.html`` below ``output``."""
-    pages = output / "feedback"
-    pages.mkdir(parents=True, exist_ok=True)
+def write(output: Path, results: list[dict], lab: Lab, guides: dict[str, str], *, picture: bool = True) -> None:
+    """Write ``feedback.zip``, ``index.html``, ``written.html`` and ``class.png`` below ``output``."""
+    temporary = output / "feedback.tmp"
+    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for result in results:
+            if result["counts"] and not result["missing"]:
+                archive.writestr(f"{result['key']}.html", student_page(result, lab))
+    temporary.replace(output / "feedback.zip")
+    (output / "written.html").write_text(_written(results, lab, guides), encoding="utf-8")
+    body = [f"<h1>{escape(lab.name)}: {escape(lab.title)}</h1>"]
+    if picture:
+        drawn = class_picture([result for result in results if result["counts"]], lab)
+        drawn.save(output / "class.png")
+        body.append(f'<p><img src="class.png" alt="{escape(drawn.alt)}"></p>')
+    body.append('<p><a href="written.html">Answers to be read</a>, <a href="grades.csv">table</a></p>')
+    body.append("<table><tr><th>submission</th><th>student</th><th>points</th><th>problems</th></tr>")
     for result in results:
-        (pages / f"{result['key']}.html").write_text(student_page(result, lab), encoding="utf-8")
-    picture = class_picture(results, lab)
-    picture.save(output / "class.png")
-    (output / "index.html").write_text(_overview(results, lab, picture), encoding="utf-8")
-    (output / "written.html").write_text(_written(results, lab), encoding="utf-8")
+        cells = (result["name"], result["who"], str(result["points"]), "; ".join(result["problems"])[:500])
+        body.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
+    (output / "index.html").write_text(_page(f"{lab.name}: overview", [*body, "</table>"]), encoding="utf-8")
 
 
 def student_page(result: dict, lab: Lab) -> str:
@@ -39,19 +58,16 @@ def student_page(result: dict, lab: Lab) -> str:
     rows = []
     for question in lab.questions.values():
         verdict = result["verdicts"].get(question.name)
-        if question.check is None:
-            state, points = "read by your teacher", f"&ndash; of {question.points}"
-        elif verdict is None:
-            state, points = "not graded", f"0 of {question.points}"
-        else:
-            state = _STATES[verdict["state"]] + (f": {escape(verdict['text'])}" if verdict["text"] else "")
-            points = f"{verdict['points']} of {question.points}"
-        rows.append(
-            f"<tr><td>{question.name}</td><td>{escape(question.title)}</td><td>{points}</td><td>{state}</td></tr>"
-        )
+        points, comment = result["marks"].get(question.name, (verdict["points"] if verdict else "&ndash;", ""))
+        said = _STATES[verdict["state"]] if verdict else "not graded" if question.check else "read by your teacher"
+        texts = [said, verdict["text"] if verdict else "", comment]
+        cells = (question.name, question.title, ": ".join(text for text in texts if text))
+        named, title, text = (escape(printable(cell, 1000)) for cell in cells)
+        rows.append(f"<tr><td>{named}</td><td>{title}</td><td>{points} of {question.points}</td><td>{text}</td></tr>")
+    most = sum(question.points for question in lab.questions.values())
     body = [
         f"<h1>{escape(lab.name)}: {escape(lab.title)}</h1>",
-        f"<p>{escape(result['name'])}: <b>{result['points']} of {_most(lab)} points</b> by the checks.</p>",
+        f"<p>{escape(result['who'])}: <b>{result['total']} of {most} points</b>.</p>",
         "<table><tr><th>question</th><th></th><th>points</th><th>result</th></tr>",
         *rows,
         "</table>",
@@ -59,79 +75,75 @@ def student_page(result: dict, lab: Lab) -> str:
     if result["problems"]:
         items = "".join(f"<li>{escape(problem)}</li>" for problem in result["problems"])
         body.append(f"<h2>What happened when your notebook ran</h2><ul>{items}</ul>")
-    return _page(f"{lab.name}: {result['name']}", body)
+    return _page(f"{lab.name}: {result['who']}", body)
 
 
 def class_picture(results: list[dict], lab: Lab) -> Picture:
     """Draw how points are distributed, and which share of the class has each question right."""
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    most = _most(lab)
-    left.hist([result["points"] for result in results], bins=np.arange(most + 2) - 0.5, color=COLOURS[0])
+    checked = [question for question in lab.questions.values() if question.check]
+    most = sum(question.points for question in checked)
+    points = [result["points"] for result in results]
+    left.hist(points, bins=np.arange(most + 2) - 0.5, color=COLOURS[0])
     left.set(xlabel=f"points of {most}", ylabel="submissions", xlim=(-0.7, most + 0.7))
     left.yaxis.get_major_locator().set_params(integer=True)
-    shares = {
-        question.name: 100 * np.mean([_is_right(result, question.name) for result in results])
-        for question in lab.questions.values()
-        if question.check
-    }
+    shares = {}
+    for question in checked:
+        states = [result["verdicts"].get(question.name, {}).get("state") == "right" for result in results]
+        shares[question.name] = 100 * np.mean(states)
     hardest = min(shares, key=shares.get)
     colours = [COLOURS[1] if name == hardest else COLOURS[0] for name in shares]
     bars = right.bar(list(shares), list(shares.values()), color=colours)
     right.bar_label(bars, fmt="{:.0f}", padding=2)
     right.set(ylabel="right (%)", ylim=(0, 112), title=f"hardest: {hardest}")
-    mean = np.mean([result["points"] for result in results])
     listed = ", ".join(f"{name} {share:.0f} %" for name, share in shares.items())
     return show(
         figure,
-        alt=f"Left: how many of {len(results)} submissions reached how many of {most} points; the mean is {mean:.1f}. "
-        f"Right: the share of right answers: {listed}. The hardest is {hardest}.",
+        alt=f"Left: how many of {len(results)} submissions reached how many of {most} points; the mean is "
+        f"{np.mean(points):.1f}. Right: the share of right answers: {listed}. The hardest is {hardest}.",
     )
 
 
-def _overview(results: list[dict], lab: Lab, picture: Picture) -> str:
-    checked = [question.name for question in lab.questions.values() if question.check]
-    head = "".join(f"<th>{name}</th>" for name in checked)
-    rows = [
-        f'<tr><td><a href="feedback/{result["key"]}.html">{escape(result["name"])}</a></td>'
-        f'<td class="n">{result["points"]}</td>'
-        + "".join(f'<td class="n">{result["verdicts"].get(name, {}).get("points", 0)}</td>' for name in checked)
-        + f"<td>{escape('; '.join(result['problems'])[:300])}</td></tr>"
-        for result in results
-    ]
-    return _page(
-        f"{lab.name}: overview",
-        [
-            f"<h1>{escape(lab.name)}: {escape(lab.title)}</h1>",
-            f'<p><img src="class.png" alt="{escape(picture.alt)}"></p>',
-            '<p><a href="written.html">Answers to be read</a>, <a href="grades.csv">table</a></p>',
-            f"<table><tr><th>submission</th><th>points of {_most(lab)}</th>{head}<th>problems</th></tr>",
-            *rows,
-            "</table>",
-        ],
-    )
-
-
-def _written(results: list[dict], lab: Lab) -> str:
+def _written(results: list[dict], lab: Lab, guides: dict[str, str]) -> str:
     body = [f"<h1>{escape(lab.name)}: answers to be read</h1>"]
     for question in lab.questions.values():
-        if question.check is None:
-            body.append(f"<h2>{question.name}: {escape(question.title)} ({question.points} points)</h2>")
-            for result in results:
-                answer = result["written"].get(question.name)
-                text = f"<pre>{escape(answer)}</pre>" if answer else "<p>(no answer)</p>"
-                body.append(f"<h3>{escape(result['name'])}</h3>{text}")
+        if question.check:
+            continue
+        guide = f'<div class="guide">{_render(guides.get(question.name, "No guide."))}</div>'
+        body.append(f"<h2>{question.name}: {escape(question.title)} ({question.points} points)</h2>")
+        body.append('<div class="beside"><div>')
+        for result in results:
+            found = result["written"].get(question.name, {"cells": [], "note": ""})
+            if not result["counts"] or result["missing"]:
+                continue
+            points, comment = result["marks"].get(question.name, ("no mark yet", ""))
+            body.append(f"<h3>{escape(result['student'])}: {points} {escape(printable(comment, 1000))}</h3>")
+            body.append(f"<p><i>{escape(found['note'])}</i></p>" if found["note"] else "")
+            body += [f"<p><small>{escape(name)}</small></p>{_answer(cell)}" for name, cell in found["cells"]]
+            body += [] if found["cells"] else ["<p>(no answer)</p>"]
+        body.append(f"</div>{guide}</div>")
     return _page(f"{lab.name}: answers to be read", body)
 
 
+def _answer(cell: Cell) -> str:
+    """Render a cell of a stranger's; pictures that were pasted into it are shown."""
+    text = printable(cell.source, 20_000, lines=True)
+    if cell.kind == "code":
+        return f"<pre>{escape(text)}</pre>"
+
+    def pasted(match: re.Match) -> str:
+        kinds = cell.attachments.get(match[1])
+        for kind, data in kinds.items() if isinstance(kinds, dict) else ():
+            data = "".join(map(str, data)) if isinstance(data, list) else str(data)
+            if re.fullmatch(r"image/(png|jpeg|gif|webp)", kind) and re.fullmatch(r"[A-Za-z0-9+/=\s]+", data):
+                return f"data:{kind};base64,{''.join(data[:_PASTED].split())}"
+        return match[0]
+
+    return _render(re.sub(r"attachment:([^)\s]+)", pasted, text))
+
+
 def _page(title: str, body: list[str]) -> str:
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
+    head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+    head += f"<title>{escape(title)}</title><style>{_STYLE}</style>"
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(body) + "\n</body></html>\n"
-
-
-def _most(lab: Lab) -> int:
-    return sum(question.points for question in lab.questions.values() if question.check)
-
-
-def _is_right(result: dict, question: str) -> bool:
-    return result["verdicts"].get(question, {}).get("state") == "right"

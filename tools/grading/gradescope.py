@@ -1,43 +1,112 @@
 """Grades one submission on Gradescope: ``python -m tools.grading.gradescope lab01 /autograder``.
 
-Reads ``submission/`` and writes ``results/results.json`` in Gradescope's format.
+There is no bubblewrap in its containers. The submission runs as a user of its own, who may not read the course or the
+results; all processes of that user are ended before results are written. Where this cannot be had, nothing is graded.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
+import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
-from coursekit import labs
-from tools.grading import submissions
+import psutil
+
+import coursekit
+from tools.grading import sandbox, submissions
 from tools.grading.classroom import lab_names, load_lab
 from tools.grading.judge import Judge, Limits
 
+USER = 61234  # of nobody else's; it needs no name
+_COMMAND = (
+    *("setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups", "--no-new-privs"),
+    *("--bounding-set", "-all", "--inh-caps", "-all", "--"),
+)
 _SECONDS = 500.0  # Gradescope's own limit is ten minutes unless one asks for more
 
 
 def main(name: str, base: Path) -> None:
-    """Grade what lies in ``base/submission`` and write ``base/results/results.json``."""
+    """Grade what lies in ``base/submission`` and write ``base/results/results.json``.
+
+    Raises
+    ------
+    SystemExit
+        If the submission could read the course or write the results, or if a process of its outlives it.
+    """
     lab, folder = load_lab(name), base / "submission"
-    handed_in = [submissions.read(path, folder, name) for path in submissions.find(folder)]
+    (base / "results").mkdir(exist_ok=True)
+    handed_in = [submissions.read(path, folder, name, beside) for path, beside in submissions.find(folder).items()]
     handed_in.sort(key=lambda submission: (len(submission.problems), -len(submission.cells)))
     if not handed_in:
         return _write(base, {"score": 0, "output": "There is no file in the submission."})
-    submission = handed_in[0]
-    hidden = [Path(labs.__file__).parent, base / "source" / "notebooks", base / "results"]
-    with Judge(lab_names(), [path for path in hidden if path.is_dir()], Limits(seconds=_SECONDS)) as judge:
-        outcome = judge.judge(submission, lab, seed=_seed(base))
+    submission, seed = handed_in[0], _seed(base)
+    with tempfile.TemporaryDirectory(prefix="course-") as course:
+        walls = _walls(base, Path(course))
+        try:
+            with Judge(lab_names(), walls, Limits(seconds=_SECONDS)) as judge:
+                outcome = judge.judge(submission, lab, seed)
+        finally:
+            _end_all()
     tests = []
     for question in lab.questions.values():
-        verdict = outcome.verdicts.get(question.name)
-        if verdict:
+        if verdict := outcome.verdicts.get(question.name):
             test = {"score": verdict["points"], "max_score": question.points, "output": verdict["text"]}
             tests.append({"name": f"{question.name} {question.title}", "visibility": "visible", **test})
-    notes = [f"Graded: {submission.name}", *outcome.problems]
+    notes = [f"Graded: {submission.name}", *submission.problems, *outcome.problems]
     notes += [f"{other.name} was not graded: hand in one notebook." for other in handed_in[1:]]
     _write(base, {"tests": tests, "output": "\n".join(notes), "execution_time": round(outcome.seconds)})
+
+
+def _walls(base: Path, course: Path) -> sandbox.Walls:
+    """Close the course and the results to the submission's user; copy what it needs to a folder that it can read."""
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        sys.exit("nothing was graded: it takes root and the program `setpriv` to run a submission as another user.")
+    for folder in (base / "source", base / "results"):
+        folder.chmod(0o700)
+    package = Path(coursekit.__file__).parent
+    shutil.copytree(package, course / "coursekit", ignore=shutil.ignore_patterns("checks", "__pycache__"))
+    (course / "coursekit" / "checks").mkdir()
+    for name in sandbox.OPEN_CHECKS:
+        shutil.copy(package / "checks" / name, course / "coursekit" / "checks")
+    shutil.copytree(package.parent / "data", course / "data")
+    shutil.copy(sandbox.WORKER, course)
+    (course / "home").mkdir()
+    os.chown(course / "home", USER, USER)
+    course.chmod(0o755)
+    closed = [str(base / "source"), str(base / "results")]
+    tried = subprocess.run(
+        [*_COMMAND, sys.executable, "-c", f"import os; print([os.access(p, os.X_OK) for p in {closed}])"],
+        capture_output=True,
+        text=True,
+        cwd="/",
+    )
+    if tried.stdout.strip() != "[False, False]":
+        sys.exit(f"nothing was graded: a submission could read the course. {tried.stdout}{tried.stderr}")
+    return sandbox.Walls(_COMMAND, str(course), str(course / "home"))
+
+
+def _end_all() -> None:
+    """End every process of the submission's user.
+
+    Raises
+    ------
+    SystemExit
+        If one is left.
+    """
+    for _ in range(50):
+        everybody = psutil.process_iter(["uids", "status"])
+        theirs = [one.info["status"] for one in everybody if one.info["uids"] and one.info["uids"].real == USER]
+        if all(status == psutil.STATUS_ZOMBIE for status in theirs):
+            return
+        subprocess.run([*_COMMAND, sys.executable, "-c", "import os; os.kill(-1, 9)"], cwd="/")
+        time.sleep(0.1)
+    sys.exit("nothing was graded: a process of the submission could not be ended.")
 
 
 def _seed(base: Path) -> int:
@@ -47,7 +116,6 @@ def _seed(base: Path) -> int:
 
 
 def _write(base: Path, results: dict) -> None:
-    (base / "results").mkdir(exist_ok=True)
     (base / "results" / "results.json").write_text(json.dumps(results), encoding="utf-8")
 
 

@@ -1,43 +1,36 @@
-"""Runs notebooks for the judge: ``python -m tools.grading.worker FD``, started by `judge`.
+"""Runs one notebook behind walls: ``python worker.py FD``, started by `sandbox`, and told what to do by `judge`.
 
-It imports the libraries once, then forks for every notebook, so that a notebook costs no import. The fork is confined,
-runs the code cells, and forks again for every question, so that a question that hangs or crashes takes nothing along.
-The checks are not in this process: in their place stand modules that do nothing.
+The cells run in IPython's own shell, so that magics, ``await``, ``!`` and ``?`` mean what they mean in Jupyter. Each
+question is answered in a fork, so that one that hangs or crashes takes nothing along. The checks are not here: in their
+place stand modules that do nothing. Of the course, this file imports the server of the answers alone.
 """
 
 from __future__ import annotations
 
+import ast
 import builtins
 import contextlib
-import gc
 import importlib
 import json
-import linecache
 import os
-import re
+import resource
 import signal
 import socket
 import struct
 import sys
-import tempfile
 import time
+import traceback
 import types
-from collections.abc import Callable
 from pathlib import Path
 
-from tools.grading import confine
-from coursekit.checks.holder import Holder
-from coursekit.checks.plain import LARGEST
-
 PRELOADED = (
-    *("numpy", "scipy.signal", "scipy.ndimage", "torch", "torchvision", "matplotlib.figure", "matplotlib.pyplot"),
-    *("skimage", "sklearn", "PIL.Image", "coursekit.convolution", "coursekit.data"),
-    *("coursekit.figures", "coursekit.filters", "coursekit.training"),
+    *("numpy", "scipy.signal", "torch", "matplotlib.pyplot", "coursekit.checks.server"),
+    *("coursekit.convolution", "coursekit.data", "coursekit.figures"),
 )
 
 
 class CellTimeoutError(BaseException):
-    """A cell takes too long. No `Exception`, so that ``except Exception`` does not catch it."""
+    """Something takes too long. No `Exception`, so that ``except Exception`` does not catch it."""
 
 
 def send(channel: socket.socket, data: bytes) -> None:
@@ -45,191 +38,198 @@ def send(channel: socket.socket, data: bytes) -> None:
     channel.sendall(struct.pack("<Q", len(data)) + data)
 
 
-def receive(channel: socket.socket) -> bytes:
-    """Receive one message.
-
-    Raises
-    ------
-    EOFError
-        If the other side has gone.
-    ValueError
-        If the message is larger than any answer.
-    """
+def _receive(channel: socket.socket) -> bytes:
     (length,) = struct.unpack("<Q", _exactly(channel, 8))
-    if length > LARGEST + 1000:
-        raise ValueError("a message is too large.")
     return _exactly(channel, length)
 
 
 def _exactly(channel: socket.socket, size: int) -> bytes:
-    parts, missing = [], size
-    while missing:
-        part = channel.recv(min(missing, 1 << 20))
+    data = bytearray()
+    while len(data) < size:
+        part = channel.recv(min(size - len(data), 1 << 20))
         if not part:
             raise EOFError
-        parts.append(part)
-        missing -= len(part)
-    return b"".join(parts)
+        data += part
+    return bytes(data)
 
 
 def main(descriptor: int) -> None:
-    """Wait for jobs; each comes with a socket of its own, and is forked off."""
-    orders = socket.socket(fileno=descriptor)
+    """Import the libraries, wait for a notebook, run its cells, then answer questions about it."""
+    os.nice(5)  # whoever looks after it comes first
+    channel = socket.socket(fileno=descriptor)
+    shell = _new_shell()
     for name in PRELOADED:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    gc.collect()
-    gc.freeze()  # so that the collector does not touch, and thereby copy, pages shared with the forks
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks: the system buries them
-    orders.sendall(b"ready")
-    while True:
-        message, descriptors, _, _ = socket.recv_fds(orders, 65536, 1)
-        if not message:
-            return
-        child = os.fork()
-        if child == 0:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            orders.close()
-            channel = socket.socket(fileno=descriptors[0])
-            try:
-                _begin(channel, json.loads(message))
-            finally:
-                os._exit(0)
-        os.close(descriptors[0])
-        orders.sendall(struct.pack("<Q", child))
-
-
-def _begin(channel: socket.socket, job: dict) -> None:
-    """Confine this process, and let a child of it run the notebook: the first in its process space."""
-    scratch, hidden = Path(job["scratch"]), [Path(folder) for folder in job["hidden"]]
-    os.setsid()
-    confine.die_with_parent()
-    confine.adopt_orphans()
-    _close_output()
-    missing = confine.enter_namespaces(scratch, hidden)
-    child = os.fork()
-    if child:
-        channel.close()
-        os.waitpid(child, 0)
-        return
-    confine.die_with_parent()
-    if not missing:
-        confine.drop_capabilities()
-    os.chdir(scratch)
-    tempfile.tempdir = str(scratch)
-    for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "COURSEKIT_CACHE"):
-        os.environ[name] = str(scratch)
-    confine.limit_resources(job["megabytes"], job["seconds"])
-    _replace_checks(job["labs"])
-    allowed = confine.add_guard(scratch, hidden)
-    send(channel, json.dumps({"unconfined": missing}).encode())
-    namespace = _new_main()
-    _run_cells(channel, json.loads(receive(channel)), namespace, job["cell_seconds"])
-    _serve_questions(channel, namespace, allowed, job["question_seconds"])
-
-
-def _close_output() -> None:
-    """Send everything that is printed nowhere: megabytes of it cost nothing."""
+    sys.modules["torch"].set_num_threads(1)
+    send(channel, b'{"ready": true}')
+    job = json.loads(_receive(channel))
+    os.chdir(Path.home())
+    sys.path.insert(0, "")
     nowhere = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(nowhere, descriptor)
-    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 -- for good
+    for stream in (0, 1, 2):  # megabytes of prints cost nothing
+        os.dup2(nowhere, stream)
+    _limit_resources(job["megabytes"], job["seconds"])
+    _replace_checks(job["labs"])
+    for number, source in enumerate(job["cells"]):
+        if number not in job["skip"]:
+            send(channel, json.dumps({"begun": number}).encode())
+            if error := _run_cell(shell, source, job["cell_seconds"]):
+                send(channel, json.dumps({"cell": number, "error": error[:500]}).encode())
+    send(channel, b'{"finished": true}')
+    _serve_questions(channel, shell.user_ns, job["question_seconds"])
+
+
+def _limit_resources(megabytes: int, seconds: int) -> None:
+    """Bound memory (beyond what is in use now), processor time, the size of files, open files, processes."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    used = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData:"))
+    for what, most in [
+        (resource.RLIMIT_DATA, used * 1024 + megabytes * 2**20),
+        (resource.RLIMIT_CPU, seconds),
+        (resource.RLIMIT_FSIZE, 200 * 2**20),
+        (resource.RLIMIT_NOFILE, 1024),
+        (resource.RLIMIT_NPROC, 200),
+        (resource.RLIMIT_CORE, 0),
+    ]:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(what, (most, most))
 
 
 def _replace_checks(names: list[str]) -> None:
     """Put modules in the labs' place whose checks do nothing."""
     import coursekit.checks
 
+    sys.modules["coursekit.labs"] = coursekit.labs = coursekit.checks  # as older copies call it
     for name in names:
         stub = types.ModuleType(f"coursekit.checks.{name}")
         stub.check = stub.progress = stub.test = lambda *_, **__: None
         stub.done = lambda *_, **__: False  # cells that only show something are left out
-        sys.modules[stub.__name__] = stub
+        sys.modules[stub.__name__] = sys.modules[f"coursekit.labs.{name}"] = stub
         setattr(coursekit.checks, name, stub)
 
 
-def _new_main() -> dict:
-    """Make the notebook's namespace, with what a notebook finds there."""
-    module = types.ModuleType("__main__")
-    module.__dict__.update(
-        __builtins__=builtins, display=lambda *_, **__: None, get_ipython=lambda: _Shell(), exit=sys.exit, quit=sys.exit
-    )
-    sys.modules["__main__"] = module
-    return module.__dict__
+def _new_shell():
+    """Make IPython's shell; nobody types into it or looks at it."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    class Shell(InteractiveShell):
+        failure = None  # also of a magic that runs a cell, which tells nobody
+
+        def showtraceback(self, *_: object, **__: object) -> None:
+            self.failure = sys.exc_info()[1]
+
+        showsyntaxerror = showtraceback
+
+        def enable_gui(self, gui: str | None = None) -> None:
+            pass
+
+        def ask_exit(self) -> None:
+            raise SystemExit("exit")
+
+    def no_input(*_: object) -> str:
+        raise EOFError("input() waits for somebody to type, and nobody is there when a notebook is graded")
+
+    builtins.input = no_input
+    shell = Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    shell.display_formatter.active_types = ["text/plain"]
+    return shell
 
 
-class _Shell:
-    """In place of IPython's shell: magic commands do nothing."""
-
-    def __getattr__(self, name: str) -> object:
-        return lambda *_, **__: None
-
-
-def _run_cells(channel: socket.socket, order: dict, namespace: dict, seconds: float) -> None:
-    """Run the cells one after the other, whatever happens to each; say what was begun and how it went."""
-    signal.signal(signal.SIGALRM, _raise_timeout)
-    for number, source in enumerate(order["cells"]):
-        if number in order["skip"]:
-            continue
-        send(channel, json.dumps({"begun": number}).encode())
-        error = ""
-        try:
-            try:
-                signal.setitimer(signal.ITIMER_REAL, seconds)
-                exec(_compiled(source, number), namespace)
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-        except CellTimeoutError:
-            error = f"stopped after {seconds:.0f} seconds"
-        except BaseException as failure:  # also SystemExit
-            error = f"{type(failure).__name__}: {failure}"[:500] if _is_sane(failure) else type(failure).__name__
-        if error:
-            send(channel, json.dumps({"cell": number, "error": error}).encode())
-    send(channel, json.dumps({"finished": True}).encode())
+def _run_cell(shell, source: str, seconds: float) -> str:
+    """Run a cell whatever happens; after a statement that fails go on with the next. Return the first error, or ""."""
+    first, end = "", time.monotonic() + seconds
+    try:
+        for _ in range(20):
+            signal.signal(signal.SIGALRM, _raise_timeout)
+            signal.setitimer(signal.ITIMER_REAL, max(end - time.monotonic(), 0.01))
+            shell.failure = None
+            result = shell.run_cell(source, store_history=True)
+            error = result.error_before_exec or result.error_in_exec or shell.failure
+            if isinstance(error, CellTimeoutError):
+                raise error
+            if error is None:
+                break
+            first = first or _describe(error)
+            if not (source := _rest(shell, source, error)):
+                break
+    except CellTimeoutError:
+        first = first or f"stopped after {seconds:g} seconds"
+    except BaseException as failure:  # of IPython itself, because somebody bends it
+        first = first or type(failure).__name__
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        with contextlib.suppress(BaseException):
+            sys.modules["matplotlib.pyplot"].close("all")  # as Jupyter does after each cell
+    return first
 
 
-def _is_sane(failure: BaseException) -> bool:
-    with contextlib.suppress(BaseException):
-        return isinstance(str(failure), str)
-    return False
+def _describe(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg}, line {error.lineno}"
+    try:
+        return f"{type(error).__name__}: {error}".rstrip(": ")
+    except Exception:
+        return type(error).__name__
+
+
+def _rest(shell, source: str, error: BaseException) -> str:
+    """Return the statements of a cell behind the one that failed."""
+    if source.startswith(("%%time\n", "%%capture")):
+        return source.split("\n", 1)[1] if "\n" in source else ""
+    try:
+        statements = ast.parse(shell.transform_cell(source)).body
+    except (SyntaxError, ValueError):
+        return ""
+    frames = traceback.walk_tb(error.__traceback__)
+    failed = next((line for frame, line in frames if frame.f_globals is shell.user_global_ns), None)
+    if failed is None:
+        return ""
+    return ast.unparse(ast.Module([each for each in statements if each.lineno > failed], []))
 
 
 def _raise_timeout(*_: object) -> None:
-    raise CellTimeoutError
+    raise CellTimeoutError("it takes longer than a check may")
 
 
-def _compiled(source: str, number: int) -> types.CodeType:
-    name = f"<cell {number + 1}>"
-    source = re.sub(r"^([ \t]*)[%!].*$", r"\1pass", source, flags=re.MULTILINE)  # magic and shell commands
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    return compile(source, name, "exec", dont_inherit=True)
-
-
-def _serve_questions(channel: socket.socket, namespace: dict, allowed: Callable, seconds: float) -> None:
-    """Fork for every question; the child answers on the socket that came with it until that closes."""
+def _serve_questions(channel: socket.socket, namespace: dict, seconds: float) -> None:
+    """Answer on each socket that comes until it closes: in a fork, or if told ``b"here"`` in this very process."""
     while True:
-        message, descriptors, _, _ = socket.recv_fds(channel, 16, 1)
+        message, descriptors, _, _ = socket.recv_fds(channel, 4, 1)
         if not message:
             return
-        with allowed():
-            child = os.fork()
+        questions = socket.socket(fileno=descriptors[0])
+        signal.signal(signal.SIGALRM, _raise_timeout)
+        if message == b"here":
+            _answer(questions, namespace, seconds)
+            questions.close()
+            continue
+        child = os.fork()
         if child == 0:
             channel.close()
-            questions, holder = socket.socket(fileno=descriptors[0]), Holder(namespace)
             try:
-                while True:
-                    send(questions, holder.serve(receive(questions)))
+                sys.modules["torch"].set_num_threads(1)  # other threads do not survive a fork: waiting for them hangs
+                _answer(questions, namespace, seconds)
             finally:
                 os._exit(0)
-        os.close(descriptors[0])
-        end = time.monotonic() + seconds
+        questions.close()
+        end = time.monotonic() + seconds + 1
         while os.waitpid(child, os.WNOHANG)[0] == 0:
             if time.monotonic() > end:
-                with allowed():
-                    os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-                break
+                os.kill(child, signal.SIGKILL)
             time.sleep(0.002)
+
+
+def _answer(questions: socket.socket, namespace: dict, seconds: float) -> None:
+    from coursekit.checks.server import AnswerServer
+
+    server = AnswerServer(namespace)
+    with contextlib.suppress(EOFError, OSError, CellTimeoutError):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        while True:
+            send(questions, server.serve(_receive(questions)))
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 if __name__ == "__main__":
