@@ -74,10 +74,12 @@ def show(figure: Figure, *, alt: str = "") -> Picture:
     if not isinstance(figure, Figure):
         raise TypeError(f"figure must be a matplotlib Figure, not {type(figure).__name__}. Of axes take axes.figure.")
     frame, buffer = _pixels(figure), io.BytesIO()
-    _smallest(frame).save(buffer, "PNG", optimize=True)
+    smallest = _smallest(frame)
+    smallest.save(buffer, "PNG", optimize=True)
     if buffer.tell() > LARGE:
         buffer = io.BytesIO()
-        frame.save(buffer, "JPEG", quality=90, subsampling=0)  # colours as sharp as brightness
+        photos = smallest if smallest.mode == "L" else frame
+        photos.save(buffer, "JPEG", quality=88, subsampling=0)  # colours as sharp as brightness
     return Picture(buffer.getvalue(), alt)
 
 
