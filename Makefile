@@ -29,7 +29,7 @@ lint: $(READY) ## ruff on package, tools, tests and notebooks; import-linter on 
 	$(BIN)/lint-imports
 
 types: $(READY) ## the type checker on package and tools
-	$(BIN)/basedpyright --level error
+	$(BIN)/basedpyright --pythonpath $(BIN)/python --level error
 
 unit: $(READY) ## unit tests and the rules for notebooks
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -q tests

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
 
-def module(value: object, name: str = "model") -> torch.nn.Module:
+def module(value: Any, name: str = "model") -> torch.nn.Module:
     """Return ``value`` if it is a network or layer; else raise TypeError."""
     import torch
 
@@ -20,7 +20,7 @@ def module(value: object, name: str = "model") -> torch.nn.Module:
     return value
 
 
-def tensor(name: str, value: object, shape: str, *, floats: bool = False) -> torch.Tensor:
+def tensor(name: str, value: Any, shape: str, *, floats: bool = False) -> torch.Tensor:
     """Return ``value`` if it is a tensor, or a float tensor; else raise TypeError, which says the wanted ``shape``."""
     import torch
 
@@ -33,7 +33,7 @@ def tensor(name: str, value: object, shape: str, *, floats: bool = False) -> tor
     return value
 
 
-def as_tensor(values: object) -> torch.Tensor:
+def as_tensor(values: Any) -> torch.Tensor:
     """Return anything like an array as a tensor; numpy's read-only arrays are copied, since torch has none."""
     import torch
 
@@ -51,12 +51,13 @@ def texts(name: str, values: Iterable[str]) -> tuple[str, ...]:
     return found
 
 
-def whole(name: str, value: object, least: int = 1, most: int | None = None) -> int:
+def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
     """Return ``value`` as an int; raise TypeError for 2.0 or True, ValueError outside ``least`` to ``most``."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, not {value!r:.80}.")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, not {value}.")
-    if most is not None and value > most:
-        raise ValueError(f"{name} must be at most {most:,}, not {value}.")
-    return int(value)
+    number = int(value)
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, not {number}.")
+    if most is not None and number > most:
+        raise ValueError(f"{name} must be at most {most:,}, not {number}.")
+    return number

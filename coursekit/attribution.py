@@ -104,8 +104,8 @@ def maximize(
     for name, value, least in (("size", size, 16), ("steps", steps, 1), ("channel", channel, 0)):
         arguments.whole(name, value, least)
     model, like = _unwrapped(model)
-    mean, std = (torch.tensor(values).to(like) for values in (mean, std))
-    if mean.shape != (3,) or std.shape != (3,) or not (mean.isfinite().all() and std.min() > 0 and rate > 0):
+    center, spread = (torch.tensor(values).to(like) for values in (mean, std))
+    if center.shape != (3,) or spread.shape != (3,) or not (center.isfinite().all() and spread.min() > 0 and rate > 0):
         raise ValueError("mean and std must be three numbers, of red, green and blue; std and rate must be above 0.")
     generator = torch.Generator().manual_seed(seed)
     picture = (0.5 + 0.05 * torch.randn(3, size, size, generator=generator)).to(like)
@@ -114,7 +114,7 @@ def maximize(
             shift = torch.randint(-4, 5, (2,), generator=generator).tolist()
             picture = picture.roll(shift, dims=(1, 2)).detach().requires_grad_()
             seen.clear()
-            model(((picture - mean[:, None, None]) / std[:, None, None])[None])
+            model(((picture - center[:, None, None]) / spread[:, None, None])[None])
             _check_seen(seen, [layer])
             if channel >= seen[layer].shape[1]:
                 raise ValueError(f"layer {layer!r} has channels 0 to {seen[layer].shape[1] - 1}, not {channel}.")
@@ -122,7 +122,7 @@ def maximize(
             with torch.no_grad():
                 picture = picture + rate * slope / slope.square().mean().sqrt().clamp(min=1e-12)
                 if step % 4 == 0 and step < steps - 4:
-                    picture = gaussian_blur(picture, 3, 0.6)
+                    picture = gaussian_blur(picture, [3, 3], [0.6, 0.6])
                 picture = picture.clamp(0, 1).roll([-shift[0], -shift[1]], dims=(1, 2))
     return picture.detach().float().cpu()
 

@@ -1,4 +1,4 @@
-"""Correlation of images, kernels, output sizes and filter energies, as notebook 01 builds them.
+"""Correlation of images, kernels and output sizes, as notebook 01 builds them.
 
 Images and kernels are numpy arrays of two dimensions, ``[H,W]`` and ``[kH,kW]``; results are float64. For large kernels
 `scipy.signal.oaconvolve` is faster.
@@ -6,13 +6,15 @@ Images and kernels are numpy arrays of two dimensions, ``[H,W]`` and ``[kH,kW]``
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import signal
 
 from coursekit import arguments
 
-_PAD_MODE = {"fill": "constant", "symm": "symmetric", "wrap": "wrap"}
+_Padding = Literal["constant", "symmetric", "wrap"]
+_PADDINGS: dict[str, _Padding] = {"fill": "constant", "symm": "symmetric", "wrap": "wrap"}
 
 # In correlation positive where the image gets brighter to the right, and downwards. Convolution turns both signs.
 SOBEL_X = np.array([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
@@ -23,7 +25,8 @@ SOBEL_X.flags.writeable = SOBEL_Y.flags.writeable = False
 def output_size(size: int, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
     """Count the positions that a kernel takes along one axis: the output's size.
 
-    Source: Dumoulin and Visin (2016), "A guide to convolution arithmetic for deep learning".
+    ``(size + 2 padding - dilation (kernel - 1) - 1) // stride + 1``; a kernel that does not fit into the padded image
+    is a ValueError. Source: Dumoulin and Visin (2016), "A guide to convolution arithmetic for deep learning".
 
     Parameters
     ----------
@@ -32,16 +35,6 @@ def output_size(size: int, kernel: int, *, stride: int = 1, padding: int = 0, di
     stride, padding, dilation : int
         Pixels from one position to the next, pixels added on *each* side, and the distance between neighbouring kernel
         elements, as in `torch.nn.Conv2d`.
-
-    Returns
-    -------
-    int
-        ``(size + 2 padding - dilation (kernel - 1) - 1) // stride + 1``.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not a whole number in its range, or the kernel does not fit into the padded image.
     """
     for name, value in (("size", size), ("kernel", kernel), ("stride", stride), ("dilation", dilation)):
         arguments.whole(name, value)
@@ -75,13 +68,8 @@ def correlate2d(
     Returns
     -------
     array of float64
-        For mode ``"valid"`` the sizes are those of `output_size` with padding 0.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an array does not hold real numbers, has not two dimensions, is empty or holds NaN or infinity; if an option
-        is unknown; if the kernel does not fit (mode ``"valid"``).
+        For mode ``"valid"`` the sizes are those of `output_size` with padding 0; a kernel that does not fit is a
+        ValueError, as are other shapes, NaN and infinity.
     """
     image, kernel = _check_array("image", image), _check_array("kernel", kernel)
     pads = {
@@ -89,10 +77,10 @@ def correlate2d(
         "same": [((k - 1) // 2, k // 2) for k in kernel.shape],
         "full": [(k - 1, k - 1) for k in kernel.shape],
     }
-    for name, value, known in (("mode", mode, pads), ("boundary", boundary, _PAD_MODE)):
+    for name, value, known in (("mode", mode, pads), ("boundary", boundary, _PADDINGS)):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, not {value!r}.")
-    image = np.pad(image, pads[mode], mode=_PAD_MODE[boundary])
+    image = np.pad(image, pads[mode], mode=_PADDINGS[boundary])
     height, width = (output_size(size, k, stride=stride) for size, k in zip(image.shape, kernel.shape, strict=True))
     result = np.zeros((height, width))
     for (m, n), weight in np.ndenumerate(kernel):  # one shifted copy of the image per kernel element
@@ -109,25 +97,12 @@ def uniform_kernel(size: int) -> np.ndarray:
 def gaussian_kernel(size: int, sigma: float) -> np.ndarray:
     """Return a Gaussian [size,size] of standard deviation ``sigma``, in pixels, scaled to sum 1.
 
-    It is sampled at pixel centres around its middle and cut off at the border: `gaussian_mass` tells what that costs.
+    It is sampled at pixel centres around its middle and cut off at the border.
     """
     arguments.whole("size", size)
     profile = _gaussian(np.arange(size) - (size - 1) / 2, sigma)
     profile /= profile.sum()
     return np.outer(profile, profile)
-
-
-def gaussian_mass(size: int, sigma: float) -> float:
-    """Return the share of a two-dimensional sampled Gaussian that a [size,size] kernel keeps, between 0 and 1.
-
-    The rest is cut off, and `gaussian_kernel` hides that by scaling to sum 1. ``size`` must be odd, so that the kernel
-    has a middle pixel.
-    """
-    _check_odd(size)
-    far = max(size, int(np.ceil(10 * sigma)))  # beyond it nothing is left that a float could hold
-    distance = np.arange(-far, far + 1)
-    profile = _gaussian(distance, sigma)
-    return float((profile[abs(distance) <= size // 2].sum() / profile.sum()) ** 2)
 
 
 def gradient(image: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -169,33 +144,6 @@ def gabor_kernel(size: int, frequency: float, theta: float, sigma: float) -> np.
     y, x = np.mgrid[-(size // 2) : size // 2 + 1, -(size // 2) : size // 2 + 1]
     envelope = np.exp(-0.5 * (x**2 + y**2) / sigma**2) / (2 * np.pi * sigma**2)
     return envelope * np.exp(2j * np.pi * frequency * (x * np.cos(theta) + y * np.sin(theta)))
-
-
-def filter_energies(image: ArrayLike, bank: list[np.ndarray]) -> np.ndarray:
-    """Describe a texture by one number per filter: the mean squared response of the image without its mean.
-
-    Parameters
-    ----------
-    image : array [H,W]
-    bank : list of arrays [kH,kW]
-        Real or complex kernels; a complex one gives the squared modulus, which does not depend on the wave's phase.
-
-    Returns
-    -------
-    array [number of filters]
-
-    Raises
-    ------
-    ValueError
-        If a kernel does not fit into the image.
-    """
-    image = _check_array("image", image)
-    image = image - image.mean()
-    for kernel in bank:
-        for size, k in zip(image.shape, np.shape(kernel), strict=True):
-            output_size(size, k)  # says so where a kernel does not fit
-    responses = (signal.correlate(image, kernel, "valid") for kernel in bank)
-    return np.array([np.mean(np.abs(response) ** 2) for response in responses])
 
 
 def _gaussian(distance: np.ndarray, sigma: float) -> np.ndarray:

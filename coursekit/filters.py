@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,73 +31,37 @@ _POINTWISE = (
 )
 
 
-def to_batch(image: ArrayLike, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Turn an image into a batch of one. The values stay as they are: divide bytes by 255 yourself.
+def to_batch(image: ArrayLike) -> Tensor:
+    """Turn an image [H,W] or [H,W,C] into a batch of one: a float32 tensor [1,1,H,W] or [1,C,H,W].
 
-    Parameters
-    ----------
-    image : array [H,W] or [H,W,C]
-    dtype : torch.dtype
-
-    Returns
-    -------
-    Tensor [1,1,H,W] or [1,C,H,W]
-        With memory of its own.
-
-    Raises
-    ------
-    ValueError
-        If the image has neither two nor three dimensions, or no pixel.
+    The values stay as they are: divide bytes by 255 yourself. Another shape, or no pixel, is a ValueError.
     """
     array = np.asarray(image)
     if array.ndim not in (2, 3) or array.size == 0:
         raise ValueError(f"image must be [H,W] or [H,W,C] with at least one pixel; its shape is {array.shape}.")
     array = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
-    return torch.tensor(array[None].copy(), dtype=dtype)  # numpy's copy, since torch takes no negative strides
+    return torch.tensor(array[None].copy(), dtype=torch.float32)  # numpy's copy, since torch takes no negative strides
 
 
-def conv2d_from_kernels(
-    kernels: ArrayLike,
-    bias: ArrayLike | None = None,
-    *,
-    stride: Pair = 1,
-    padding: Pair | str = 0,
-    dilation: Pair = 1,
-    padding_mode: str = "zeros",
-    dtype: torch.dtype = torch.float32,
-) -> nn.Conv2d:
-    """Make a convolutional layer that holds the given kernels. It correlates: the kernels are not flipped.
+def conv2d_from_kernels(kernels: Tensor | ArrayLike, **options: Any) -> nn.Conv2d:
+    """Make a convolutional layer, without bias, that holds the given kernels. It correlates: they are not flipped.
 
     Parameters
     ----------
-    kernels : array [kH,kW], [out,kH,kW] or [out,in,kH,kW]
-        Without ``in``, the layer takes one channel.
-    bias : array [out], optional
-        Without it, the layer has none.
-    stride, padding, dilation, padding_mode, dtype
-        As in `torch.nn.Conv2d`.
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not fit, or a number is NaN or infinite.
+    kernels : Tensor or array [kH,kW], [out,kH,kW] or [out,in,kH,kW]
+        Without ``in``, the layer takes one channel. Another shape, NaN and infinity are a ValueError.
+    **options
+        Stride, padding and so on, for `torch.nn.Conv2d`.
     """
-    weight = _tensor(kernels).to(dtype)
+    weight = _tensor(kernels).float()
     if not 2 <= weight.ndim <= 4 or weight.numel() == 0:
         raise ValueError(f"kernels must be [kH,kW], [out,kH,kW] or [out,in,kH,kW]; the shape is {list(weight.shape)}.")
     weight = weight[None, None] if weight.ndim == 2 else weight[:, None] if weight.ndim == 3 else weight
-    state = {"weight": weight}
-    if bias is not None:
-        state["bias"] = _tensor(bias).to(dtype)
-        if state["bias"].shape != weight.shape[:1]:
-            shape = list(state["bias"].shape)
-            raise ValueError(f"{len(weight)} kernels need as many biases; bias has shape {shape}.")
-    if not all(values.isfinite().all() for values in state.values()):
-        raise ValueError("kernels or bias hold NaN or infinite values.")
-    outputs, inputs, *size = weight.shape
-    options = {"stride": stride, "padding": padding, "dilation": dilation, "padding_mode": padding_mode}
-    layer = nn.Conv2d(inputs, outputs, tuple(size), bias=bias is not None, dtype=dtype, **options)
-    layer.load_state_dict(state)
+    if not weight.isfinite().all():
+        raise ValueError("kernels hold NaN or infinite values.")
+    outputs, inputs, height, width = weight.shape
+    layer = nn.Conv2d(inputs, outputs, (height, width), bias=False, **options)
+    layer.load_state_dict({"weight": weight})
     return layer
 
 
@@ -105,6 +69,8 @@ def conv_matrix(
     weight: Tensor | ArrayLike, shape: tuple[int, ...], *, stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1
 ) -> sparse.csr_array:
     """Write a convolutional layer as a sparse matrix: ``conv(x).flatten() == matrix @ x.flatten()``.
+
+    A ValueError says what of weight, shape and options does not fit together.
 
     Parameters
     ----------
@@ -118,11 +84,6 @@ def conv_matrix(
     -------
     csr_array [out H' W', C H W]
         float64. Its transpose takes the gradient of the output to the gradient of the input.
-
-    Raises
-    ------
-    ValueError
-        If weight and shape do not fit together, or the kernel does not fit.
     """
     weight = _tensor(weight).double()
     weight = weight[None, None] if weight.ndim == 2 else weight
@@ -176,17 +137,12 @@ def receptive_field(model: nn.Module) -> list[Field]:
     ----------
     model : nn.Module
         A layer or an `nn.Sequential`, nested as deep as you like, of convolutions, pooling and layers that treat each
-        position by itself.
+        position by itself; a ValueError names a layer of another kind.
 
     Returns
     -------
     list of Field
         For the input, then for each layer; the last one is the model's.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``model`` is no module, or holds a layer of another kind.
     """
     fields = [Field("input", (1, 1), (1, 1), (0, 0))]
     for name, layer in _layers(arguments.module(model)):
@@ -204,13 +160,13 @@ def receptive_field_by_gradient(
     """Measure how much each input pixel can move one output: the mean size of the gradient over random inputs.
 
     A pixel above zero belongs to the receptive field; its value is its influence there (Luo, Li, Urtasun and Zemel,
-    2016). The model may be of any kind; it is not changed. Works on a copy in double precision and
-    in evaluation mode: in training mode, batch norm would let each output see the whole batch.
+    2016). Works on a copy of the model in double precision and in evaluation mode: in training mode, batch norm would
+    let each output see the whole batch.
 
     Parameters
     ----------
     model : nn.Module
-        From [1,C,H,W] to [1,C',H',W'].
+        Of any kind, from [1,C,H,W] to [1,C',H',W']. Another output, or one without a gradient, is a ValueError.
     shape : (C, H, W)
     position : (int, int), optional
         Row and column of the output; without it, the middle.
@@ -221,12 +177,6 @@ def receptive_field_by_gradient(
     Returns
     -------
     Tensor [H,W]
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``model`` is no module, a shape is not as above, or the output does not depend on the input in a way that can
-        be differentiated.
     """
     arguments.module(model)
     if len(shape) != 3:
@@ -279,8 +229,9 @@ def _geometry(name: str, layer: nn.Module) -> tuple:
     return kernel, _pair(layer.stride), _pair(padding), dilation
 
 
-def _pair(value: Pair) -> tuple[int, int]:
-    return tuple(value) if isinstance(value, tuple | list) else (value, value)
+def _pair(value: Any) -> tuple[int, int]:
+    rows, columns = value if isinstance(value, tuple | list) else (value, value)
+    return rows, columns
 
 
 def _tensor(values: Tensor | ArrayLike) -> Tensor:

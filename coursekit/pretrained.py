@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -128,7 +128,7 @@ def load(name: str) -> Pretrained:
 def _imagenet(name: str) -> Pretrained:
     weights = _IMAGENET[name]
     file = weights.url.rsplit("/", 1)[1]
-    digits = re.search(r"-([0-9a-f]{8,})\.pth$", file)[1]  # torchvision's names end in the checksum's first digits
+    digits = file.removesuffix(".pth").rsplit("-", 1)[1]  # torchvision's names end in the checksum's first digits
     path = fetch(weights.url, runtime.cache_dir() / "weights" / file, sha256=digits)
     model = NETWORKS[name]()
     try:
@@ -208,10 +208,11 @@ def _narrow(model: nn.Module, width: float) -> None:
             new = nn.BatchNorm2d(_channels(layer.num_features, width), layer.eps, layer.momentum)
         elif isinstance(layer, nn.Conv2d):
             inputs = 3 if layer.in_channels == 3 else _channels(layer.in_channels, width)
-            outputs, bias = _channels(layer.out_channels, width), layer.bias is not None
-            new = nn.Conv2d(inputs, outputs, layer.kernel_size, layer.stride, layer.padding, bias=bias)
+            outputs = _channels(layer.out_channels, width)
+            how: dict[str, Any] = {name: getattr(layer, name) for name in ("kernel_size", "stride", "padding")}
+            new = nn.Conv2d(inputs, outputs, bias=layer.bias is not None, **how)
             nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")  # as torchvision does
-            if bias:
+            if new.bias is not None:
                 nn.init.zeros_(new.bias)
         else:
             continue

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,9 +38,10 @@ def refuse_random(data: Dataset) -> Iterator[None]:
     over the first images shows most of it before the work begins.
     """
     before = _generators()
-    if isinstance(data, Dataset) and hasattr(data, "__len__"):
-        for index in range(min(len(data), 64)):
-            first, again = (data[index][0] for _ in range(2))
+    if isinstance(data, Dataset) and isinstance(data, Sized):
+        images: Any = data
+        for index in range(min(len(images), 64)):
+            first, again = (images[index][0] for _ in range(2))
             if isinstance(first, Tensor) and _digest([first]) != _digest([again]):
                 raise ValueError(_RANDOM)
         if _generators() != before:
@@ -50,7 +52,7 @@ def refuse_random(data: Dataset) -> Iterator[None]:
 
 
 def _generators() -> tuple:
-    numpys = np.random.get_state()  # noqa: NPY002 (the global generator is the question)
+    numpys: Any = np.random.get_state()  # noqa: NPY002 (the global generator is the question)
     return torch.get_rng_state().tolist(), numpys[1].tolist(), numpys[2:], random.getstate()
 
 
@@ -142,8 +144,8 @@ def _images(data: Dataset) -> Iterator[object]:
         yield from (data.images, data.labels)
     elif isinstance(data, TensorDataset):
         yield from data.tensors
-    elif isinstance(getattr(data, "samples", None), list):  # torchvision's folders
-        for path, label in data.samples:
+    elif isinstance(samples := getattr(data, "samples", None), list):  # torchvision's folders
+        for path, label in samples:
             yield hashlib.blake2b(Path(path).read_bytes()).hexdigest(), label
     else:
         raise ValueError(
@@ -159,5 +161,5 @@ def _digest(parts: Iterable[object]) -> str:
             text = f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else repr(value)
             digest.update(text.encode())
             if isinstance(value, Tensor):
-                digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+                digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()

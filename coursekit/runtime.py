@@ -8,12 +8,10 @@ import os
 import random
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_cache_path, user_data_path
 
@@ -63,12 +61,8 @@ def setup(profile: str | None = None, *, seed: int = 0, device: str | None = Non
     seed : int, default 0
         For Python's `random`, numpy's global generator and torch, on all devices; 0 to 2**32 - 1.
     device : str, optional
-        A torch device such as ``"cpu"`` or ``"cuda:1"``. Without it: CUDA, else MPS, else the CPU.
-
-    Raises
-    ------
-    ValueError
-        If one of them is none of these, or the device is not here.
+        A torch device such as ``"cpu"`` or ``"cuda:1"``; one that is not here is a ValueError. Without it: CUDA, else
+        MPS, else the CPU.
     """
     global _current
     chosen = _check_profile(profile)
@@ -96,25 +90,23 @@ def device() -> torch.device:
 
 
 def cache_dir() -> Path:
-    """Return the folder for downloads, outside the repository; it is made if it is missing.
+    """Return the folder for downloads: ``COURSEKIT_CACHE``, or your cache folder of the operating system.
 
-    ``COURSEKIT_CACHE`` names another one; otherwise it is the user's cache folder of the operating system. An OSError
-    says what to do if it cannot be made.
+    It is made if it is missing; an OSError says what to do if it cannot be made.
     """
     named = os.path.expandvars(os.environ.get("COURSEKIT_CACHE", "").strip())
     return _made(Path(named) if named else user_cache_path("coursekit", appauthor=False))
 
 
 def lasting_folder() -> Path:
-    """Return a folder for files that shall survive the session; it is made if it is missing.
+    """Return a folder for files that shall survive the session; it is made as that of `cache_dir` is.
 
-    On Colab that is the folder ``coursekit`` on your Google Drive, and Colab first asks you for permission; without
-    this call nothing is ever written there. Elsewhere it is your data folder of the operating system. An OSError says
-    what to do if it cannot be made.
+    On Colab it is the folder ``coursekit`` on your Google Drive, and Colab first asks you for permission; without this
+    call nothing is ever written there. Elsewhere it is your data folder of the operating system.
     """
     if "COLAB_RELEASE_TAG" not in os.environ:
         return _made(user_data_path("coursekit", appauthor=False))
-    from google.colab import drive
+    from google.colab import drive  # pyright: ignore[reportMissingImports] -- only Colab has it
 
     drive.mount(str(_DRIVE))
     if not (_DRIVE / "MyDrive").is_dir():
@@ -132,16 +124,14 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-@contextmanager
-def progress_bar(*, show: bool = True, **options: object) -> Iterator:
-    """Give a bar of tqdm, with its options; it hides where nobody looks, in CI, and where ``TQDM_DISABLE`` is set."""
+def progress_bar(*, show: bool = True, **options: Any) -> Any:
+    """Return a bar of tqdm, with its options; it hides where nobody looks, in CI, and where ``TQDM_DISABLE`` is set."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     watched = sys.stderr.isatty() or hasattr(shell, "kernel")  # a notebook's stderr is no terminal
     hidden = not (show and watched) or "CI" in os.environ or "TQDM_DISABLE" in os.environ
     with warnings.catch_warnings(action="ignore"):  # of tqdm where ipywidgets is missing: it draws its bar as text
         from tqdm.auto import tqdm
-    with tqdm(disable=hidden, **options) as bar:
-        yield bar
+    return tqdm(disable=hidden, **options)
 
 
 def _check_profile(given: str | None) -> str:

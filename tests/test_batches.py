@@ -64,7 +64,7 @@ def test_means_are_over_samples():
     assert found == {"loss": 2.0, "accuracy": 0.6}
     assert losses[:2] == [1.0, 6.0]
     assert math.isnan(means([batch(1.0, 4.0, 0.0, 0)], "data", OneProcess())[0]["accuracy"])
-    with pytest.raises(ValueError, match="val is empty"):
+    with pytest.raises(ValueError, match="val gave no batch"):
         means([], "val", OneProcess())
 
 

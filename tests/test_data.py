@@ -63,7 +63,7 @@ def test_another_seed_gives_other_images(function):
 
 
 @pytest.mark.parametrize("function", [*OFFLINE, data.mnist, data.fashion_mnist, data.cifar10, data.cats_vs_dogs,
-                                      data.flowers102])  # fmt: skip
+                                      data.flowers102, data.places365])  # fmt: skip
 def test_each_docstring_has_sizes_classes_and_source(function):
     text = inspect.getdoc(function)
     assert "class" in text
@@ -235,7 +235,7 @@ def test_what_is_no_folder_of_images(tmp_path):
     [
         ("digits", "digits", ["mnist", "fashion_mnist", "cifar10"]),
         ("cats_vs_dogs", "critters", ["cats_vs_dogs"]),
-        ("colour_photos", "photo_crops", ["flowers102"]),
+        ("colour_photos", "photo_crops", ["flowers102", "places365"]),
     ],
 )
 def test_load_chooses_by_profile(task, mini, full, profile):
@@ -279,5 +279,5 @@ def test_load_without_a_network_says_what_to_do(profile, monkeypatch, tmp_path):
 
 
 def test_both_profiles_take_the_same_arguments():
-    for dataset in (data.critters, data.photo_crops, data.cats_vs_dogs, data.flowers102):
+    for dataset in (data.critters, data.photo_crops, data.cats_vs_dogs, data.flowers102, data.places365):
         assert list(inspect.signature(dataset).parameters)[:4] == ["train", "test", "size", "seed"]

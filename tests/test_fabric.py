@@ -57,6 +57,7 @@ def test_two_processes_take_the_steps_of_one(undisturbed):
     assert first["losses"] == pytest.approx(alone["losses"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_after_the_death_of_a_process_the_run_goes_on_as_if_nothing_had_happened(undisturbed, tmp_path):
     """With dropout and batch norm, whose random states and statistics are each process's own."""
     code, _ = start(tmp_path / "killed", tmp_path / "run.pt", "--die", 3, 1)
@@ -109,6 +110,7 @@ def test_lightning_is_not_imported_without_a_fabric():
 # What notebook 03 says about Lightning
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Lightning gives advice as warnings: more workers, another logger
 def test_the_listing_of_notebook_03_runs(tmp_path, monkeypatch):
     notebook = nbformat.read(ROOT / "notebooks" / "03_cnn_from_scratch.ipynb", as_version=4)

@@ -49,9 +49,8 @@ def test_to_batch(shape):
 
 def test_to_batch_keeps_values_and_owns_its_memory():
     image = np.full((3, 4), 200, np.uint8)
-    batch = filters.to_batch(image, torch.float64)
+    batch = filters.to_batch(image)
     image[:] = 0
-    assert batch.dtype == torch.float64
     assert (batch == 200).all()
 
 
@@ -75,9 +74,9 @@ def test_to_batch_refuses_other_shapes(shape):
 def test_sobel_in_a_layer_correlates():
     image = np.random.default_rng(0).random((20, 30))
     kernels = np.stack([convolution.SOBEL_X, convolution.SOBEL_Y])
-    result = filters.conv2d_from_kernels(kernels, dtype=torch.double)(filters.to_batch(image, torch.double))[0]
+    result = filters.conv2d_from_kernels(kernels)(filters.to_batch(image))[0]
     for channel, kernel in zip(result.detach().numpy(), kernels, strict=True):
-        np.testing.assert_allclose(channel, signal.correlate2d(image, kernel, "valid"), atol=1e-12)
+        np.testing.assert_allclose(channel, signal.correlate2d(image, kernel, "valid"), atol=1e-5)
         assert not np.allclose(channel, signal.convolve2d(image, kernel, "valid"))
 
 
@@ -93,13 +92,10 @@ def test_layer_takes_kernels_of_two_to_four_axes(shape, weight):
     np.testing.assert_allclose(layer.weight.detach().numpy().ravel(), kernels.ravel(), rtol=1e-6)
 
 
-def test_layer_with_bias_and_options():
-    x, kernels, bias = torch.randn(2, 3, 12, 12), torch.randn(4, 3, 3, 3), [1.0, 2.0, 3.0, 4.0]
-    layer = filters.conv2d_from_kernels(kernels, bias, stride=2, padding=(1, 2), dilation=2)
-    expected = F.conv2d(x, kernels, torch.tensor(bias), 2, (1, 2), 2)
-    torch.testing.assert_close(layer(x), expected)
-    mirrored = filters.conv2d_from_kernels(kernels, padding="same", padding_mode="reflect")
-    assert mirrored(x).shape == (2, 4, 12, 12)
+def test_layer_takes_the_options_of_torch():
+    x, kernels = torch.randn(2, 3, 12, 12), torch.randn(4, 3, 3, 3)
+    layer = filters.conv2d_from_kernels(kernels, stride=2, padding=(1, 2), dilation=2)
+    torch.testing.assert_close(layer(x), F.conv2d(x, kernels, None, 2, (1, 2), 2))
 
 
 def test_layer_does_not_share_memory_with_the_kernels():
@@ -112,20 +108,17 @@ def test_layer_does_not_share_memory_with_the_kernels():
 
 
 @pytest.mark.parametrize(
-    ("kernels", "bias", "message"),
+    ("kernels", "message"),
     [
-        (np.zeros(3), None, "kernels must be"),
-        (np.zeros((1, 1, 1, 3, 3)), None, "kernels must be"),
-        (np.zeros((0, 3, 3)), None, "kernels must be"),
-        (np.zeros((2, 3, 3)), [1.0], "2 kernels need as many biases"),
-        (np.zeros((2, 3, 3)), 1.0, "2 kernels need as many biases"),
-        (np.full((2, 3, 3), np.nan), None, "NaN or infinite"),
-        (np.zeros((2, 3, 3)), [1, np.inf], "NaN or infinite"),
+        (np.zeros(3), "kernels must be"),
+        (np.zeros((1, 1, 1, 3, 3)), "kernels must be"),
+        (np.zeros((0, 3, 3)), "kernels must be"),
+        (np.full((2, 3, 3), np.nan), "NaN or infinite"),
     ],
 )
-def test_layer_refuses_what_does_not_fit(kernels, bias, message):
+def test_layer_refuses_what_does_not_fit(kernels, message):
     with pytest.raises(ValueError, match=message):
-        filters.conv2d_from_kernels(kernels, bias)
+        filters.conv2d_from_kernels(kernels)
 
 
 # The layer as a matrix

@@ -52,11 +52,17 @@ def test_measuring_runs_a_script_and_keeps_its_last_line(course, capsys):
 def test_a_table_shows_nested_results_and_what_stands_beside_them():
     result = {"contenders": {"a_b": {"s": 1, "q": [0.5, 2]}, "c": {"s": 2, "q": []}}, "rounds": 3}
     text = "\n\n".join(page._part({"fit": HERE | {"threads": "1", "result": result}}))
-    assert "| what | s | q |\n| --- | --- | --- |\n| a b | 1 | 0.5, 2 |\n| c | 2 |  |\n\nrounds 3." in text
+    assert "| what | s | q |\n| --- | --- | --- |\n| a b | 1 | 0.5, 2 |\n| c | 2 |  |\n\nrounds: 3." in text
     assert "OMP_NUM_THREADS=1 python tests/benchmarks/fit.py" in text
     several = "\n\n".join(page._part({key: HERE | {"result": {"accuracy": 0.5}} for key in ("fit", "fit_large")}))
-    assert "| fit | 0.5 |\n| fit large | 0.5 |" in several
+    assert "| fit | 50.0 % |\n| fit large | 50.0 % |" in several
     assert several.count("2026-01-01; M; V.") == 1
+    spread = {"scratch": {"200": 0.7552}, "spread": {"scratch": {"200": 0.0387}}}
+    text = "\n".join(page._part({"transfer": HERE | {"result": spread}}))
+    assert "| what | 200 pictures |\n| --- | --- |\n| scratch | 75.5 % |\n| spread: scratch | ± 3.9 points |" in text
+    net = {"network": "osu", "seconds": 119.9, "cpu_seconds": 204.6, "torch": "2"}
+    text = "\n".join(page._part({key: HERE | {"result": net} for key in ("cifar_osu", "cifar_osu_bn")}))
+    assert "| what | seconds |\n| --- | --- |\n| OSU | 120 |\n| OSU | 120 |" in text
     assert "| images | 7 |" in "\n".join(page._part({"critters": HERE | {"result": {"images": 7}}}))
 
 

@@ -249,6 +249,7 @@ STARTUP = "from tests import pretend_device\npretend_device.take_over()\n"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")), ids=lambda path: path.stem)
 def test_a_notebook_runs_on_the_device(path, tmp_path, monkeypatch):
     startup = tmp_path / "ipython" / "profile_default" / "startup" / "device.py"

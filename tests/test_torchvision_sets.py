@@ -16,7 +16,7 @@ from coursekit import runtime
 from coursekit.data import torchvision_sets
 from coursekit.data.downloads import DownloadError
 from coursekit.data.imageset import Splits
-from coursekit.data.torchvision_sets import cats_vs_dogs, cifar10, fashion_mnist, flowers102, mnist
+from coursekit.data.torchvision_sets import cats_vs_dogs, cifar10, fashion_mnist, flowers102, mnist, places365
 from tests import servers
 from tests.odd_archives import make_tar, make_zip
 
@@ -39,6 +39,7 @@ def offered(monkeypatch, tmp_path):
         offer_cifar(server, monkeypatch, tv.CIFAR10, tmp_path / "cifar.tar.gz")
         offer_cats(server, monkeypatch, tmp_path / "cats.zip")
         offer_flowers(server, monkeypatch, tv.Flowers102, tmp_path / "flowers.tgz")
+        offer_places(server, monkeypatch, tv.Places365, tmp_path)
         yield server
 
 
@@ -117,8 +118,25 @@ def offer_flowers(server, monkeypatch, dataset, path):
     monkeypatch.setattr(dataset, "_file_dict", {key: (name, md5(data)) for key, (name, data) in files.items()})
 
 
+def offer_places(server, monkeypatch, dataset, folder):
+    categories = b"/a/abbey 0\n/a/alley_b 1\n/a/alley/outdoor 2\n"
+    listed = b"".join(b"Places365_val_%08d.jpg %d\n" % (i, i % 3) for i in range(30))
+    photos = {f"val_256/Places365_val_{i:08d}.jpg": jpeg(i) for i in range(30)}
+    images = make_tar(folder / "val.tar", photos).read_bytes()
+    lists = {"categories_places365.txt": categories, "places365_val.txt": listed}
+    lists = make_tar(folder / "lists.tar", lists).read_bytes()
+    base = server.serve("/val.tar", servers.content(images)).removesuffix("val.tar")
+    server.serve("/lists.tar", servers.content(lists))
+    monkeypatch.setattr(dataset, "_BASE_URL", base)
+    monkeypatch.setattr(dataset, "_IMAGES_META", {("val", True): ("val.tar", md5(images))})
+    monkeypatch.setattr(dataset, "_DEVKIT_META", {"standard": ("lists.tar", md5(lists))})
+    monkeypatch.setattr(dataset, "_CATEGORIES_META", ("categories_places365.txt", md5(categories)))
+    monkeypatch.setattr(dataset, "_FILE_LIST_META", {"val": ("places365_val.txt", md5(listed))})
+
+
 LENGTHS = {mnist: (30, 10), fashion_mnist: (30, 10), cifar10: (50, 10), cats_vs_dogs: (20, 10), flowers102: (20, 10)}
-PHOTOS = (cats_vs_dogs, flowers102)
+LENGTHS[places365] = (20, 10)
+PHOTOS = (cats_vs_dogs, flowers102, places365)
 
 
 def small(dataset):
@@ -251,6 +269,17 @@ def test_flowers_have_their_labels_and_keep_the_official_parts():
             assert abs(image[0].float().mean() - 4 * number % 256) < 4  # the picture of that number
     (runtime.cache_dir() / "flowers102" / "files" / "flowers-102" / "setid.mat").write_bytes(b"damage")
     assert flowers102(20, 20, 16).test.names == splits.test.names  # a small list is fetched again
+
+
+@pytest.mark.usefixtures("offered")
+def test_places_have_their_labels():
+    splits = places365(20, 10, 16)
+    assert splits.classes == ("abbey", "alley_b", "alley/outdoor")
+    for part in (splits.train, splits.test):
+        for name, image, label in zip(part.names, part.images, part.labels.tolist(), strict=True):
+            number = int(name[-12:-4])
+            assert label == number % 3
+            assert abs(image[0].float().mean() - 4 * number % 256) < 4  # the picture of that number
 
 
 def test_balanced_order_mixes_the_classes():

@@ -1,7 +1,6 @@
 # ruff: noqa: NPY002 -- numpy's global generator is what augmentations in the wild draw from
 """`fit`, `evaluate`, `predict` and `lr_range_test`: right numbers, the same numbers again, and errors that say why."""
 
-import contextlib
 import copy
 import random
 from functools import partial
@@ -17,7 +16,6 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 from coursekit import training
 from coursekit.data import ImageSet
 from coursekit.training import checkpoints
-from coursekit.training.optimizers import make_scheduler
 from tests.notebook_functions import functions_of
 
 SAMPLES, BATCH = 22, 6  # four batches, the last one of four samples
@@ -52,24 +50,26 @@ def same_weights(one, other):
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-def by_hand(model, loader, epochs, optimizer, seed=0, scheduler=None):
-    """The loop of notebook 03, in its plainest form."""
-    torch.manual_seed(seed)
-    losses, means = [], []
+def by_hand(model, loader, epochs, optimizer, scheduler=None, each_batch=False):
+    """The loop of notebook 03, in its plainest form: losses of batches, and means and last rates of epochs."""
+    torch.manual_seed(0)
+    losses, means, rates = [], [], []
     for _ in range(epochs):
         model.train()
-        total = 0.0
         for x, y in loader:
             loss = F.cross_entropy(model(x), y)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            losses.append(loss.item())
-            total += loss.item() * len(y)
-        means.append(total / SAMPLES)
-        if scheduler is not None:
+            losses.append((loss.item(), len(y)))
+            rate = optimizer.param_groups[0]["lr"]
+            if each_batch:
+                scheduler.step()
+        means.append(sum(loss * samples for loss, samples in losses[-len(loader) :]) / SAMPLES)
+        rates.append(rate)
+        if scheduler is not None and not each_batch:
             scheduler.step()
-    return losses, means
+    return [loss for loss, _ in losses], means, rates
 
 
 # ---- the same numbers as a loop by hand
@@ -82,7 +82,7 @@ def loader(data, seed=0, **options):
 @pytest.mark.parametrize("given", ["loader", "data set"])
 def test_fit_equals_the_loop_by_hand_to_the_last_digit(given):
     data, ours, theirs = images(), network(), network()
-    losses, means = by_hand(theirs, loader(data), 3, SGD(theirs.parameters()))
+    losses, means, _ = by_hand(theirs, loader(data), 3, SGD(theirs.parameters()))
     history = training.fit(
         ours, loader(data) if given == "loader" else data, epochs=3, optimizer=SGD, batch_size=BATCH, device="cpu"
     )
@@ -91,65 +91,36 @@ def test_fit_equals_the_loop_by_hand_to_the_last_digit(given):
     assert same_weights(ours, theirs)
 
 
-def test_fit_equals_the_loop_by_hand_without_a_generator_of_its_own():
-    data, ours, theirs = images(), network(), network()
-    plain = DataLoader(data, BATCH, shuffle=True)
-    losses, _ = by_hand(theirs, plain, 2, SGD(theirs.parameters()), seed=7)
-    assert training.fit(ours, plain, epochs=2, optimizer=SGD, seed=7, device="cpu").batch_losses == losses
-
-
 def test_an_optimizer_and_a_scheduler_that_are_made_already():
     data, ours, theirs = images(), network(), network()
-    optimizer = SGD(theirs.parameters())
-    losses, _ = by_hand(theirs, loader(data), 4, optimizer, scheduler=lr_scheduler.StepLR(optimizer, 2, 0.1))
-    optimizer = SGD(ours.parameters())
-    scheduler = lr_scheduler.StepLR(optimizer, 2, 0.1)
-    history = training.fit(ours, loader(data), epochs=4, optimizer=optimizer, scheduler=scheduler, device="cpu")
-    assert history.batch_losses == losses
-    assert history["lr"] == pytest.approx([0.05, 0.05, 0.005, 0.005])
+    optimizers = [SGD(model.parameters()) for model in (ours, theirs)]
+    schedulers = [lr_scheduler.StepLR(optimizer, 2, 0.1) for optimizer in optimizers]
+    losses, _, rates = by_hand(theirs, loader(data), 4, optimizers[1], schedulers[1])
+    made = {"optimizer": optimizers[0], "scheduler": schedulers[0]}
+    history = training.fit(ours, loader(data), epochs=4, device="cpu", **made)
+    assert (history.batch_losses, history["lr"]) == (losses, rates)
 
 
-def test_validation_does_not_change_the_training():
-    data, with_val, without = images(), network(), network()
-    history = training.fit(with_val, data, images(9, seed=1), epochs=3, batch_size=BATCH, device="cpu")
-    training.fit(without, data, epochs=3, batch_size=BATCH, device="cpu")
-    assert same_weights(with_val, without)
+def test_the_same_seed_gives_the_same_and_validation_does_not_change_the_training():
+    options = {"epochs": 3, "batch_size": BATCH, "device": "cpu"}
+    models = [network() for _ in range(4)]
+    history = training.fit(models[0], images(), images(9, seed=1), **options)
+    assert history == training.fit(models[1], images(), images(9, seed=1), **options)
+    training.fit(models[2], images(), **options)
+    training.fit(models[3], images(), seed=1, **options)
+    assert [same_weights(models[0], model) for model in models] == [True, True, True, False]
     assert history.columns == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lr"]
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda opt, steps: lr_scheduler.OneCycleLR(opt, max_lr=0.1, total_steps=steps),
-        lambda opt, steps: lr_scheduler.CyclicLR(opt, base_lr=0.01, max_lr=0.1, step_size_up=3),
-        lambda opt, steps: lr_scheduler.LambdaLR(opt, lambda step: 1 - step / (steps + 1)),
-    ],
-)
-def test_schedules_that_go_by_batch(make):
+@pytest.mark.parametrize("name", ["one-cycle", "cyclic", "told"])
+def test_schedules_that_go_by_batch(name):
     """One-cycle is given without its total_steps, which fit fills in; the last asks for it by its name."""
     data, ours, theirs = images(), network(), network()
     optimizer = SGD(theirs.parameters())
-    schedule, losses, rates = make(optimizer, 12), [], []
-    torch.manual_seed(0)
-    order = loader(data)
-    for _ in range(3):
-        for x, y in order:
-            loss = F.cross_entropy(theirs(x), y)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            used = optimizer.param_groups[0]["lr"]
-            schedule.step()
-            losses.append(loss.item())
-        rates.append(used)
-    factory = {
-        "OneCycleLR": partial(lr_scheduler.OneCycleLR, max_lr=0.1),
-        "CyclicLR": partial(make, steps=None),
-        "LambdaLR": lambda opt, total_steps: make(opt, total_steps),
-    }[type(schedule).__name__]
-    history = training.fit(ours, loader(data), epochs=3, optimizer=SGD, scheduler=factory, device="cpu")
-    assert history.batch_losses == losses
-    assert history["lr"] == rates
+    schedule = SCHEDULERS[name](optimizer, **({} if name == "cyclic" else {"total_steps": 12}))
+    losses, _, rates = by_hand(theirs, loader(data), 3, optimizer, schedule, each_batch=True)
+    history = training.fit(ours, loader(data), epochs=3, optimizer=SGD, scheduler=SCHEDULERS[name], device="cpu")
+    assert (history.batch_losses, history["lr"]) == (losses, rates)
 
 
 def test_plateau_lowers_the_rate_when_the_monitored_value_stays():
@@ -163,15 +134,6 @@ def test_plateau_lowers_the_rate_when_the_monitored_value_stays():
 
 
 # ---- the same seed
-
-
-def test_same_seed_same_history_and_another_seed_another():
-    first, second, third = (
-        training.fit(network(), images(), images(9, 1), epochs=3, batch_size=BATCH, seed=seed, device="cpu")
-        for seed in (3, 3, 4)
-    )
-    assert first == second
-    assert first != third
 
 
 def test_the_random_states_of_the_notebook_are_left_alone():
@@ -275,24 +237,6 @@ def test_resumed_equals_uninterrupted_with_loaders_of_your_own(tmp_path):
     assert same_weights(resumed, whole)
 
 
-def test_resumed_equals_uninterrupted_when_stopped_between_epochs(tmp_path):
-    options = {"epochs": 4, "batch_size": BATCH, "device": "cpu", "optimizer": SGD, "scheduler": SCHEDULERS["step"]}
-    whole, path = network(), tmp_path / "run.pt"
-    history = training.fit(whole, images(), **options)
-
-    def stop(history):
-        raise Stopped
-
-    for done in range(1, 4):
-        with pytest.raises(Stopped):
-            training.fit(network(), images(), autosave=path, resume=True, after_epoch=stop, **options)
-        assert len(checkpoints.load(path)["rows"]) == done
-    final = network(2)
-    assert training.fit(final, images(), autosave=path, resume=True, **options) == history
-    assert same_weights(final, whole)
-    assert training.fit(network(3), images(), autosave=path, resume=True, **options) == history  # nothing left to do
-
-
 def test_resumed_equals_uninterrupted_with_worker_processes(tmp_path):
     def options():
         return {"train": loader(pictures(), 2, num_workers=2), "epochs": 2, "device": "cpu", "optimizer": SGD}
@@ -316,25 +260,15 @@ def test_resumed_equals_uninterrupted_in_mixed_precision(tmp_path):
     assert checkpoints.load(tmp_path / "run.pt")["scaler"]["scale"] == 1024.0
 
 
-def test_persistent_workers_cannot_be_resumed(tmp_path):
-    lasting = loader(images(), num_workers=1, persistent_workers=True)
-    with pytest.raises(ValueError, match="persistent_workers=False"):
-        training.fit(network(), lasting, epochs=1, autosave=tmp_path / "run.pt", device="cpu")
-
-
 def test_more_epochs_go_on_where_the_first_ended(tmp_path):
-    options = {"batch_size": BATCH, "device": "cpu", "autosave": tmp_path / "run.pt"}
-    training.fit(network(), images(), epochs=2, **options)
+    options = {"batch_size": BATCH, "device": "cpu", "autosave": tmp_path / "new" / "run.pt"}
+    first = training.fit(network(), images(), epochs=2, **options)
+    assert training.fit(network(), images(), epochs=2, **options) == first, "without resume, it begins anew"
     longer, whole = network(), network()
     history = training.fit(longer, images(), epochs=4, resume=True, **options)
     assert history == training.fit(whole, images(), epochs=4, batch_size=BATCH, device="cpu")
     assert same_weights(longer, whole)
-
-
-def test_without_resume_a_run_begins_anew(tmp_path):
-    options = {"epochs": 1, "batch_size": BATCH, "device": "cpu", "autosave": tmp_path / "new" / "run.pt"}
-    first = training.fit(network(), images(), **options)
-    assert training.fit(network(), images(), **options) == first
+    assert training.fit(network(2), images(), epochs=4, resume=True, **options) == history  # nothing is left to do
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["run.pt"]
 
 
@@ -355,27 +289,6 @@ def test_keep_best_ends_with_the_weights_of_the_best_epoch():
     assert training.evaluate(model, val, device="cpu")["loss"] == pytest.approx(history[best]["val_loss"], abs=1e-6)
 
 
-def stop_at_7(history):
-    if len(history) == 7:
-        raise Stopped
-
-
-def stop_at_2(history):
-    if len(history) == 2:
-        raise Stopped
-
-
-def test_the_best_weights_survive_an_interruption_after_the_best_epoch(tmp_path):
-    options = {"epochs": 8, "optimizer": SGD, "batch_size": BATCH, "keep_best": True, "device": "cpu"}
-    whole, resumed, path = network(), network(1), tmp_path / "run.pt"
-    history = training.fit(whole, images(), noisy_validation(), **options)
-    with pytest.raises(Stopped):
-        training.fit(network(), images(), noisy_validation(), autosave=path, after_epoch=stop_at_7, **options)
-    assert len(checkpoints.load(path)["rows"]) == 7 > history.best("val_loss") + 1
-    assert training.fit(resumed, images(), noisy_validation(), autosave=path, resume=True, **options) == history
-    assert same_weights(resumed, whole)
-
-
 def test_early_stopping_waits_as_many_epochs_as_it_was_told():
     for patience in (1, 3):
         history = training.fit(
@@ -385,22 +298,17 @@ def test_early_stopping_waits_as_many_epochs_as_it_was_told():
 
 
 def test_frozen_batch_norm_stays_as_it_is_and_the_rest_trains():
-    model = network()
-    model[1].running_mean.uniform_()
-    model[1].requires_grad_(False)
+    model = nn.Sequential(nn.BatchNorm2d(1, affine=False), *network())
+    model[2].running_mean.uniform_()
+    model[2].requires_grad_(False)
     before = copy.deepcopy(model)
     training.fit(model, images(), images(), epochs=2, device="cpu")
-    assert same_weights(model[1], before[1])
-    assert not torch.equal(model[0].weight, before[0].weight)
-    model[1].weight.requires_grad_(True)
+    assert same_weights(model[2], before[2])
+    assert not torch.equal(model[1].weight, before[1].weight)
+    assert model[0].num_batches_tracked > 0, "without parameters it is not taken for frozen"
+    model[2].weight.requires_grad_(True)
     training.fit(model, images(), epochs=1, device="cpu")
-    assert not torch.equal(model[1].running_mean, before[1].running_mean)
-
-
-def test_batch_norm_without_parameters_is_not_taken_for_frozen():
-    model = nn.Sequential(nn.BatchNorm2d(1, affine=False), nn.Flatten(), nn.Linear(36, 2))
-    training.fit(model, images(), epochs=1, device="cpu")
-    assert model[0].num_batches_tracked > 0
+    assert not torch.equal(model[2].running_mean, before[2].running_mean)
 
 
 def test_fit_leaves_eval_mode_and_evaluate_leaves_modes_alone():
@@ -415,7 +323,7 @@ def test_fit_leaves_eval_mode_and_evaluate_leaves_modes_alone():
 # ---- what is measured
 
 
-@pytest.mark.parametrize("batch_size", [1, 5, 7, 22, 100])
+@pytest.mark.parametrize("batch_size", [1, 7, 100])
 def test_evaluate_is_right_on_uneven_last_batches(batch_size):
     model, data = network().eval(), images()
     outputs, labels = model(data.tensors[0]), data.tensors[1]
@@ -427,41 +335,14 @@ def test_evaluate_is_right_on_uneven_last_batches(batch_size):
     torch.testing.assert_close(ours, outputs.detach())
 
 
-def test_training_loss_is_a_mean_over_samples():
-    model, still = network(), partial(torch.optim.SGD, lr=0.0)
-    model[4].p = 0.0
-    model[1].requires_grad_(False)
-    row = training.fit(model, images(), optimizer=still, epochs=1, batch_size=BATCH, device="cpu")[0]
-    expected = training.evaluate(model, images(), device="cpu")
-    assert row["loss"] == pytest.approx(expected["loss"], rel=1e-6)
-    assert row["accuracy"] == expected["accuracy"]
-
-
 def test_metrics_of_your_own_and_labels_that_are_no_classes():
     x = torch.linspace(-1, 1, 30).view(-1, 1)
-    data = TensorDataset(x, 2 * x + 1)
-    model = nn.Linear(1, 1)
-    history = training.fit(
-        model,
-        data,
-        data,
-        epochs=100,
-        optimizer=SGD,
-        loss=F.mse_loss,
-        metrics={"error": lambda outputs, labels: (outputs - labels).abs()[:, 0]},
-        device="cpu",
-    )
+    data, model = TensorDataset(x, 2 * x + 1), nn.Linear(1, 1)
+    options = {"loss": F.mse_loss, "metrics": {"error": lambda outputs, labels: (outputs - labels).abs()[:, 0]}}
+    history = training.fit(model, data, data, epochs=100, optimizer=SGD, device="cpu", **options)
     assert history.columns == ["epoch", "loss", "error", "val_loss", "val_error", "lr"]
     assert history[-1]["val_error"] < 0.01
     assert "accuracy" not in training.evaluate(model, data, loss=F.mse_loss, device="cpu")
-
-
-def test_labels_per_pixel_are_counted_per_pixel():
-    masks = (images().tensors[0][:, 0] > 0).long()
-    model = nn.Conv2d(1, 2, 1)
-    result = training.evaluate(model, TensorDataset(images().tensors[0], masks), device="cpu")
-    expected = (model(images().tensors[0]).argmax(1) == masks).double().mean().item()
-    assert result["accuracy"] == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -513,9 +394,7 @@ def test_a_subset_by_any_kind_of_index(kind, make):
 
 
 def test_iterable_data():
-    data = images()
-    indices = [5, 3, 8, 21]
-    subset = TensorDataset(*data[indices])
+    subset = TensorDataset(*images()[[5, 3, 8, 21]])
 
     class Stream(IterableDataset):
         def __iter__(self):
@@ -525,27 +404,22 @@ def test_iterable_data():
     expected = training.evaluate(model, subset, device="cpu")
     assert training.evaluate(model, Stream(), device="cpu") == expected
     assert len(training.fit(model, Stream(), epochs=2, device="cpu")) == 2
-    with pytest.raises(ValueError, match="total_steps"):
-        training.fit(model, Stream(), epochs=2, scheduler=SCHEDULERS["one-cycle"], device="cpu")
+    fit_error(ValueError, "total_steps", train=Stream(), scheduler=SCHEDULERS["one-cycle"])
 
 
 @pytest.mark.parametrize("amp", [True, torch.bfloat16, torch.float16])
 def test_mixed_precision_and_channels_last_learn_as_well(amp):
-    model = network()
-    history = training.fit(
-        model, images(), images(), epochs=15, optimizer=SGD, amp=amp, channels_last=True, device="cpu"
-    )
+    model, seen = network(), []
+    options = {"optimizer": SGD, "amp": amp, "channels_last": True, "device": "cpu"}
+    history = training.fit(model, images(), images(), epochs=15, **options)
     assert history[-1]["val_accuracy"] > 0.9
     assert model[0].weight.dtype == torch.float32
-    short = amp if amp is not True else torch.bfloat16
-    seen = []
     model[0].register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
-    training.evaluate(model, images(), device="cpu", amp=short)
-    training.predict(model, images(), device="cpu", amp=short)
-    training.predict(model, images(), device="cpu")
-    assert seen == [short, short, torch.float32]
     exact = training.evaluate(model, images(), device="cpu")["loss"]
     assert training.evaluate(model, images(), device="cpu", amp=amp)["loss"] == pytest.approx(exact, abs=0.02)
+    training.predict(model, images(), device="cpu", amp=amp)
+    short = torch.float32 if amp is True else amp
+    assert seen == [torch.float32, short, short]
 
 
 # ---- learning-rate range test
@@ -596,11 +470,11 @@ class OnePass(IterableDataset):
 
 
 def test_a_stream_that_can_be_read_only_once():
-    with pytest.raises(ValueError, match="train has no batch left: it is a stream that can be read only once"):
+    with pytest.raises(ValueError, match="read to its end, and only once, after 4 of 40 steps"):
         training.lr_range_test(network(), OnePass(30), batch_size=8, steps=40, device="cpu")
     history = training.lr_range_test(network(), OnePass(30), batch_size=8, steps=4, high=0.1, device="cpu")
     assert len(history) == 4
-    fit_error(ValueError, "train is empty: the loader gave no batch. A stream that can be read only", train=OnePass(9))
+    fit_error(ValueError, "train gave no batch. A stream that can be read only", train=OnePass(9))
 
 
 # ---- errors
@@ -609,12 +483,15 @@ def test_a_stream_that_can_be_read_only_once():
 SHORT = {"epochs": 2, "device": "cpu"}
 
 
+LASTING = DataLoader(images(), num_workers=1, persistent_workers=True)
+
+
 def fit_error(error, match, model=None, train=None, val=None, **options):
     with pytest.raises(error, match=match):
         training.fit(model or network(), images() if train is None else train, val, **{**SHORT, **options})
 
 
-@pytest.mark.parametrize("val", [0.2, True, [1, 2], (torch.zeros(1), torch.zeros(1)), "val", images().tensors[0]])
+@pytest.mark.parametrize("val", [0.2, (torch.zeros(1), torch.zeros(1)), "val", images().tensors[0]])
 def test_data_that_are_no_data(val):
     fit_error(TypeError, "val must be a Dataset or a DataLoader, not", val=val)
     with pytest.raises(TypeError, match="data must be a Dataset or a DataLoader"):
@@ -623,25 +500,13 @@ def test_data_that_are_no_data(val):
 
 def test_no_data():
     empty = TensorDataset(torch.zeros(0, 1, 6, 6), torch.zeros(0, dtype=torch.long))
-
-    class Nothing(IterableDataset):
-        def __iter__(self):
-            return iter(())
-
-    fit_error(ValueError, "train is empty: the data set has no sample", train=empty)
-    fit_error(ValueError, "train is empty: the loader gives no batch", train=DataLoader(images(), 50, drop_last=True))
-    fit_error(ValueError, "train is empty: the loader gave no batch", train=Nothing())
+    fit_error(ValueError, "train is empty: it has no sample", train=empty)
+    fit_error(ValueError, "train is empty.* with drop_last=True", train=DataLoader(images(), 50, drop_last=True))
+    fit_error(ValueError, "train gave no batch", train=OnePass(0))
     fit_error(ValueError, "val is empty", val=empty)
 
 
-def test_batches_that_are_no_pairs():
-    fit_error(
-        TypeError, r"batch of train must be a pair of tensors .* not \['Tensor'\]", train=TensorDataset(torch.ones(4))
-    )
-    fit_error(TypeError, "not Tensor", train=DataLoader(torch.ones(4, 1)))
-
-
-@pytest.mark.parametrize("label", [2, 9, -1])
+@pytest.mark.parametrize("label", [2, -1])
 def test_labels_out_of_range(label):
     data = images()
     data.tensors[1][10] = label
@@ -663,15 +528,12 @@ def test_the_ignored_label_hides_no_wrong_one():
 def test_one_output_is_not_enough_for_cross_entropy():
     x, y = images().tensors
     model = nn.Sequential(nn.Flatten(), nn.Linear(36, 1))
+    smooth = partial(F.cross_entropy, label_smoothing=0.1)
     for labels in (y, torch.zeros_like(y), y.float(), y.float()[:, None]):
-        for loss in (F.cross_entropy, nn.CrossEntropyLoss(), partial(F.cross_entropy, label_smoothing=0.1)):
-            message = r"outputs have shape \(22, 1\), one per sample.* take a binary loss"
+        for loss in (F.cross_entropy, nn.CrossEntropyLoss(), smooth, F.nll_loss, nn.NLLLoss()):
+            message = r"outputs have shape \(22, 1\), one per sample.* a binary loss"
             fit_error(ValueError, message, model, TensorDataset(x, labels), loss=loss)
-    for loss in (F.nll_loss, nn.NLLLoss()):
-        fit_error(ValueError, "take a binary loss", model, TensorDataset(x, torch.zeros_like(y)), loss=loss)
-    hidden = r"loss cannot compare outputs of shape \(22, 1\).*Target 1 is out of bounds"
-    fit_error(ValueError, hidden, model, loss=lambda outputs, labels: F.cross_entropy(outputs, labels))
-    fit_error(ValueError, "take a binary loss", nn.Sequential(*model, nn.Flatten(0)), TensorDataset(x, y.float()))
+    fit_error(ValueError, "a binary loss", nn.Sequential(*model, nn.Flatten(0)), TensorDataset(x, y.float()))
     binary = TensorDataset(x, y.float()[:, None])
     training.fit(model, binary, epochs=1, loss=F.binary_cross_entropy_with_logits, device="cpu")
 
@@ -715,21 +577,14 @@ def test_metrics_may_come_from_numpy_and_leave_samples_out():
 
 def test_inputs_of_the_wrong_shape():
     x, y = images().tensors
-    fit_error(
-        ValueError,
-        r"cannot take a batch of train of shape \(22, 3, 6, 6\)",
-        train=TensorDataset(x.expand(-1, 3, 6, 6), y),
-    )
-    fit_error(
-        ValueError, r"cannot take a batch of val of shape \(22, 1, 7, 6\)", val=TensorDataset(F.pad(x, (0, 0, 0, 1)), y)
-    )
-    fit_error(ValueError, "first dimension must stay the batch", nn.Sequential(nn.Linear(6, 2), nn.Flatten(0, 2)))
+    wide, tall = TensorDataset(x.expand(-1, 3, 6, 6), y), TensorDataset(F.pad(x, (0, 0, 0, 1)), y)
+    fit_error(ValueError, r"cannot take a batch of train of shape \(22, 3, 6, 6\)", train=wide)
+    fit_error(ValueError, r"cannot take a batch of val of shape \(22, 1, 7, 6\)", val=tall)
+    mixed = nn.Sequential(nn.Linear(6, 2), nn.Flatten(0, 2))
+    fit_error(ValueError, r"cannot compare outputs of shape \(132, 2\) with labels of train of shape \(22,\)", mixed)
     fit_error(ValueError, r"the loss cannot compare .* labels of train", train=TensorDataset(x, y.float()))
-    fit_error(
-        TypeError,
-        "must return one tensor, not tuple",
-        nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (22, 36)), nn.LSTM(36, 2)),
-    )
+    several = nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (22, 36)), nn.LSTM(36, 2))
+    fit_error(TypeError, "must return one tensor, not tuple", several)
 
 
 def test_nothing_to_train_and_a_foreign_optimizer():
@@ -746,7 +601,7 @@ def test_a_scheduler_that_does_not_fit():
     model, other = network(), SGD(network().parameters())
     fit_error(ValueError, "belongs to another optimizer", model, scheduler=lr_scheduler.StepLR(other, 1))
     short = partial(lr_scheduler.OneCycleLR, max_lr=0.1, total_steps=7)
-    fit_error(ValueError, "total_steps=7, but 2 epochs of 4 batches are 8", batch_size=BATCH, scheduler=short)
+    fit_error(ValueError, "total_steps=7, but the run has 8", batch_size=BATCH, scheduler=short)
 
 
 @pytest.mark.parametrize(
@@ -757,8 +612,15 @@ def test_a_scheduler_that_does_not_fit():
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"early_stopping": 3}, "early_stopping needs val"),
         ({"resume": True}, "resume needs autosave"),
-        ({"monitor": "val_loss"}, "no column 'val_loss' to monitor; there are loss, accuracy"),
+        ({"monitor": "val_loss"}, "no column 'val_loss' to monitor; there are accuracy, loss"),
         ({"keep_best": True, "monitor": "f1"}, "no column 'f1'"),
+        ({"amp": "bf16"}, "amp must be True, False, torch.bfloat16 or torch.float16"),
+        ({"metrics": ["accuracy"]}, "metrics must be"),
+        ({"train": TensorDataset(torch.ones(4))}, r"batch of train must be a pair of tensors .* not \['Tensor'\]"),
+        ({"train": DataLoader(torch.ones(4, 1))}, "must be a pair of tensors .* not Tensor"),
+        ({"train": LASTING, "autosave": "run.pt"}, "persistent_workers=False"),
+        ({"loss": nn.CrossEntropyLoss(reduction="none")}, "loss must return one number as a tensor"),
+        ({"loss": lambda outputs, labels: 1.0}, "loss must return one number as a tensor"),
     ],
 )
 def test_settings_that_cannot_be_right(options, match):
@@ -781,55 +643,39 @@ def test_nobody_knows_which_numbers_are_better(options):
 )
 def test_keep_best_knows_the_direction(name, better, last):
     """The measured number is the epoch's: it only grows."""
-    model, seen = network(), []
-
-    def growing(outputs, labels):
-        return torch.full((len(labels),), float(len(seen)))
-
-    options = {"metrics": {name: growing}, "monitor": f"val_{name}", "better": better, "keep_best": True}
-    weights = []
-
-    def note(history):
-        seen.append(1)
-        weights.append(copy.deepcopy(model))
-
-    history = training.fit(model, images(), images(), epochs=3, after_epoch=note, device="cpu", **options)
+    model, weights = network(), []
+    growing = {name: lambda outputs, labels: torch.full((len(labels),), float(len(weights)))}
+    options = {"metrics": growing, "monitor": f"val_{name}", "better": better, "keep_best": True, "device": "cpu"}
+    history = training.fit(
+        model, images(), images(), epochs=3, after_epoch=lambda _: weights.append(copy.deepcopy(model)), **options
+    )
     assert history[f"val_{name}"] == [0.0, 1.0, 2.0]
     assert same_weights(model, weights[2 if last else 0])
-
-
-def test_amp_must_be_a_type_that_exists():
-    fit_error(TypeError, "amp must be True, False, torch.bfloat16 or torch.float16", amp="bf16")
 
 
 def test_a_loss_that_is_not_a_number_stops_at_once_and_keeps_the_last_good_checkpoint(tmp_path):
     path = tmp_path / "run.pt"
     training.fit(network(), images(), epochs=1, batch_size=BATCH, autosave=path, device="cpu")
-    good = path.read_bytes()
-    calls = []
+    good, calls = path.read_bytes(), []
 
     class Sick(nn.Sequential):
         def forward(self, x):
             calls.append(x)
             return super().forward(x) * (float("nan") if len(calls) == 3 else 1)
 
-    options = {"batch_size": BATCH, "autosave": path, "resume": True}
     wanted = "the loss became nan in epoch 2, batch 3, at learning rate 0.001. Try a lower"
-    fit_error(FloatingPointError, wanted, Sick(*network()), **options)
+    fit_error(FloatingPointError, wanted, Sick(*network()), batch_size=BATCH, autosave=path, resume=True)
     assert len(calls) == 3
     assert path.read_bytes() == good
 
 
-def test_a_learning_rate_that_is_too_high_is_named():
-    exploding = partial(torch.optim.SGD, lr=1e30)
-    fit_error(FloatingPointError, "learning rate 1e\\+30. Try a lower learning rate", optimizer=exploding)
-
-
-def test_data_with_nan_are_named():
+def test_data_with_nan_and_a_learning_rate_that_is_too_high_are_named():
     data = images()
     data.tensors[0][4, 0, 2, 2] = float("nan")
     fit_error(FloatingPointError, "inputs of this batch hold NaN", train=data)
     fit_error(FloatingPointError, "'val_loss' became nan in epoch 1", val=data)
+    exploding = partial(torch.optim.SGD, lr=1e30)
+    fit_error(FloatingPointError, "learning rate 1e\\+30. Try a lower learning rate", optimizer=exploding)
 
 
 def test_weights_that_are_not_numbers_are_never_saved(tmp_path):
@@ -860,39 +706,22 @@ PLATEAU = {"scheduler": partial(lr_scheduler.ReduceLROnPlateau, patience=0, fact
     ("before", "changes", "match"),
     [
         ({}, {"seed": 1}, "seed = 0, now it is 1"),
-        ({}, {"batch_size": 5}, "train = 22 samples in batches of 6, now it is 22 samples in batches of 5"),
-        ({}, {"train": images(21)}, "train = 22 samples in batches of 6, now it is 21 samples"),
-        ({}, {"val": images(9)}, "val = None, now it is 9 samples in batches of 6"),
-        ({"val": images(9)}, {"val": None}, "val = 9 samples in batches of 6, now it is None"),
+        ({}, {"batch_size": 5}, "batch_size = 6, now it is 5"),
+        ({}, {"train": images(21)}, "samples of train = 22, now it is 21"),
+        ({}, {"val": images(9)}, "samples of val = None, now it is 9"),
         ({}, {"metrics": {"cost": cost}}, r"metrics = None, now it is \['cost'\]"),
         ({}, {"keep_best": True}, "keep_best = False, now it is True"),
-        ({"val": images(9)}, {"monitor": "val_accuracy"}, "monitor = val_loss, now it is val_accuracy"),
         ({}, {"amp": torch.float16}, "amp = None, now it is torch.float16"),
-        ({}, {"loss": nn.CrossEntropyLoss()}, r"loss = cross_entropy\(\), now it is CrossEntropyLoss"),
-        (
-            {},
-            {"loss": partial(F.cross_entropy, label_smoothing=0.1)},
-            r"now it is cross_entropy\(label_smoothing=0.1\)",
-        ),
+        ({}, {"loss": partial(F.cross_entropy, label_smoothing=0.1)}, "now it is cross_entropy.*label_smoothing.*0.1"),
         ({}, {"optimizer": torch.optim.Adam}, "optimizer = SGD, now it is Adam"),
-        ({}, {"optimizer": partial(SGD, lr=0.01)}, r"optimizer\..*lr = 0.05, now it is 0.01"),
-        ({}, {"optimizer": partial(SGD, momentum=0.8)}, r"optimizer\..*momentum = 0.9, now it is 0.8"),
-        ({}, {"optimizer": partial(SGD, weight_decay=0.1)}, r"optimizer\..*weight_decay = 0, now it is 0.1"),
-        ({}, {"optimizer": lambda p: SGD(p[:2])}, r"parameters per group = \[6\], now it is \[2\]"),
-        ({}, {"optimizer": lambda p: SGD([{"params": p[:2]}, {"params": p[2:]}])}, r"now it is \[2, 4\]"),
+        ({}, {"optimizer": partial(SGD, lr=0.01)}, "lr of parameter group 0 = 0.05, now it is 0.01"),
+        ({}, {"optimizer": partial(SGD, weight_decay=0.1)}, "weight_decay of parameter group 0 = 0, now it is 0.1"),
+        ({}, {"optimizer": lambda p: SGD(p[:2])}, "params of parameter group 0 = 6, now it is 2"),
         ({}, {"scheduler": None}, "scheduler = StepLR, now it is None"),
-        ({"scheduler": None}, {"scheduler": SCHEDULERS["cosine"]}, "scheduler = None.*, now it is Cosine"),
         ({}, {"scheduler": partial(lr_scheduler.StepLR, step_size=1)}, "scheduler.step_size = 2, now it is 1"),
-        (
-            {},
-            {"scheduler": partial(lr_scheduler.StepLR, step_size=2, gamma=0.5)},
-            "scheduler.gamma = 0.1, now it is 0.5",
-        ),
-        (ONE_CYCLE, {"optimizer": partial(torch.optim.Adam, betas=(0.9, 0.9))}, r"betas.1 = 0.999, now it is 0.9"),
-        (ONE_CYCLE, {"scheduler": partial(lr_scheduler.OneCycleLR, max_lr=0.2)}, "max_lr = 0.1, now it is 0.2"),
+        (ONE_CYCLE, {"scheduler": partial(lr_scheduler.OneCycleLR, max_lr=0.2)}, "max_lr .* = 0.1, now it is 0.2"),
         (ONE_CYCLE, {"epochs": 3}, "scheduler.total_steps = 8, now it is 12"),
-        (PLATEAU, {"optimizer": partial(SGD, lr=0.1)}, r"lr = 0.05, now it is 0.1"),
-        ({"scheduler": SCHEDULERS["warm-up"]}, {"optimizer": partial(SGD, lr=0.1)}, "initial_lr = 0.05, now it is 0.1"),
+        (PLATEAU, {"optimizer": partial(SGD, lr=0.1)}, "lr of .* = 0.05, now it is 0.1"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused_and_nothing_is_changed(tmp_path, before, changes, match):
@@ -904,23 +733,22 @@ def test_a_checkpoint_of_another_run_is_refused_and_nothing_is_changed(tmp_path,
     assert same_weights(model, network(5))
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
-def test_the_same_optimizer_and_scheduler_go_on_after_the_stop_button(tmp_path, name):
-    """In a notebook, the cell that made them is not run again: they are those of the interruption."""
+def test_an_optimizer_that_has_taken_steps_goes_on_or_is_refused(tmp_path):
+    """In a notebook, the cell that made it is not run again after the stop button."""
     options = {"epochs": 4, "batch_size": BATCH, "loss": stopping, "device": "cpu"}
     whole, model = network(), network()
-    history = training.fit(whole, images(), optimizer=SGD, scheduler=SCHEDULERS[name], **options)
-    optimizer = SGD(model.parameters())
-    scheduler, _ = make_scheduler(SCHEDULERS[name], optimizer, 4, 4)
-    options |= {"optimizer": optimizer, "scheduler": scheduler, "autosave": tmp_path / "run.pt", "resume": True}
-    if name == "told":  # made already, it would step after each epoch
-        options["scheduler"] = SCHEDULERS[name]
+    history = training.fit(whole, images(), optimizer=SGD, **options)
+    options |= {"optimizer": SGD(model.parameters()), "autosave": tmp_path / "run.pt", "resume": True}
     CALLS_LEFT[0] = 10
     with pytest.raises(Stopped):
         training.fit(model, images(), **options)
     CALLS_LEFT[0] = 10**9
     assert training.fit(model, images(), **options) == history
     assert same_weights(model, whole)
+    options |= {"autosave": tmp_path / "other.pt", "scheduler": SCHEDULERS["step"]}
+    training.fit(model, images(), **options)
+    with pytest.raises(training.CheckpointError, match="not with one that has taken steps"):
+        training.fit(model, images(), **options)
 
 
 @pytest.mark.parametrize(
@@ -930,67 +758,19 @@ def test_the_same_optimizer_and_scheduler_go_on_after_the_stop_button(tmp_path, 
         {"optimizer": partial(torch.optim.Adam, betas=(np.float64(0.8), np.float64(0.9)))},
         {"scheduler": lambda opt: lr_scheduler.MultiStepLR(opt, np.arange(1, 3), gamma=np.float64(0.5))},
         {"scheduler": lambda opt: lr_scheduler.LambdaLR(opt, lambda step: np.float64(0.9) ** step)},
-        {"scheduler": partial(lr_scheduler.OneCycleLR, max_lr=np.float64(0.1))},
         {"scheduler": partial(lr_scheduler.ReduceLROnPlateau, factor=np.float64(0.5), patience=np.int64(0))},
         {"optimizer": partial(torch.optim.Adam, lr=torch.tensor(0.01))},
         {"metrics": {"right": lambda o, y: (o.argmax(1) == y).numpy()}, "seed": np.int64(3)},
     ],
 )
 def test_what_is_saved_can_be_read(tmp_path, options):
-    path = tmp_path / "run.pt"
     options = options | {"batch_size": BATCH, "device": "cpu"}
     whole, resumed = network(), network(1)
     history = training.fit(whole, images(), epochs=4, **options)
-    if isinstance(options.get("scheduler"), partial) and "max_lr" in options["scheduler"].keywords:
-        options["after_epoch"], epochs = stop_at_2, 4
-    else:
-        epochs = 2
-    with contextlib.suppress(Stopped):
-        training.fit(network(), images(), epochs=epochs, autosave=path, **options)
-    assert len(checkpoints.load(path)["rows"]) == 2
-    options.pop("after_epoch", None)
-    assert training.fit(resumed, images(), epochs=4, autosave=path, resume=True, **options) == history
-    assert same_weights(resumed, whole)
-
-
-class Odd(nn.Module):
-    """Tied weights, a layer that finds out its size, a buffer that the first pass makes, and a state of its own."""
-
-    def __init__(self):
-        super().__init__()
-        self.lazy, self.one, self.other = nn.LazyLinear(4), nn.Linear(4, 4), nn.Linear(4, 4)
-        self.other.weight = self.one.weight
-        self.register_buffer("seen", None)
-
-    def forward(self, x):
-        if self.seen is None:
-            self.seen = torch.ones(4)
-        return self.other(self.one(self.lazy(x.flatten(1)) * self.seen))
-
-    def get_extra_state(self):
-        return {"version": 1}
-
-    def set_extra_state(self, state):
-        assert state == {"version": 1}
-
-
-def test_odd_models_go_on_or_are_refused_with_advice(tmp_path):
-    options = {"batch_size": BATCH, "device": "cpu", "keep_best": True}
-    models = []
-    for _ in range(3):
-        torch.manual_seed(0)
-        models.append(Odd())
-        models[-1](torch.zeros(1, 1, 6, 6))
-    history = training.fit(models[0], images(), epochs=4, **options)
     options["autosave"] = tmp_path / "run.pt"
-    training.fit(models[1], images(), epochs=2, **options)
-    assert training.fit(models[2], images(), epochs=4, resume=True, **options) == history
-    assert models[2].one.weight is models[2].other.weight
-    torch.testing.assert_close(models[2].one.weight, models[0].one.weight, rtol=0, atol=0)
-    unused = Odd()
-    unused.lazy(torch.zeros(1, 36))
-    with pytest.raises(training.CheckpointError, match=r"(?s:call it once before fit.*\"seen\")"):
-        training.fit(unused, images(), epochs=4, resume=True, **options)
+    training.fit(network(), images(), epochs=2, **options)
+    assert training.fit(resumed, images(), epochs=4, resume=True, **options) == history
+    assert same_weights(resumed, whole)
 
 
 def test_a_checkpoint_of_another_model_or_a_broken_one_is_refused(tmp_path):
@@ -1009,11 +789,6 @@ def test_a_checkpoint_of_another_model_or_a_broken_one_is_refused(tmp_path):
         training.fit(network(), images(), resume=True, **options)
 
 
-def test_no_bar_where_nobody_looks(capsys):
-    training.fit(network(), images(), epochs=1, device="cpu")
-    assert capsys.readouterr() == ("", "")
-
-
 # What notebook 03 writes by hand is what the package and torch compute.
 
 
@@ -1024,7 +799,7 @@ def notebook():
     return found
 
 
-@pytest.mark.parametrize(("count", "batch_size"), [(20, 4), (23, 8), (5, 64)])
+@pytest.mark.parametrize(("count", "batch_size"), [(23, 8), (5, 64)])
 def test_the_loop_of_the_notebook_is_fit(notebook, count, batch_size):
     def loader():
         generator = torch.Generator().manual_seed(5)
@@ -1040,7 +815,7 @@ def test_the_loop_of_the_notebook_is_fit(notebook, count, batch_size):
     assert same_weights(ours, theirs)
 
 
-@pytest.mark.parametrize("shape", [(4, 3, 5, 5), (2, 1, 7, 3), (16, 8, 1, 1)])
+@pytest.mark.parametrize("shape", [(4, 3, 5, 5), (2, 1, 7, 3)])
 def test_batch_norm_of_the_notebook_is_torchs(notebook, shape):
     ours, theirs = notebook.BatchNorm(shape[1]), torch.nn.BatchNorm2d(shape[1])
     for seed in range(3):
@@ -1051,7 +826,7 @@ def test_batch_norm_of_the_notebook_is_torchs(notebook, shape):
     torch.testing.assert_close(ours.var, theirs.running_var)
 
 
-@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("p", [0.1, 0.5])
 def test_dropout_of_the_notebook_is_torchs(notebook, p):
     x = torch.randn(50, 20, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(1)
@@ -1061,32 +836,14 @@ def test_dropout_of_the_notebook_is_torchs(notebook, p):
     assert notebook.dropout(x, p, training=False) is x
 
 
-@pytest.mark.parametrize(("right", "n"), [(0, 10), (10, 10), (352, 359), (1, 3)])
-def test_interval_of_the_notebook_is_scipys(notebook, right, n):
+def test_interval_of_the_notebook_is_scipys(notebook):
     from scipy.stats import binomtest
 
-    expected = binomtest(right, n).proportion_ci(method="wilson")
-    assert notebook.wilson_interval(right, n) == pytest.approx((expected.low, expected.high), abs=1e-4)
+    for right, n in [(0, 10), (10, 10), (352, 359), (1, 3)]:
+        expected = binomtest(right, n).proportion_ci(method="wilson")
+        assert notebook.wilson_interval(right, n) == pytest.approx((expected.low, expected.high), abs=1e-4)
 
 
 def test_parameters_of_the_notebook_are_torchs(notebook):
-    for kernel, inputs, outputs in [(3, 1, 32), (1, 5, 7), (7, 3, 64)]:
-        layer = torch.nn.Conv2d(inputs, outputs, kernel)
-        assert notebook.conv_parameters(kernel, inputs, outputs) == sum(p.numel() for p in layer.parameters())
-
-
-@pytest.mark.parametrize("metrics", [["accuracy"], "accuracy", {"error": 3}])
-def test_metrics_that_are_none(metrics):
-    fit_error(TypeError, "metrics must be", metrics=metrics)
-    with pytest.raises(TypeError, match="metrics must be"):
-        training.evaluate(network(), images(), metrics=metrics, device="cpu")
-
-
-@pytest.mark.parametrize("loss", [lambda outputs, labels: None, lambda outputs, labels: outputs, lambda *_: 1.0])
-def test_losses_that_give_no_number(loss):
-    fit_error(TypeError, "loss must return one number as a tensor", loss=loss)
-
-
-def test_numpys_numbers_will_do():
-    history = training.fit(network(), images(), epochs=np.int64(1), batch_size=np.int32(7), device="cpu")
-    assert history == training.fit(network(), images(), epochs=1, batch_size=7, device="cpu")
+    layer = nn.Conv2d(5, 7, 3)
+    assert notebook.conv_parameters(3, 5, 7) == sum(p.numel() for p in layer.parameters())

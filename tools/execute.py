@@ -110,8 +110,8 @@ def _memory_measured(client: NotebookClient, peak: list[float]) -> Iterator[None
 
     def sample() -> None:
         while not over.wait(0.1):
-            with suppress(AttributeError, psutil.Error):  # there is no kernel yet, or a process has ended meanwhile
-                if pid := client.km.provisioner.pid:
+            with suppress(psutil.Error):  # a process has ended meanwhile
+                if pid := getattr(getattr(client.km, "provisioner", None), "pid", None):  # else there is no kernel yet
                     family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
                     peak[0] = max(peak[0], sum(process.memory_info().rss for process in family) / 1e6)
 

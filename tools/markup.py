@@ -66,10 +66,10 @@ def derive(master: nbformat.NotebookNode) -> Derived:
             if not cell.source.startswith("# ASSIGNMENT CONFIG"):
                 raise MarkupError(f"a raw cell is no markup: {cell.source[:60]!r}.")
         elif block == "TESTS":
-            question.tests.append(cell.source)
+            questions[-1].tests.append(cell.source)
         elif block == "SOLUTION":
             instructor.append(copy.deepcopy(cell))
-            student.append(_without_solution(cell, question))
+            student.append(_without_solution(cell, questions[-1]))
         else:
             instructor.append(copy.deepcopy(cell))
             student.append(copy.deepcopy(cell))
@@ -98,7 +98,7 @@ def student_lines(source: str) -> list[str]:
         elif assigned := _ASSIGNED.match(end):
             kept.append(assigned[1] + " ...")
         elif re.search(r"#\s?SOLUTION$", end):
-            kept.append(re.match(r"\s*", line)[0] + "...")
+            kept.append(line[: len(line) - len(line.lstrip())] + "...")
         else:
             kept.append(line)
     return kept

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import nbformat
+from nbformat.warnings import DuplicateCellId, MissingIDFieldWarning
 
 MEASURED = "measured"  # the tag of cells that show times: their outputs differ from run to run
 MARK = "coursekit"  # in the notebook's metadata: which code its outputs are of
@@ -20,8 +21,8 @@ _CELL_METADATA = {"tags", "slideshow", "mystnb", "jupyter"}
 def read(path: Path) -> nbformat.NotebookNode:
     """Read a notebook, also one whose cells have no ids, or one id twice: they are given others."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", nbformat.warnings.MissingIDFieldWarning)
-        warnings.simplefilter("ignore", nbformat.warnings.DuplicateCellId)
+        warnings.simplefilter("ignore", MissingIDFieldWarning)
+        warnings.simplefilter("ignore", DuplicateCellId)
         return nbformat.read(path, as_version=4)
 
 

@@ -26,10 +26,12 @@ T4 = 8.1e12 / 2 * 0.3  # multiply-adds a second: three tenths of the 8.1 TFLOP/s
 LAUNCH = 12e-6  # seconds that each operation takes at least, for Python and to start it on the GPU
 CUDA = 1e9  # bytes that CUDA and its libraries take
 MOST_MINUTES, MOST_GB = 30, 12
+COLUMNS = ("10^12 multiply-adds", "10^6 operations", "s for reading", "minutes", "GB")
 NOTE = f"""
-The last two columns say what the notebook would need on a T4 with 16 GB, at three tenths of its 8.1 TFLOP/s and
-{LAUNCH * 1e6:.0f} us for each operation, without downloads. Memory is that of all tensors, and 1 GB for CUDA.
-Networks looked at {SMALL} small or {LARGE} large pictures of a data set; the account adds the others in proportion."""
+The last two columns say what the notebook would need on a T4 with 16 GB: its multiply-adds at three tenths of the
+T4's 8.1 TFLOP/s, {LAUNCH * 1e6:.0f} us for each operation, and what this processor needs to read pictures; downloads
+are not in it. Memory is that of all tensors, and 1 GB for CUDA. Networks looked at {SMALL} small or {LARGE} large
+pictures of a data set; the account adds the others in proportion."""
 STARTUP = """from pathlib import Path
 from tools import rehearse_kernel
 rehearse_kernel.prepare({!r}, Path({!r}), Path({!r}))
@@ -74,7 +76,7 @@ def rehearse(root: Path, paths: list[Path]) -> int:
             longest_first = sorted(paths, key=lambda path: -costs.get(path.stem, {}).get("seconds", 0))
             done = list(pool.map(partial(_run, scratch=scratch), longest_first))
         server.shutdown()
-    print(f"\n{'notebook':24s}{'10^12 multiply-adds':>20s}{'10^6 operations':>17s}{'minutes':>9s}{'GB':>6s}")
+    print(f"\n{'notebook':24s}" + "".join(f"{column:>21s}" for column in COLUMNS))
     for row, _ in sorted(done):
         print(row)
     print(NOTE)
@@ -97,10 +99,11 @@ def _run(path: Path, scratch: Path) -> tuple[str, bool]:
     report = scratch / f"{path.stem}.json"
     if not report.exists():
         return f"{path.stem:24s} did not begin", False
-    products, operations, size = json.loads(report.read_text(encoding="utf-8")).values()
-    minutes, gigabytes = (products / T4 + operations * LAUNCH) / 60, (size + CUDA) / 1e9
+    products, operations, reading, size = json.loads(report.read_text(encoding="utf-8"))
+    minutes, gigabytes = (products / T4 + operations * LAUNCH + reading) / 60, (size + CUDA) / 1e9
     fits = minutes <= MOST_MINUTES and gigabytes <= MOST_GB
-    row = f"{path.stem:24s}{products / 1e12:20,.1f}{operations / 1e6:17,.1f}{minutes:9,.1f}{gigabytes:6.1f}"
+    numbers = (products / 1e12, operations / 1e6, reading, minutes, gigabytes)
+    row = f"{path.stem:24s}" + "".join(f"{number:21,.1f}" for number in numbers)
     return row + ("" if fits else "  TOO MUCH") + ("  (until it failed)" if error else ""), fits and not error
 
 

@@ -105,7 +105,7 @@ def _jpeg(picture: np.ndarray) -> bytes:
 
 def _tar(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
     packed = path.suffix in (".gz", ".tgz")
-    with tarfile.open(path, "w:gz" if packed else "w", **({"compresslevel": 1} if packed else {})) as archive:
+    with tarfile.open(path, "w:gz", compresslevel=1) if packed else tarfile.open(path, "w") as archive:
         for name, content in files:
             entry = tarfile.TarInfo(name)
             entry.size = len(content)

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
@@ -141,8 +140,9 @@ def api_pages() -> Iterator[tuple[str, str]]:
     """Yield name and text of the package's pages: one for each module, and one that lists them."""
     lines = []
     for name in modules():
-        source = Path(find_spec(f"coursekit.{name}").origin).read_text(encoding="utf-8")
-        first = ast.get_docstring(ast.parse(source)).splitlines()[0].rstrip(".:")
+        path = Path(coursekit.__path__[0], name)
+        source = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
+        first = (ast.get_docstring(ast.parse(source)) or name).splitlines()[0].rstrip(".:")
         lines.append(f"* :doc:`coursekit.{name} <{name}>`: {first[0].lower() + first[1:]}")
         title = f"coursekit.{name}"
         yield name, f"{title}\n{'=' * len(title)}\n\n.. automodule:: {title}\n"

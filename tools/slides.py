@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import ast
 import html
-import importlib.util
 import re
 import shutil
 from collections.abc import Iterable, Iterator
+from importlib import metadata
 from pathlib import Path
 from string import Template
 
@@ -63,7 +63,7 @@ def publish(root: Path, paths: Iterable[Path]) -> int:
 
 def package_folder(name: str) -> Path:
     """Return the folder of an installed package, which need not have a name that can be imported."""
-    return Path(importlib.util.find_spec(name).submodule_search_locations[0])
+    return Path(str(metadata.distribution(name).locate_file(name)))
 
 
 def copy_mathjax(folder: Path) -> None:
@@ -150,10 +150,9 @@ def for_projection(source: str) -> str:
     values = [keyword.value for call in calls for keyword in call.keywords if keyword.arg == "alt"]
     lines = [line.encode() for line in source.split("\n")]  # Python counts columns in bytes
     for value in sorted(values, key=lambda value: -value.lineno):
-        first, last = value.lineno - 1, value.end_lineno - 1
-        lines[first : last + 1] = [
-            lines[first][: value.col_offset] + '"…"'.encode() + lines[last][value.end_col_offset :]
-        ]
+        first, last = value.lineno - 1, (value.end_lineno or value.lineno) - 1
+        shortened = lines[first][: value.col_offset] + '"…"'.encode() + lines[last][value.end_col_offset :]
+        lines[first : last + 1] = [shortened]
     return re.sub(r"\n\n\n+", "\n\n", b"\n".join(lines).decode())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class Function:
 
     def __call__(
         self, *args: object, may_change: bool = False, finite: bool = True, salt: int = 0, **kwargs: object
-    ) -> object:
+    ) -> Any:
         """Call it.
 
         With ``may_change`` it may write into its arguments; without ``finite`` it may give NaN; with a ``salt``, texts
@@ -100,7 +101,7 @@ class Module(Function):
         """Return a network that does the same, for functions that may call it, but not look inside."""
         return _received(self._ask, self._method("closed"), self.name)
 
-    def _method(self, method: str, *args: object) -> object:
+    def _method(self, method: str, *args: object) -> Any:
         order = {"do": "module", "number": self.reference.number, "method": method, "args": args}
         return _request(self._ask, order, f"`{self.name}` ({method})")["value"]
 
@@ -117,7 +118,7 @@ class Chart:
     axes: list[dict]
 
 
-def fetch(ask: Ask, name: str) -> object:
+def fetch(ask: Ask, name: str) -> Any:
     """Get the variable ``name`` from the notebook.
 
     Raises
@@ -138,7 +139,7 @@ def is_finite(value: object) -> bool:
     return not isinstance(value, float | np.ndarray | np.generic) or bool(np.isfinite(value).all())
 
 
-def _received(ask: Ask, value: object, name: str, finite: bool = True) -> object:
+def _received(ask: Ask, value: Any, name: str, finite: bool = True) -> Any:
     """Turn what came back into what a check works with; ``name`` is for messages."""
     if isinstance(value, Reference):
         if value == _ELLIPSIS:
@@ -163,7 +164,7 @@ def _drawn(label: str, x: np.ndarray, y: np.ndarray) -> dict:
     return {"label": label, "x": x[shown], "y": y[shown]}
 
 
-def _describe(value: object) -> str:
+def _describe(value: Any) -> str:
     if isinstance(value, Function):
         return value.name
     if getattr(value, "shape", ()):

@@ -10,11 +10,15 @@ Several are a list, a tuple, an array or a tensor; where they have two axes and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from coursekit.checks.answers import Chart, Function, Hint, Module, is_finite
 from coursekit.checks.transport import Reference, as_numpy
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # A hint and the wrong value that it belongs to, or a function that computes it.
 Mistakes = Mapping[str, object] | Iterable[tuple[str, object]]
@@ -58,7 +62,7 @@ def module(answer: object, name: str) -> Module:
     return answer
 
 
-def as_number(answer: object, name: str, least: float = -np.inf, most: float = np.inf, *, whole: bool = False) -> float:
+def as_number(answer: Any, name: str, least: float = -np.inf, most: float = np.inf, *, whole: bool = False) -> float:
     """Return one number, as a float, or with ``whole`` as an int; True, texts and longer arrays raise a hint."""
     value = answer.item() if getattr(answer, "shape", None) == () else answer
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not least <= value <= most:
@@ -131,9 +135,9 @@ def mistakes_of(compute: Callable[[str], object], hints: Mapping[str, str]) -> l
 
 
 def array(
-    answer: object,
+    answer: Any,
     name: str,
-    expected: np.ndarray,
+    expected: np.ndarray | Tensor,
     mistakes: Mistakes = (),
     *,
     rtol: float = 1e-6,
@@ -186,7 +190,7 @@ def array(
     raise Hint(f"{share} of {name} are wrong, the first {where}.")
 
 
-def choice(answer: object, name: str, expected: str, hints: Mapping[str, str]) -> None:
+def choice(answer: Any, name: str, expected: str, hints: Mapping[str, str]) -> None:
     """Compare a text that must be one of several; ``hints`` has one for each that is wrong."""
     given = answer.strip().lower() if isinstance(answer, str) else answer
     if given not in (expected, *hints):
@@ -197,7 +201,7 @@ def choice(answer: object, name: str, expected: str, hints: Mapping[str, str]) -
         raise Hint(hints[given])
 
 
-def kind(answer: object, show: bool = False) -> str:
+def kind(answer: Any, show: bool = False) -> str:
     """Say what something is, for a hint."""
     if isinstance(answer, Reference):
         return f"an object of class {answer.name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy import ndimage, signal
@@ -75,7 +76,7 @@ def q3(sharpen: Function, rng: np.random.Generator) -> None:
         exact = _sharpened(image, amount)
         rounded = np.round(exact).astype(int)
 
-        def made(strength: float = amount, image: np.ndarray = image, **slip: object) -> np.ndarray:
+        def made(strength: float = amount, image: np.ndarray = image, **slip: Any) -> np.ndarray:
             return _as_bytes(_sharpened(image, strength, **slip))
 
         mistakes = {
@@ -181,10 +182,8 @@ def q5(counterexample: object, combine: Function, rng: np.random.Generator) -> N
         kernels = [rng.normal(size=shape) for shape in shapes]
         right = _fold(kernels, signal.convolve2d)
         claim = "this is the kernel of the claim. Try it on an image with one white pixel."
-        same, two = (
-            partial(signal.convolve2d, mode="same"),
-            "only two kernels are in it; `kernels` may hold any number.",
-        )
+        same = partial(signal.convolve2d, mode="same")
+        two = "only two kernels are in it; `kernels` may hold any number."
         mistakes = [
             (claim, _fold(kernels, signal.correlate2d)),
             (claim + " (Exchanging the two does not help.)", _fold(kernels, lambda a, b: signal.correlate2d(b, a))),
@@ -202,7 +201,7 @@ def q5(counterexample: object, combine: Function, rng: np.random.Generator) -> N
         compare.array(combine(kernels), f"the kernel that combines {len(kernels)}", right, mistakes)
 
 
-def _check_counterexample(answer: object) -> None:
+def _check_counterexample(answer: Any) -> None:
     stacked = getattr(answer, "ndim", 0) > 1
     if not (stacked or isinstance(answer, list | tuple)) or len(answer) != 2:
         raise Hint(f"`counterexample` must hold two kernels: (a, b). Yours is {compare.kind(answer)}.")
@@ -213,7 +212,7 @@ def _check_counterexample(answer: object) -> None:
             raise Hint(f"{name} must be an array with two axes.")
         if max(values.shape) > 50:
             raise Hint(f"{name} is larger than it needs to be: up to 50 x 50 will do.")
-    claimed, true = (method(*kernels, "full") for method in (signal.correlate2d, signal.convolve2d))
+    claimed, true = (method(kernels[0], kernels[1], "full") for method in (signal.correlate2d, signal.convolve2d))
     if np.abs(claimed - true).max() <= 1e-9 * max(np.abs(true).max(), 1e-12):
         raise Hint("for these two kernels the claim happens to hold. What do kernels look like that care for a turn?")
 

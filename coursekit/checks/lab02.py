@@ -70,7 +70,7 @@ def q2(layer_cost: Function, rng: np.random.Generator) -> None:
     rows, columns = ((size + 2 * padding - kernel) // stride + 1 for size in (height, width))
     weights, places = outputs * inputs // groups * kernel**2, rows * columns
 
-    def products(pad=2 * padding, step=stride, up: bool = False) -> np.ndarray:
+    def products(pad: int | np.ndarray = 2 * padding, step=stride, up: bool = False) -> np.ndarray:
         counts = [(np.maximum(size + pad - kernel, -step), step) for size in (height, width)]
         return weights * np.prod([1 + (-(-free // step) if up else free // step) for free, step in counts], axis=0)
 
@@ -238,7 +238,7 @@ def q6(find_kernel: Function, rng: np.random.Generator) -> None:
         names = ("the kernel", "the bias")
         found, offset = (compare.as_array(part, name).ravel() for part, name in zip(answer, names, strict=True))
         right = kernel.reshape(-1)
-        mistakes = [
+        mistakes: list[tuple[str, object]] = [
             ("the kernel is found turned by 180 degrees: the layer correlates.", kernel.flip(2, 3).reshape(-1)),
             ("the kernel is found transposed.", kernel.transpose(2, 3).reshape(-1)),
             ("the kernel has the wrong sign: which way does one go along a gradient?", -right),

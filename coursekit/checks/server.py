@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class AnswerServer:
 
     def __init__(self, namespace: Mapping[str, object]) -> None:
         self._namespace = namespace
-        self._objects: dict[int, object] = {}
+        self._objects: dict[int, Any] = {}
 
     def serve(self, request: bytes) -> bytes:
         """Carry out one packed request, a dictionary with a key ``do``; return the packed reply.
@@ -38,7 +39,7 @@ class AnswerServer:
         except BaseException as error:  # also SystemExit: an answer may not end the check
             return pack({"error": type(error).__name__, "message": _first_line(error)})
 
-    def _refer(self, value: object) -> Reference | dict | None:
+    def _refer(self, value: Any) -> Reference | dict | None:
         torch, figures = sys.modules.get("torch"), sys.modules.get("matplotlib.figure")
         if figures and isinstance(value, figures.Figure):
             return {"chart": [_axis(axis) for axis in value.axes]}

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def pack(value: object, refer: Callable[[object], Reference | dict | None] = lam
     return struct.pack("<Q", len(text)) + text + b"".join(blobs)
 
 
-def unpack(data: bytes) -> object:
+def unpack(data: bytes) -> Any:
     """Read what `pack` wrote, into fresh objects; raise a ValueError if the bytes are anything else."""
     try:
         (length,) = struct.unpack_from("<Q", data)
@@ -64,7 +65,7 @@ def unpack(data: bytes) -> object:
         raise ValueError("these bytes are no packed value.") from error
 
 
-def as_numpy(value: object) -> object:
+def as_numpy(value: Any) -> Any:
     """Return a tensor as an array, also inside of lists and tuples; leave anything else as it is."""
     if isinstance(value, list | tuple):
         return [as_numpy(part) for part in value]
@@ -79,7 +80,7 @@ def _is_tensor(value: object) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def _encode(value: object, blobs: list[bytes], refer: Callable) -> object:
+def _encode(value: Any, blobs: list[bytes], refer: Callable) -> object:
     """Return what JSON can write; what has a type of its own becomes a dictionary, and arrays go into ``blobs``."""
 
     def each(items) -> list:
@@ -116,7 +117,7 @@ def _encode_array(value: np.ndarray | np.generic, blobs: list[bytes], kind: str,
     return {"t": kind, "v": [array.dtype.str, list(array.shape), dtype]}
 
 
-def _decode(tree: object, blobs: memoryview, position: list[int]) -> object:
+def _decode(tree: object, blobs: memoryview, position: list[int]) -> Any:
     if isinstance(tree, list):
         return [_decode(item, blobs, position) for item in tree]
     if not isinstance(tree, dict):

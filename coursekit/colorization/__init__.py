@@ -12,21 +12,6 @@ from coursekit.colorization.networks import Colorizer, coverage, gray_encoder, t
 from coursekit.colorization.predict import as_photo, colorize
 
 __all__ = [
-    "Bins",
-    "Colorizer",
-    "as_photo",
-    "ciede2000",
-    "colorize",
-    "colourfulness",
-    "coverage",
-    "gray_encoder",
-    "lab_pairs",
-    "lab_to_rgb",
-    "mse",
-    "pairs_to_rgb",
-    "psnr",
-    "rgb_to_lab",
-    "score",
-    "transposed_decoder",
-    "upsampling_decoder",
-]
+    "Bins", "Colorizer", "as_photo", "ciede2000", "colorize", "colourfulness", "coverage", "gray_encoder", "lab_pairs",
+    "lab_to_rgb", "mse", "pairs_to_rgb", "psnr", "rgb_to_lab", "score", "transposed_decoder", "upsampling_decoder",
+]  # fmt: skip

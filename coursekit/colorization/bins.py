@@ -25,7 +25,7 @@ class Bins:
 
     @classmethod
     def of(cls, ab: Tensor, step: float = 15.0, least: float = 1e-4) -> Bins:
-        """Lay the grid and keep the bins that occur.
+        """Lay the grid and keep the bins that occur; a ValueError says if none is left, or if `ab` holds NaN.
 
         Parameters
         ----------
@@ -35,11 +35,6 @@ class Bins:
             Side of a square in units of CIELAB. One square has its centre at gray, a = b = 0.
         least : float
             Bins that hold a smaller share of all pixels are left out.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `ab` is no tensor of this shape or holds NaN, or if nothing is left.
         """
         _check_ab(ab)
         squares = (ab.movedim(1, -1).reshape(-1, 2) * (SCALE / step)).round().long()
@@ -68,17 +63,13 @@ class Bins:
         Parameters
         ----------
         logits : Tensor [N, B, H, W]
+            Another number of bins is a ValueError.
         temperature : float
             1 gives the plain mean, which is what a network trained with MSE answers. Below 1 the likely bins count for
             more ("annealed mean", 0.38 in Zhang et al., 2016); 0 takes the most likely bin alone.
         boost : float
             Divide each probability by the bin's share to this power first, so that rare colours get a chance: 0 leaves
             them as they are, 1 forgets how often each colour occurs.
-
-        Raises
-        ------
-        ValueError
-            If the logits do not fit the bins, or the temperature is negative.
         """
         if arguments.tensor("logits", logits, f"[N, {len(self)}, H, W]").ndim != 4 or logits.shape[1] != len(self):
             raise ValueError(f"logits must be [N, {len(self)}, H, W] for these bins, not {list(logits.shape)}.")

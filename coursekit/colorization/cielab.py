@@ -20,17 +20,14 @@ _ADVICE = "Of Lab in bytes take 100 / 255 * L, a - 128.0 and b - 128.0; for the 
 
 
 def rgb_to_lab(image: ArrayLike | Tensor) -> np.ndarray:
-    """Turn sRGB into CIELAB (D65, 2 degrees), by scikit-image.
+    """Turn sRGB into CIELAB (D65, 2 degrees), by scikit-image: float32 ``[..., 3]``.
+
+    L is then 0..100, a -86.2..98.3, b -107.9..94.5.
 
     Parameters
     ----------
     image : array [..., 3]
         Bytes 0..255, or floats 0..1. Other values, NaN, and colours in another axis are a ValueError.
-
-    Returns
-    -------
-    ndarray
-        float32 ``[..., 3]``: L 0..100, a -86.2..98.3, b -107.9..94.5 for sRGB.
     """
     return _in_pieces(color.rgb2lab, check_rgb(image))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,24 +20,19 @@ def gray_encoder(resnet: nn.Module) -> nn.Sequential:
     """Return the first six children of a ResNet, for one channel: ``[N, 1, H, W]`` to ``[N, C, H / 8, W / 8]``.
 
     Sizes are rounded up; C is 128 at width 1. The kernels of the first layer are summed over colour: a gray image,
-    given once, gets the response that it got as red, green and blue. The given network stays as it is.
-
-    Parameters
-    ----------
-    resnet : nn.Module
-        In torchvision's layout, as `pretrained.resnet18` makes it; another layout is a ValueError.
+    given once, gets the response that it got as red, green and blue. The given network stays as it is; it must be in
+    torchvision's layout, as `pretrained.resnet18` makes it, and another one is a ValueError.
     """
-    children = dict(list(arguments.module(resnet, "resnet").named_children())[: len(_KEPT)])
-    if list(children) != _KEPT or not isinstance(children["conv1"], nn.Conv2d):
+    children = copy.deepcopy(dict(list(arguments.module(resnet, "resnet").named_children())[: len(_KEPT)]))
+    conv = children.get("conv1")
+    if list(children) != _KEPT or not isinstance(conv, nn.Conv2d):
         raise ValueError(
             f"gray_encoder needs a network in the layout of torchvision's ResNet; this one begins with "
             f"{list(children)}. Take pretrained.resnet18() or torchvision.models.resnet18()."
         )
-    encoder = copy.deepcopy(nn.Sequential(*children.values()))
-    conv = encoder[0]
     conv.in_channels = 1
     conv.weight = nn.Parameter(conv.weight.detach().sum(dim=1, keepdim=True))
-    return encoder
+    return nn.Sequential(*children.values())
 
 
 def upsampling_decoder(width: float = 1.0, outputs: int = 2) -> nn.Sequential:
@@ -77,26 +73,21 @@ def transposed_decoder(width: float = 1.0, outputs: int = 2, kernel: int = 4) ->
     c = _channels(width)
     if kernel not in (2, 3, 4):
         raise ValueError(f"kernel must be 2, 3 or 4 to double the size with stride 2, not {kernel!r}.")
-    size = {"kernel_size": kernel, "stride": 2, "padding": (kernel - 1) // 2, "output_padding": kernel % 2}
-    layers: list[nn.Module] = []
-    for inputs, outs in ((c(128), c(128)), (c(128), c(64))):
-        layers += [nn.ConvTranspose2d(inputs, outs, **size), nn.BatchNorm2d(outs), nn.ReLU()]
-    layers += [*_conv(c(64), c(32)), nn.ConvTranspose2d(c(32), outputs, **size)]
-    return nn.Sequential(*layers)
+    double: dict[str, Any] = {"stride": 2, "padding": (kernel - 1) // 2, "output_padding": kernel % 2}
+    return nn.Sequential(
+        *(nn.ConvTranspose2d(c(128), c(128), kernel, **double), nn.BatchNorm2d(c(128)), nn.ReLU()),
+        *(nn.ConvTranspose2d(c(128), c(64), kernel, **double), nn.BatchNorm2d(c(64)), nn.ReLU()),
+        *_conv(c(64), c(32)),
+        nn.ConvTranspose2d(c(32), outputs, kernel, **double),
+    )
 
 
 def coverage(size: int, kernel: int, *, stride: int = 1, padding: int = 0, output_padding: int = 0) -> Tensor:
     """Count how many inputs reach each output ``[H, W]`` of a transposed convolution, as float32.
 
     Where the stride divides the kernel, all outputs away from the border get the same number. Elsewhere they do not,
-    and a pattern is there before any training (Odena, Dumoulin and Olah, 2016).
-
-    Parameters
-    ----------
-    size, kernel : int
-        Pixels along each side of the input and of the kernel.
-    stride, padding, output_padding : int
-        As in `torch.nn.ConvTranspose2d`.
+    and a pattern is there before any training (Odena, Dumoulin and Olah, 2016). Input and kernel are squares of `size`
+    and `kernel` pixels; the others are those of `torch.nn.ConvTranspose2d`.
     """
     ones = torch.ones(1, 1, size, size), torch.ones(1, 1, kernel, kernel)
     return F.conv_transpose2d(*ones, stride=stride, padding=padding, output_padding=output_padding)[0, 0]

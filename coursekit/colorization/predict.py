@@ -22,16 +22,8 @@ _LONGEST = 4  # times the shorter side: more of a panorama is squeezed for the n
 def as_photo(image: str | os.PathLike[str] | ArrayLike) -> np.ndarray:
     """Return a photo as uint8 ``[H, W, 3]``, whatever it comes as; a gray one gets three equal channels.
 
-    Parameters
-    ----------
-    image : path or array
-        A file of any kind; or an array ``[H, W]``, ``[H, W, 1]``, ``[H, W, 3]`` or ``[H, W, 4]`` of bytes or of floats
-        0..1. Of an array's fourth channel, the opacity, no use is made.
-
-    Raises
-    ------
-    ImageFileError, ValueError
-        If a file is missing, damaged or no image; if an array has another shape, other values or NaN.
+    It comes as a file of any kind; or as an array ``[H, W]``, ``[H, W, 1]``, ``[H, W, 3]`` or ``[H, W, 4]`` of bytes or
+    of floats 0..1, whose fourth channel, the opacity, is not used. An ImageFileError or ValueError says what is wrong.
     """
     if isinstance(image, str | os.PathLike):
         return read_image(image, None)[0]
@@ -65,20 +57,16 @@ def colorize(
     Parameters
     ----------
     model : nn.Module
-        From L / 100 ``[1, 1, h, w]`` to ab / 100 ``[1, 2, h, w]`` or, with ``bins``, logits ``[1, B, h, w]``.
+        From L / 100 ``[1, 1, h, w]`` to ab / 100 ``[1, 2, h, w]`` or, with ``bins``, logits ``[1, B, h, w]``; another
+        shape is a ValueError.
     image : path or array
-        As for `as_photo`; any size.
+        As for `as_photo`, with its errors; any size.
     bins : Bins, optional
         Those the model was trained with.
     size : int
         About the size of the pictures that the model was trained on, in pixels.
     temperature, boost : float
         As for `Bins.decode`; without ``bins`` of no effect.
-
-    Raises
-    ------
-    ImageFileError, ValueError
-        As for `as_photo`; if the model gives another shape.
     """
     arguments.module(model)
     arguments.whole("size", size)

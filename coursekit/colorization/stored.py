@@ -10,13 +10,7 @@ NAME = "colorizer"
 
 
 def load() -> tuple[Colorizer, Bins]:
-    """Return the stored colorizer, in eval mode on the CPU, and the bins that its outputs stand for.
-
-    Raises
-    ------
-    WeightsError
-        If the file is missing or damaged.
-    """
+    """Return the stored colorizer, in eval mode on the CPU, and the bins of its outputs; else raise WeightsError."""
     weights, card = pretrained.read_weights(NAME)
     bins = Bins(weights.pop("centres"), weights.pop("shares"))
     model = network(card["width"], len(bins))

@@ -16,7 +16,7 @@ import numpy as np
 
 from coursekit import arguments
 from coursekit.critters import scene
-from coursekit.critters.heads import Artist
+from coursekit.critters.heads import Head
 from coursekit.critters.species import SPECIES as _RECIPES
 
 SPECIES: tuple[str, ...] = tuple(_RECIPES)  # the names that all functions here take
@@ -67,7 +67,7 @@ def draw(
     natural: bool = False,
     photos: Sequence[str] = scene.PHOTOS,
 ) -> Critter:
-    """Draw one picture.
+    """Draw one picture; a ValueError or TypeError says which argument is none of those below.
 
     Two species with the same seed give the same scene: background, colours, pose, light and noise agree.
 
@@ -75,8 +75,7 @@ def draw(
     ----------
     species : str
         One of `SPECIES`.
-    seed : int or sequence of int
-        Not negative.
+    seed : int or sequence of int, not negative
     size : int or (int, int)
         Side of a square picture, or height and width, in pixels; at least 32.
     difficulty : float
@@ -90,11 +89,6 @@ def draw(
     photos : sequence of str
         Names of the photos (see `data.photo`) that backgrounds and things in front are cut from. By default the
         course's colour photos and textures, but for the cat.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is none of the above.
     """
     check((species,), difficulty)
     height, width = check_size(size)
@@ -104,9 +98,8 @@ def draw(
 
     picture = scene.background(scenery, height, width, background, photos, not natural)
     colours = scene.palette(scenery, _RECIPES[species].furs if natural else ())
-    pose = scene.Pose(scenery, difficulty)
-    head = Artist(shape, colours).draw(_RECIPES[species])
-    outlines, centres, scale = pose.place(head, height, width)
+    head = Head(shape, colours, _RECIPES[species])
+    outlines, centres, scale = scene.place(scenery, head, height, width, difficulty)
     layer = scene.rasterize(head, outlines, scale, height, width)
     around = _box_of(layer[..., 3] >= 0.5)
     seen = layer[..., 3]
@@ -119,11 +112,9 @@ def draw(
             picture += (texture - picture) * cover[..., None]
     picture = scene.expose(scenery, picture, difficulty)
     mask = seen >= 0.5
-
-    def visible(x: float, y: float) -> bool:
-        return bool(0 <= x < width and 0 <= y < height and mask[int(y), int(x)])
-
-    parts = {name: Part(x, y, visible(x, y)) for name, (x, y) in centres.items()}
+    parts = {}
+    for name, (x, y) in centres.items():
+        parts[name] = Part(x, y, bool(0 <= x < width and 0 <= y < height and mask[int(y), int(x)]))
     image = np.clip(picture.round(), 0, 255).astype(np.uint8)
     return Critter(image, mask, _box_of(mask), parts, species)
 
@@ -149,14 +140,12 @@ def make(
     ----------
     count : int
         Number of pictures, 0 or more.
-    species, seed, size, difficulty
+    species, seed, size, difficulty, natural, photos
         As for `draw`; different species, whose order gives the labels.
     shortcut : {"background"}, optional
         Each class has a photo of its own behind the animals, which tells the class without the animal.
     shortcut_rate : float
         Share of pictures, 0 to 1, with the photo of their class; the others show that of another class.
-    natural, photos
-        As for `draw`.
 
     Returns
     -------
@@ -166,26 +155,22 @@ def make(
         int64 ``[count]``: index into ``species``.
     truths : list of Critter
         What `draw` returned; each ``image`` is a view of ``images``.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is none of the above.
     """
     arguments.whole("count", count, 0)
     check(species, difficulty, shortcut_rate)
     if shortcut not in (None, "background"):
         raise ValueError(f'there is no shortcut {shortcut!r}; take "background", or None for none.')
     height, width = check_size(size)
-    seed = check_seed(seed)
+    start = check_seed(seed)
     labels = np.arange(count, dtype=np.int64) % len(species)
     images = np.empty((count, height, width, 3), dtype=np.uint8)
     truths = []
     for i, label in enumerate(labels.tolist()):
-        key = (*seed, i)
+        key = (*start, i)
         behind = _choose_background(label, len(species), shortcut_rate, key) if shortcut else None
-        look = {"background": behind, "natural": natural, "photos": photos}
-        critter = draw(species[label], key, (height, width), difficulty, **look)
+        critter = draw(
+            species[label], key, (height, width), difficulty, background=behind, natural=natural, photos=photos
+        )
         images[i] = critter.image
         truths.append(replace(critter, image=images[i]))
     return images, labels, truths
@@ -217,7 +202,6 @@ def check_size(size: int | Sequence[int], name: str = "size") -> tuple[int, int]
 
 
 def _choose_background(label: int, classes: int, rate: float, key: tuple[int, ...]) -> int:
-    """Choose the photo of the class with probability ``rate``, else that of another class."""
     rng = np.random.default_rng((3, len(key), *key))
     other = (label + 1 + int(rng.integers(max(classes - 1, 1)))) % classes
     return label if rng.random() < rate else other

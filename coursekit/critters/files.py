@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import uuid
 import zlib
@@ -51,14 +50,7 @@ def write_folder(
     Returns
     -------
     Path
-        ``root``.
-
-    Raises
-    ------
-    FileExistsError
-        If ``root`` holds something else.
-    ValueError, TypeError
-        If an argument is none of the above.
+        ``root``. If it holds something else, there is a FileExistsError.
     """
     root = Path(root)
     drawing.check(species, difficulty)
@@ -68,8 +60,6 @@ def write_folder(
     if not isinstance(counts, Mapping) or not counts:
         raise TypeError(f'counts must say how many for each split, such as {{"train": 1000}}, not {counts!r}.')
     for split, count in counts.items():
-        if not re.fullmatch(r"[\w-]+", split):
-            raise ValueError(f"a split must be a folder name of letters, digits, - and _, not {split!r}.")
         arguments.whole(f"counts[{split!r}]", count, len(species))  # a picture of each, at least
     request = {
         "version": _VERSION,

@@ -8,7 +8,6 @@ sideways than an ear.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from coursekit.critters import species as shapes
 from coursekit.critters.species import Range, Species
 
-Colour = tuple[int, int, int]
+Colour = tuple[int, ...]  # red, green, blue
 
 
 class Stroke(NamedTuple):
@@ -28,21 +27,33 @@ class Stroke(NamedTuple):
     width: float = 0.0
 
 
-@dataclass
 class Head:
-    """Strokes from back to front, and where the named parts are: name -> (x, y, z)."""
+    """One individual of a species: ``strokes`` from back to front, and where its ``parts`` are: name -> (x, y, z)."""
 
-    strokes: list[Stroke] = field(default_factory=list)
-    parts: dict[str, tuple[float, float, float]] = field(default_factory=dict)
-
-
-class Artist:
-    """Draws one head: ``Artist(rng, palette).draw(species)``. All lengths are in head units."""
-
-    def __init__(self, rng: np.random.Generator, palette: Mapping[str, Colour]) -> None:
-        self.rng = rng
-        self.palette = palette
-        self.head = Head()
+    def __init__(self, rng: np.random.Generator, palette: Mapping[str, Colour], species: Species) -> None:
+        self.rng, self.palette, self.extras = rng, palette, species.extras
+        self.strokes: list[Stroke] = []
+        self.parts: dict[str, tuple[float, float, float]] = {}
+        self.w, self.h = self._between(*species.width), self._between(*species.height)
+        ear, muzzle, eyes = self._pick(species.ears), self._pick(species.muzzle), self._pick(species.eyes)
+        self.tongue, whiskers = rng.random(2) < (species.tongue, species.whiskers)
+        # A little squarer than an ellipse.
+        outline = np.sign(shapes.CIRCLE) * np.abs(shapes.CIRCLE) ** 0.92 * (self.w, self.h)
+        outline[:, 0] *= 1 + self._between(*species.taper) * outline[:, 1] / self.h
+        if "mane" in self.extras:
+            self._mane()
+        before = self._ears(ear, species.ear_size)
+        if "horns" in self.extras:
+            self._horns()
+        self._fill(outline, "fur", 0.0, rim=0.07)
+        self._markings()
+        if "wool" in self.extras:
+            self._wool()
+        self.strokes += before
+        self._eyes(eyes)
+        self.parts["muzzle"] = (0.0, *getattr(self, f"_muzzle_{muzzle}")())
+        if whiskers:
+            self._whiskers()
 
     def _between(self, low: float, high: float) -> float:
         return low + (high - low) * self.rng.random()
@@ -56,45 +67,19 @@ class Artist:
         return name
 
     def _fill(self, points: np.ndarray, colour: str, z: float, rim: float = 0.0) -> None:
-        self.head.strokes.append(Stroke(points, self.palette[colour], z))
+        self.strokes.append(Stroke(points, self.palette[colour], z))
         if rim:
-            self.head.strokes.append(Stroke(np.concatenate([points, points[:2]]), self.palette["rim"], z, rim))
+            self.strokes.append(Stroke(np.concatenate([points, points[:2]]), self.palette["rim"], z, rim))
 
     def _oval(self, x: float, y: float, rx: float, ry: float, colour: str, z: float, rim: float = 0) -> None:
         self._fill(shapes.CIRCLE * (rx, ry) + (x, y), colour, z, rim)
 
     def _line(self, points: list[tuple[float, float]], colour: str, z: float, width: float = 0.06) -> None:
-        self.head.strokes.append(Stroke(np.array(points), self.palette[colour], z, width))
-
-    def draw(self, species: Species) -> Head:
-        """Draw one individual: back to front, so that later strokes cover earlier ones."""
-        self.w, self.h = self._between(*species.width), self._between(*species.height)
-        ear, muzzle, eyes = self._pick(species.ears), self._pick(species.muzzle), self._pick(species.eyes)
-        self.tongue, whiskers = self.rng.random(2) < (species.tongue, species.whiskers)
-        self.extras = species.extras
-        outline = (
-            np.sign(shapes.CIRCLE) * np.abs(shapes.CIRCLE) ** 0.92 * (self.w, self.h)
-        )  # a little squarer than an ellipse
-        outline[:, 0] *= 1 + self._between(*species.taper) * outline[:, 1] / self.h
-        if "mane" in species.extras:
-            self._mane()
-        before = self._ears(ear, species.ear_size)
-        if "horns" in species.extras:
-            self._horns()
-        self._fill(outline, "fur", 0.0, rim=0.07)
-        self._markings()
-        if "wool" in species.extras:
-            self._wool()
-        self.head.strokes += before
-        self._eyes(eyes)
-        self.head.parts["muzzle"] = (0.0, *getattr(self, f"_muzzle_{muzzle}")())
-        if whiskers:
-            self._whiskers()
-        return self.head
+        self.strokes.append(Stroke(np.array(points), self.palette[colour], z, width))
 
     def _ears(self, kind: str, sizes: Range) -> list[Stroke]:
         """Draw what stands behind the head, and return the strokes that hang in front of it."""
-        behind, before = self.head.strokes, []
+        behind, before = self.strokes, []
         if kind == "none":
             return before
         x, y, turn, z = shapes.EAR_BASE[kind]
@@ -106,17 +91,17 @@ class Artist:
             matrix = np.array([[c * side, s], [-s * side, c]]) * size
             base = np.array([x * self.w * side, y * self.h])
             outer = shape * (1, stretch) @ matrix + base
-            self.head.strokes = before if kind == "floppy" else behind
+            self.strokes = before if kind == "floppy" else behind
             self._fill(outer, "ear", z, rim=0.06)
             if kind in ("pointed", "round", "long", "side"):
                 centre = shape.mean(axis=0)
                 inner = (shape - centre) * 0.6 + centre + (0, 0.03)
                 self._fill(inner * (1, stretch) @ matrix + base, "inner ear", z)
             elif kind == "folded":
-                self.head.strokes = before
+                self.strokes = before
                 self._fill(shapes.FLAP * (1, stretch) @ matrix + base, "flap", z, rim=0.06)
-            self.head.parts["left ear" if side < 0 else "right ear"] = (*outer.mean(axis=0), z)
-        self.head.strokes = behind
+            self.parts["left ear" if side < 0 else "right ear"] = (*outer.mean(axis=0), z)
+        self.strokes = behind
         return before
 
     def _eyes(self, kind: str) -> None:
@@ -146,7 +131,7 @@ class Artist:
                 self._oval(cx, y, radius, radius, "iris", z, rim=0.05)
                 self._oval(cx + look, y, 0.55 * radius, 0.55 * radius, "black", z)
             self._oval(cx + 0.05, y - 0.06, 0.05, 0.05, "white", z)
-            self.head.parts["left eye" if side < 0 else "right eye"] = (cx, y, z)
+            self.parts["left eye" if side < 0 else "right eye"] = (cx, y, z)
 
     def _mouth(self, y: float, half: float, drop: float, z: float) -> None:
         """Two arcs that meet under the nose."""
@@ -155,18 +140,19 @@ class Artist:
             self._line(arc, "mouth", z, 0.055)
 
     def _tongue(self, y: float, z: float) -> None:
+        if not self.tongue:
+            return
         length, width = self._between(0.28, 0.45), self._between(0.15, 0.2)
         self._fill(np.add(shapes.TONGUE * (width, length), (0, y)), "tongue", z, rim=0.05)
         self._line([(0, y + 0.05), (0, y + 0.6 * length)], "rim", z, 0.035)
-        self.head.parts["tongue"] = (0.0, y + length / 2, z)
+        self.parts["tongue"] = (0.0, y + length / 2, z)
 
     # Each kind of muzzle returns the y and z of its centre.
 
     def _muzzle_puffs(self) -> tuple[float, float]:
         s, y, z = self._between(0.9, 1.15), 0.36 * self.h, 0.85
         self._oval(0, y + 0.24 * s, 0.2 * s, 0.16 * s, "second", z)
-        if self.tongue:
-            self._tongue(y + 0.14 * s, z)
+        self._tongue(y + 0.14 * s, z)
         if "teeth" in self.extras:
             self._fill(np.add(shapes.TEETH, (0, y)), "white", z, rim=0.04)
         for side in (-1, 1):
@@ -180,8 +166,7 @@ class Artist:
         s, y, z = self._between(0.9, 1.2), 0.42 * self.h, 1.1
         long = self._between(0.9, 1.15)
         self._oval(0, y + 0.2, 0.36 * s, 0.36 * s * long, "second", z - 0.2, rim=0.05)
-        if self.tongue:
-            self._tongue(y + 0.2 * s, z - 0.1)
+        self._tongue(y + 0.2 * s, z - 0.1)
         self._oval(0, y, 0.48 * s, 0.4 * s * long, "second", z, rim=0.05)
         self._oval(0, y - 0.2 * s, 0.23 * s, 0.16 * s, "nose", z)
         self._oval(-0.06 * s, y - 0.26 * s, 0.07 * s, 0.035 * s, "white", z)
@@ -191,8 +176,7 @@ class Artist:
 
     def _muzzle_pointed(self) -> tuple[float, float]:
         s, y, z = self._between(0.9, 1.1), 0.5 * self.h, 1.05
-        if self.tongue:
-            self._tongue(y + 0.25 * s, z)
+        self._tongue(y + 0.25 * s, z)
         self._fill(shapes.CONE * s + (0, y), "second", z)
         self._oval(0, y + 0.3 * s, 0.15 * s, 0.12 * s, "nose", z + 0.2)
         self._line([(-0.25 * s, y + 0.2 * s), (0, y + 0.48 * s), (0.25 * s, y + 0.2 * s)], "mouth", z, 0.05)
@@ -208,8 +192,7 @@ class Artist:
 
     def _muzzle_broad(self) -> tuple[float, float]:
         s, y, z = self._between(0.9, 1.1), 0.55 * self.h, 0.9
-        if self.tongue:
-            self._tongue(y + 0.2 * s, z)
+        self._tongue(y + 0.2 * s, z)
         self._oval(0, y, 0.66 * s, 0.4 * s, "second", z, rim=0.06)
         for side in (-1, 1):
             self._oval(side * 0.28 * s, y - 0.1 * s, 0.09 * s, 0.11 * s, "rim", z)
@@ -231,8 +214,7 @@ class Artist:
     def _muzzle_wide(self) -> tuple[float, float]:
         y, z, half = 0.15, 0.7, 0.72 * self.w
         self._oval(0, y + 0.32, 0.8 * half, 0.26, "second", z - 0.3)
-        if self.tongue:
-            self._tongue(y + 0.2, z)
+        self._tongue(y + 0.2, z)
         smile = [(t * half, y + 0.26 - 0.31 * t * t) for t in np.linspace(-1, 1, 9)]
         self._line(smile, "mouth", z, 0.08)
         for side in (-1, 1):

@@ -23,8 +23,6 @@ _FURS = (
     (0.08, 0.25, 0.95), (0.10, 0.40, 0.85), (0.07, 0.75, 0.85), (0.07, 0.60, 0.55), (0.06, 0.55, 0.35),
     (0.00, 0.00, 0.92), (0.60, 0.05, 0.60), (0.60, 0.25, 0.50), (0.05, 0.15, 0.22), (0.03, 0.65, 0.65),
 )  # fmt: skip
-
-
 # Every bundled photo in colour or of a texture, but for the cat.
 PHOTOS = (
     "grass", "brick", "coffee", "gravel", "china", "flower", "motorcycle", "hubble_deep_field", "rocket",
@@ -105,39 +103,33 @@ def palette(rng: np.random.Generator, furs: tuple[tuple[float, float, float], ..
     }
 
 
-class Pose:
-    """Turn, tilt and nod of a head, and how large and where in the picture it is."""
+def place(
+    rng: np.random.Generator, head: Head, height: int, width: int, difficulty: float
+) -> tuple[list[np.ndarray], dict, float]:
+    """Turn the head and put it into the picture: its strokes' points and parts' centres in pixels, pixels per unit."""
+    u = rng.uniform(-1, 1, 5)
+    tilt, yaw, pitch = u[:3] * (1.2 * difficulty, 0.8 * difficulty, 0.5 * difficulty)
+    fill = 0.94 - 0.5 * difficulty * rng.random()
+    offset = u[3:] * min(1, 1.5 * difficulty)
+    c, s = np.cos(tilt), np.sin(tilt)
+    rotation = np.array([[c, s], [-s, c]])
 
-    def __init__(self, rng: np.random.Generator, difficulty: float) -> None:
-        d = difficulty
-        u = rng.uniform(-1, 1, 5)
-        self.tilt, self.yaw, self.pitch = u[:3] * (1.2 * d, 0.8 * d, 0.5 * d)
-        self.fill = 0.94 - 0.5 * d * rng.random()
-        self.offset = u[3:] * min(1, 1.5 * d)
-        self.overhang = 0.15 * d
+    def project(points: np.ndarray, z: np.ndarray) -> np.ndarray:
+        return (points * np.cos([yaw, pitch]) + z[:, None] * np.sin([yaw, -pitch])) @ rotation
 
-    def place(self, head: Head, height: int, width: int) -> tuple[list[np.ndarray], dict, float]:
-        """Return the strokes' points and the parts' centres in pixels, and the pixels per head unit."""
-        c, s = np.cos(self.tilt), np.sin(self.tilt)
-        rotation = np.array([[c, s], [-s, c]])
-        shrink = np.cos([self.yaw, self.pitch])
-        towards = np.sin([self.yaw, -self.pitch])
-
-        def project(points: np.ndarray, z: np.ndarray) -> np.ndarray:
-            return (points * shrink + z[:, None] * towards) @ rotation
-
-        lengths = [len(stroke.points) for stroke in head.strokes]
-        points = np.concatenate([stroke.points for stroke in head.strokes])
-        points = project(points, np.repeat([stroke.z for stroke in head.strokes], lengths))
-        low, high = points.min(axis=0), points.max(axis=0)
-        frame = np.array([width, height])
-        scale = self.fill * (frame / (high - low)).min()
-        room = frame - scale * (high - low)
-        shift = (frame - scale * (low + high)) / 2 + self.offset * (room / 2 + self.overhang * frame.min())
-        centres = np.array(list(head.parts.values()))
-        centres = project(centres[:, :2], centres[:, 2]) * scale + shift
-        outlines = np.split(points * scale + shift, np.cumsum(lengths)[:-1])
-        return outlines, dict(zip(head.parts, centres.tolist(), strict=True)), scale
+    lengths = [len(stroke.points) for stroke in head.strokes]
+    points = np.concatenate([stroke.points for stroke in head.strokes])
+    points = project(points, np.repeat([stroke.z for stroke in head.strokes], lengths))
+    low, high = points.min(axis=0), points.max(axis=0)
+    frame = np.array([width, height])
+    scale = fill * (frame / (high - low)).min()
+    room = frame - scale * (high - low)
+    overhang = 0.15 * difficulty * frame.min()
+    shift = (frame - scale * (low + high)) / 2 + offset * (room / 2 + overhang)
+    centres = np.array(list(head.parts.values()))
+    centres = project(centres[:, :2], centres[:, 2]) * scale + shift
+    outlines = np.split(points * scale + shift, np.cumsum(lengths)[:-1])
+    return outlines, dict(zip(head.parts, centres.tolist(), strict=True)), scale
 
 
 def rasterize(head: Head, outlines: list[np.ndarray], scale: float, height: int, width: int) -> np.ndarray:
@@ -153,7 +145,7 @@ def rasterize(head: Head, outlines: list[np.ndarray], scale: float, height: int,
             pen.polygon(points, stroke.colour)
     # "RGBa" is colour times coverage, which is what can be averaged.
     layer = np.asarray(canvas.reduce(k).convert("RGBa"), dtype=np.float32)
-    return layer / np.float32([1, 1, 1, 255])
+    return layer / np.array([1, 1, 1, 255], np.float32)
 
 
 def shade(rng: np.random.Generator, layer: np.ndarray, box: tuple[int, ...]) -> np.ndarray:

@@ -2,10 +2,10 @@
 
 from coursekit.data.bundled import critters, digits, folder, load, photo_crops
 from coursekit.data.imageset import ImageSet, Splits
-from coursekit.data.torchvision_sets import cats_vs_dogs, cifar10, fashion_mnist, flowers102, mnist
+from coursekit.data.torchvision_sets import cats_vs_dogs, cifar10, fashion_mnist, flowers102, mnist, places365
 from coursekit.photos import photo
 
 __all__ = [
     "ImageSet", "Splits", "cats_vs_dogs", "cifar10", "critters", "digits", "fashion_mnist", "flowers102", "folder",
-    "load", "mnist", "photo", "photo_crops",
+    "load", "mnist", "photo", "photo_crops", "places365",
 ]  # fmt: skip

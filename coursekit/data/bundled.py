@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from coursekit import arguments, runtime
 from coursekit import critters as _critters
 from coursekit.data import folders
 from coursekit.data.imageset import ImageSet, Splits
-from coursekit.data.torchvision_sets import cats_vs_dogs, cifar10, fashion_mnist, flowers102, mnist
+from coursekit.data.torchvision_sets import cats_vs_dogs, cifar10, fashion_mnist, flowers102, mnist, places365
 from coursekit.photos import photo
 
 _TRAIN_PHOTOS = ("astronaut", "china", "coffee", "motorcycle", "rocket")
@@ -22,12 +23,8 @@ def digits(size: int = 28, seed: int = 0) -> Splits:
     """Handwritten digits: 1,438 for training, 359 for testing; gray; classes 0 to 9.
 
     The 8x8 digits that scikit-learn brings, enlarged (bicubic) so that they fill 20/28 of the frame and stand in
-    its middle, light on black: the layout of MNIST. Source: Alpaydin and Kaynak (1998), through scikit-learn.
-
-    Parameters
-    ----------
-    size, seed : int
-        Height and width in pixels, at least 8; the same seed gives the same split, which is stratified.
+    its middle, light on black: the layout of MNIST. Source: Alpaydin and Kaynak (1998), through scikit-learn. `size` is
+    height and width in pixels, at least 8; the same seed gives the same split.
     """
     from sklearn.datasets import load_digits  # here, because it takes a second that only this function needs
 
@@ -35,9 +32,8 @@ def digits(size: int = 28, seed: int = 0) -> Splits:
     values, labels = load_digits(return_X_y=True)
     small = (values.reshape(-1, 8, 8) * (255 / 16)).round().astype(np.uint8)
     frame = (0.4, 0.4, 11.6, 11.6)  # with a margin of 2 pixels all around: a frame of 11.2 = 8 * 28/20
-    images = np.stack(
-        [Image.fromarray(np.pad(digit, 2)).resize((size, size), Image.Resampling.BICUBIC, frame) for digit in small]
-    )
+    padded = [Image.fromarray(np.pad(digit, 2)) for digit in small]
+    images = np.stack([np.asarray(x.resize((size, size), Image.Resampling.BICUBIC, frame)) for x in padded])
     everything = ImageSet(torch.from_numpy(images)[:, None], torch.from_numpy(labels).long(), map(str, range(10)))
     return Splits(*everything.split(0.8, seed), "digits", "Alpaydin and Kaynak (1998), through scikit-learn")
 
@@ -69,7 +65,7 @@ def critters(
     """
 
     def _drawn(count: int, key: int | tuple[int, int], photos: tuple[str, ...]) -> ImageSet:
-        look = {"natural": True, "photos": photos} if natural else {}
+        look: dict[str, Any] = {"natural": True, "photos": photos} if natural else {}
         images, labels, _ = _critters.make(count, species, key, size, difficulty, **look)
         return ImageSet(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels), species)
 
@@ -81,14 +77,8 @@ def photo_crops(train: int = 1000, test: int = 200, size: int = 64, seed: int = 
     """Random square pieces of seven bundled colour photos; the two photos for testing are unseen in training.
 
     For training: astronaut, china, coffee, motorcycle, rocket. For testing: chelsea (a cat), flower. The class is
-    the photo. Pieces are of any side from `size` to the photo's shorter side, half mirrored. Source: see `photo`.
-
-    Parameters
-    ----------
-    train, test : int
-        Number of pieces, as many of each photo as of the others.
-    size, seed : int
-        Height and width in pixels to which each piece is scaled; the same seed gives the same pieces.
+    the photo, as many pieces of each as of the others. They are of any side from `size` to the photo's shorter side,
+    half of them mirrored, and scaled to `size` pixels; the same seed gives the same ones. Source: see `photo`.
     """
     for name, value in (("train", train), ("test", test), ("size", size)):
         arguments.whole(name, value)
@@ -120,7 +110,7 @@ def folder(
     *,
     test_fraction: float = 0.2,
     seed: int = 0,
-    **options: object,
+    **options: Any,
 ) -> Splits:
     """Your own photos, in a folder with a sub-folder for each class; ``.train.report`` says what became of them.
 
@@ -139,15 +129,17 @@ def folder(
     return Splits(*parts, found.report.folder, "your folder")
 
 
-def load(task: str, name: str | None = None, **options: object) -> Splits:
+def load(task: str, name: str | None = None, **options: Any) -> Splits:
     """Load the data set of a task for the profile in force, so that a notebook has the same cells in both.
+
+    A ValueError says which tasks and names there are, a DownloadError what to do where the data cannot be had.
 
     ==================  =============  =======================================
     task                mini           full (the first, if `name` is not given)
     ==================  =============  =======================================
     ``digits``          `digits`       `mnist`, `fashion_mnist`, `cifar10`
     ``cats_vs_dogs``    `critters`     `cats_vs_dogs`
-    ``colour_photos``   `photo_crops`  `flowers102`
+    ``colour_photos``   `photo_crops`  `flowers102`, `places365`
     ==================  =============  =======================================
 
     Parameters
@@ -156,13 +148,6 @@ def load(task: str, name: str | None = None, **options: object) -> Splits:
         The left column, and which of the right column; the mini profile has one for each task, and does not use `name`.
     **options
         For the function of the data set, for example ``train``, ``test``, ``size`` and ``seed``.
-
-    Raises
-    ------
-    ValueError
-        If there is no such task or name.
-    DownloadError
-        On the full profile, if the data cannot be had, with what to do.
     """
     if task not in _TASKS:
         raise ValueError(f"there is no task {task!r}. There are: {', '.join(_TASKS)}.")
@@ -178,5 +163,5 @@ def load(task: str, name: str | None = None, **options: object) -> Splits:
 _TASKS = {
     "digits": (digits, mnist, fashion_mnist, cifar10),
     "cats_vs_dogs": (critters, cats_vs_dogs),
-    "colour_photos": (photo_crops, flowers102),
+    "colour_photos": (photo_crops, flowers102, places365),
 }

@@ -24,7 +24,9 @@ class DownloadError(OSError):
 def fetch(urls: str | Iterable[str], path: str | os.PathLike[str], *, sha256: str = "", md5: str = "") -> Path:
     """Download a file to `path`, unless the right file is there already, and return `path`.
 
-    Two calls at once, even from two processes, are safe: the second one waits and finds the file.
+    Two calls at once, even from two processes, are safe: the second one waits and finds the file. A DownloadError says
+    why it cannot be had (no network, a server's refusal, a login page, wrong contents, a full disk, a folder that is
+    read-only) and what to do; what lay at `path` before is then left as it was.
 
     Parameters
     ----------
@@ -34,12 +36,6 @@ def fetch(urls: str | Iterable[str], path: str | os.PathLike[str], *, sha256: st
         Where the file is to lie; its folder is made if it is missing.
     sha256, md5 : str
         The checksum in hexadecimal, one of the two; its first digits are enough, as torchvision's file names have them.
-
-    Raises
-    ------
-    DownloadError
-        If the file cannot be had: no network, a server's refusal, a login page, wrong contents, a full disk,
-        a folder that cannot be written to. What lay at `path` before is left as it was.
     """
     if bool(sha256) == bool(md5):
         raise ValueError("give the checksum of the file, either sha256 or md5.")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from coursekit import arguments, runtime
 from coursekit.data.imageset import ImageSet
@@ -84,17 +84,10 @@ def read(root: str | os.PathLike, size: int = 64, *, resize: str = "squash", cha
     Parameters
     ----------
     root : path
-        The folder, laid out as ``root/cats/*.jpg``, ``root/dogs/*.jpg``.
+        The folder, laid out as ``root/cats/*.jpg``, ``root/dogs/*.jpg``. A FileNotFoundError, NotADirectoryError or
+        FolderError says what is wrong, also where a class has no image or more files were refused than read.
     size, resize, channels
         Every image becomes ``[channels, size, size]``, see `read_image`.
-
-    Raises
-    ------
-    FileNotFoundError, NotADirectoryError
-        When there is no folder ``root``.
-    FolderError
-        When the folder is not laid out as above, has fewer than two classes or one without an image that can be read,
-        or when more files were refused than read.
     """
     root = _existing_folder(root)
     report = Report(root.resolve().name)
@@ -175,7 +168,7 @@ def read_image(
     Parameters
     ----------
     path : path
-        The file.
+        The file. An ImageFileError says why it cannot be read.
     size : int, optional
         Height and width of the result in pixels; without it the image stays as large as it is.
     resize : {"squash", "crop"}
@@ -191,11 +184,6 @@ def read_image(
     notes : tuple of str
         What was converted; empty for an ordinary image. Gray and palette become RGB, 16 bits become 8, transparent
         parts become white. Of several frames the first is taken. EXIF's orientation is applied.
-
-    Raises
-    ------
-    ImageFileError
-        When the file is missing, empty, truncated, damaged, no image, too large to decode safely, or not permitted.
     """
     _check_options(size, resize, channels)
     with warnings.catch_warnings(action="ignore"):
@@ -233,21 +221,21 @@ def _decode(path: Path, size: int | None, resize: str, channels: int) -> _Decode
         return f"{'truncated' if 'truncated' in reason.lower() else 'unreadable'}: {reason:.120}"
 
 
-def _to_array(image: Image.Image, suffix: str, size: int | None, resize: str, channels: int) -> _Decoded:
+def _to_array(file: ImageFile.ImageFile, suffix: str, size: int | None, resize: str, channels: int) -> _Decoded:
     notes = []
-    family = "JPEG" if image.format == "MPO" else image.format
-    if Image.registered_extensions().get(suffix.lower()) not in (family, image.format):
+    family = "JPEG" if file.format == "MPO" else file.format
+    if Image.registered_extensions().get(suffix.lower()) not in (family, file.format):
         notes.append(f"{family} named {suffix!a}")
-    if getattr(image, "is_animated", False):
+    if getattr(file, "is_animated", False):
         notes.append("first of several frames")
-    if ";16" in str(image.tile):
+    if ";16" in str(file.tile):
         notes.append("16-bit to 8-bit")
-    if image.getexif().get(ExifTags.Base.Orientation) in range(2, 9):
+    if file.getexif().get(ExifTags.Base.Orientation) in range(2, 9):
         notes.append("turned upright")
     if size:
-        image.draft(None, (4 * size, 4 * size))  # a large JPEG shrinks while it decodes, which is quick
-    image = ImageOps.exif_transpose(image)
-    if image.mode == "F" or (image.mode == "I" and image.getextrema()[1] > 65535):
+        file.draft(None, (4 * size, 4 * size))  # a large JPEG shrinks while it decodes, which is quick
+    image = ImageOps.exif_transpose(file)
+    if image.mode == "F" or (image.mode == "I" and np.asarray(image).max() > 65535):
         raise ValueError("more than 16 bits for a colour; save it with 8")
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))

@@ -16,7 +16,8 @@ class ImageSet(torch.utils.data.Dataset):
 
     ``dataset[i]`` is a pair: the image as float32 ``[C, H, W]`` in 0..1 (after ``transform``, if there is
     one) and its label as an int. Several indices (a slice, whole numbers, or a bool tensor ``[N]``) give a batch:
-    images ``[B, C, H, W]`` and labels ``[B]``. Nothing changes a set once it is made: each method returns another.
+    images ``[B, C, H, W]`` and labels ``[B]``. Nothing changes a set once it is made: each method returns another. A
+    TypeError or ValueError says which argument is none of those below.
 
     Parameters
     ----------
@@ -30,11 +31,6 @@ class ImageSet(torch.utils.data.Dataset):
         What each image is called, for example its file name. Numbers, if not given.
     transform : callable, optional
         Applied to the float image by ``dataset[i]``, for example an augmentation.
-
-    Raises
-    ------
-    TypeError, ValueError
-        When a type, a shape or a label does not fit the description above.
     """
 
     def __init__(
@@ -97,12 +93,8 @@ class ImageSet(torch.utils.data.Dataset):
     def split(self, fraction: float, seed: int = 0) -> tuple[Self, Self]:
         """Split at random into two sets that hold the same share of every class (a stratified split).
 
-        Parameters
-        ----------
-        fraction : float
-            Share of the first set, between 0 and 1. Both get an image of each class; ValueError if there is only one.
-        seed : int
-            The same seed gives the same split.
+        The first one gets `fraction` of each class, between 0 and 1; both get an image of each class, and a ValueError
+        says where there is only one. The same seed gives the same split.
         """
         if not 0 < fraction < 1:
             raise ValueError(f"fraction must lie between 0 and 1, got {fraction!r}")
@@ -130,8 +122,8 @@ class ImageSet(torch.utils.data.Dataset):
         """Return any index as int64: without an axis for one image, with one axis for several."""
         if isinstance(index, slice):
             index = range(len(self))[index]
-        if not hasattr(index, "dtype") and isinstance(index, Iterable):
-            index = list(index)
+        if isinstance(index, Iterable) and not hasattr(index, "dtype"):
+            index = torch.as_tensor(list(index))
         chosen = arguments.as_tensor(index)
         if chosen.dtype == torch.bool and chosen.shape == self.labels.shape:
             return chosen.nonzero()[:, 0]

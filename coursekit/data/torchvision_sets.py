@@ -10,7 +10,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 
 import torch
 from torch.nn.functional import one_hot
@@ -60,8 +61,8 @@ def cifar10() -> Splits:
     files = _files("cifar10", [([tv.CIFAR10.url], {"md5": tv.CIFAR10.tgz_md5})])
     parts = [_construct(tv.CIFAR10, files, train=train) for train in (True, False)]
     images = [torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous() for part in parts]
-    sets = [ImageSet(x, torch.tensor(part.targets), part.classes) for x, part in zip(images, parts, strict=True)]
-    return Splits(*sets, "cifar10", "Krizhevsky (2009)")
+    learn, judge = (ImageSet(x, torch.tensor(y.targets), y.classes) for x, y in zip(images, parts, strict=True))
+    return Splits(learn, judge, "cifar10", "Krizhevsky (2009)")
 
 
 def cats_vs_dogs(
@@ -72,22 +73,15 @@ def cats_vs_dogs(
     A download of 825 MB, 1.7 GB on the disk. Source: Elson, Douceur, Howell and Saul (2007), from Microsoft. A few
     of its files are damaged; those met are named and replaced by others.
 
-    Parameters
-    ----------
-    train, test : int
-        Number of images. The test images stay the same, whatever the number for training.
-    size, resize
-        See `folders.read_image`.
-    seed : int, default 0
-        Which images are chosen. The same seed gives the same ones.
+    The test images stay the same, whatever the number for training; the same seed gives the same images. For `size` and
+    `resize` see `folders.read_image`.
     """
+    wanted = arguments.whole("train", train) + arguments.whole("test", test)
     files = _files("cats_vs_dogs", [([_CATS_VS_DOGS], {"sha256": _CATS_VS_DOGS_SHA256})])
     kinds = folders.find(files / "PetImages", folders.Report("PetImages")).values()  # Cat, Dog
     listing = [(path, label) for label, paths in enumerate(kinds) for path in paths]
-    wanted = arguments.whole("train", train) + arguments.whole("test", test)
     chosen = _read(listing, wanted, ("cat", "dog"), size, resize, seed)
-    parts = chosen.subset(slice(test, None)), chosen.subset(slice(test))
-    return Splits(*parts, "cats_vs_dogs", "Elson et al. (2007)")
+    return Splits(chosen.subset(slice(test, None)), chosen.subset(slice(test)), "cats_vs_dogs", "Elson et al. (2007)")
 
 
 def flowers102(train: int = 2040, test: int = 1000, size: int = 64, seed: int = 0, *, resize: str = "crop") -> Splits:
@@ -110,11 +104,29 @@ def flowers102(train: int = 2040, test: int = 1000, size: int = 64, seed: int = 
     return Splits(learn, judge, "flowers102", "Nilsback and Zisserman (2008)")
 
 
+def places365(train: int = 5000, test: int = 1000, size: int = 64, seed: int = 0, *, resize: str = "crop") -> Splits:
+    """Photos of places: as many as wanted of 36,500; colour, at most 256x256; 365 classes.
+
+    The small version of the official validation part. A download of about 570 MB, 1.2 GB on the disk. Source: Zhou,
+    Lapedriza, Khosla, Oliva and Torralba (2017), through torchvision. The arguments are those of `cats_vs_dogs`.
+    """
+    import torchvision.datasets as tv
+
+    wanted = arguments.whole("train", train) + arguments.whole("test", test)
+    known = tv.Places365._IMAGES_META["val", True], tv.Places365._DEVKIT_META["standard"]
+    archives = [([urljoin(tv.Places365._BASE_URL, name)], {"md5": md5}) for name, md5 in known]
+    places = _construct(tv.Places365, _files("places365", archives), split="val", small=True, loader=Path)
+    classes = [name[3:] for name in sorted(places.class_to_idx, key=places.class_to_idx.get)]  # "/a/abbey"
+    chosen = _read(list(places), wanted, classes, size, resize, seed)
+    return Splits(chosen.subset(slice(test, None)), chosen.subset(slice(test)), "places365", "Zhou et al. (2017)")
+
+
 def _mnist_like(dataset: type[tv.MNIST], name: str, classes: Iterable[str], source: str) -> Splits:
     archives = [([mirror + file for mirror in dataset.mirrors], {"md5": md5}) for file, md5 in dataset.resources]
     files = _files(name, archives, f"{dataset.__name__}/raw")
     parts = [_construct(dataset, files, train=train) for train in (True, False)]
-    return Splits(*[ImageSet(part.data[:, None], part.targets, tuple(classes)) for part in parts], name, source)
+    learn, judge = (ImageSet(part.data[:, None], part.targets, tuple(classes)) for part in parts)
+    return Splits(learn, judge, name, source)
 
 
 def _files(name: str, archives: Iterable[tuple[list[str], dict[str, str]]], inside: str = "") -> Path:
@@ -126,7 +138,7 @@ def _files(name: str, archives: Iterable[tuple[list[str], dict[str, str]]], insi
     return home / "files"
 
 
-def _construct(dataset: type, root: Path, **options: object) -> tv.VisionDataset:
+def _construct(dataset: type, root: Path, **options: Any) -> Any:
     try:
         with warnings.catch_warnings(action="ignore"):  # new numpys warn of old pickles, and nobody here can mend them
             return dataset(root, download=False, **options)

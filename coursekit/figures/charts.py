@@ -27,6 +27,8 @@ def curves(
 ) -> Picture:
     """Draw one curve for each entry; several runs of one curve become their mean with a band of one standard deviation.
 
+    A ValueError says which curve does not fit ``x``, or which argument is none of those below.
+
     Parameters
     ----------
     x : array [P]
@@ -40,11 +42,6 @@ def curves(
         The labels drawn as dashed lines: predictions, references.
     markers : bool
         Whether the points are marked.
-
-    Raises
-    ------
-    ValueError
-        If `ys` is no mapping or empty, a curve does not fit ``x``, or ``log`` is none of the above.
     """
     x = numbers(x)
     _check_mapping(ys, "{'training': losses}")

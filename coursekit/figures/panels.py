@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
@@ -17,7 +19,7 @@ from coursekit.figures.picture import COLOURS, STYLE, WIDTH, Picture, animate, n
 
 
 def images(
-    images: Sequence[ArrayLike] | ArrayLike,
+    images: Iterable[Any],
     titles: Sequence[str] | None = None,
     *,
     alt: str = "",
@@ -28,6 +30,8 @@ def images(
     axes: bool = False,
 ) -> Picture:
     """Show images side by side, all on one colour scale so that they can be compared.
+
+    A ValueError says which image has another shape, values beyond its range or NaN, or that titles are missing.
 
     Parameters
     ----------
@@ -43,14 +47,10 @@ def images(
         The values that get the colour map's ends. Without them: the least and greatest value over all images.
     colorbar, axes : bool
         Whether the colour scale is drawn beside the images, and pixels are numbered along the edges.
-
-    Raises
-    ------
-    ValueError
-        If there is no image, a shape is none of the above, the titles do not match, or values are not finite.
     """
     arrays = [_image(image, index) for index, image in enumerate(images)]
-    norm = _norm([a for a in arrays if a.ndim == 2], cmap, limits)
+    gray = [array for array in arrays if array.ndim == 2]
+    norm = _norm(gray, cmap, limits) if gray else None
     figure, panels = _grid(arrays, titles, columns)
     for panel, array in zip(panels, arrays, strict=True):
         drawn = panel.imshow(array, cmap=cmap, norm=norm if array.ndim == 2 else None)
@@ -62,22 +62,15 @@ def images(
 
 
 def kernels(
-    kernels: Sequence[ArrayLike], titles: Sequence[str] | None = None, *, alt: str = "", columns: int | None = None
+    kernels: Iterable[Any], titles: Sequence[str] | None = None, *, alt: str = "", columns: int | None = None
 ) -> Picture:
-    """Show kernels, or any small matrices, with the number in each cell where it fits (up to 12 columns).
+    """Show kernels [kH,kW], or any small matrices, with the number in each cell where it fits (up to 12 columns).
 
-    Orange is positive, purple negative, white zero; one scale for all.
-
-    Parameters
-    ----------
-    kernels : sequence of arrays
-        Each [kH,kW].
-    titles, alt, columns
-        As in `images`.
+    Orange is positive, purple negative, white zero; one scale for all. The arguments are those of `images`.
     """
     arrays = [_image(kernel, index, flat=True) for index, kernel in enumerate(kernels)]
-    norm = _norm(arrays, "PuOr_r", None)
     figure, panels = _grid(arrays, titles, columns, most=3)
+    norm = _norm(arrays, "PuOr_r", None)
     widest = max(a.shape[1] for a in arrays)
     room = WIDTH * 72 / (len({p.get_subplotspec().colspan.start for p in panels}) * widest)  # points per cell
     for panel, array in zip(panels, arrays, strict=True):
@@ -85,7 +78,7 @@ def kernels(
         panel.set(xticks=[], yticks=[])
         panel.spines[:].set(visible=True, linewidth=0.5, color="0.6")
         if widest <= 12:
-            texts = [f"{value:.3g}" if widest <= 3 else f"{value:.2g}" for value in array.ravel()]
+            texts = [f"{value:.{3 if widest <= 3 else 2}g}" for value in array.ravel()]
             size = min(13.0, 1.3 * room / max(map(len, texts)))
             for (row, column), text in zip(np.ndindex(array.shape), texts, strict=True):
                 colour = "white" if abs(norm(array[row, column]) - 0.5) > 0.3 else "black"
@@ -93,7 +86,9 @@ def kernels(
     return show(figure, alt=alt)
 
 
-def overlay(photo: ArrayLike, heat: ArrayLike, *, alt: str = "", titles: Sequence[str] = ("photo", "heat map")) -> Picture:
+def overlay(
+    photo: ArrayLike, heat: ArrayLike, *, alt: str = "", titles: Sequence[str] = ("photo", "heat map")
+) -> Picture:
     """Show a photo, and beside it the photo in gray under a heat map.
 
     Parameters
@@ -198,9 +193,7 @@ def _image(values: ArrayLike, index: int, *, flat: bool = False) -> np.ndarray:
     return array
 
 
-def _norm(arrays: Sequence[np.ndarray], cmap: str, limits: tuple[float, float] | None) -> Normalize | None:
-    if not arrays:
-        return None
+def _norm(arrays: Sequence[np.ndarray], cmap: str, limits: tuple[float, float] | None) -> Normalize:
     low, high = limits or (min(a.min() for a in arrays), max(a.max() for a in arrays))
     if limits and not low < high:
         raise ValueError(f"limits must be (low, high) with low < high, not {limits}.")
@@ -224,8 +217,8 @@ def _grid(arrays: Sequence, titles: Sequence[str] | None, columns: int | None = 
     lines = max((title.count("\n") + 1 for title in titles), default=0)
     tallest = max(a.shape[0] / a.shape[1] for a in arrays)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, rows * (min(cell * tallest, 5.0) + 0.24 * lines + 0.2)), layout="constrained")
-        figure.get_layout_engine().set(h_pad=0.06, w_pad=0.04)
+        layout = ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.04)
+        figure = Figure(figsize=(WIDTH, rows * (min(cell * tallest, 5.0) + 0.24 * lines + 0.2)), layout=layout)
         panels = list(figure.subplots(rows, columns, squeeze=False).ravel())
     for panel, title in zip(panels, titles, strict=False):
         panel.set_title(title)

@@ -1,4 +1,4 @@
-"""What every figure is in the end: PNG bytes with a description."""
+"""What every figure is in the end: the bytes of a PNG or JPEG, with a description."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 from PIL import Image
 
 WIDTH = 7.0  # inches
@@ -18,28 +18,21 @@ DPI = 100  # at which a figure is shown: it is 700 pixels wide, and must be read
 SHARPNESS = 2  # pixels for each of these, for projectors and phones
 LARGE = 300_000  # bytes; a larger picture is full of photos, and is stored as JPEG
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito (2008)
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 10.0,
     "axes.titlesize": 10.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": False,
-    "axes.prop_cycle": mpl.cycler(color=COLOURS),
     "legend.frameon": False,
     "image.interpolation": "nearest",
 }
 
 
 class Picture:
-    """A finished picture with its description; Jupyter shows it, ``save`` writes it to a file.
+    """A finished picture (``content``, bytes of a PNG or JPEG) and what there is to see in it (``alt``).
 
-    Attributes
-    ----------
-    content : bytes
-        A PNG, with several frames if it moves; or a JPEG, if it is full of photos.
-    alt : str
-        What there is to see, in words. In the course's notebooks the cell's metadata holds them, where they do not
-        give the answer away.
+    In the course's notebooks the description stands in the cell's metadata, where it does not give the answer away.
     """
 
     def __init__(self, content: bytes, alt: str = "") -> None:
@@ -63,14 +56,7 @@ class Picture:
 
 
 def show(figure: Figure, *, alt: str = "") -> Picture:
-    """Turn a matplotlib figure of your own into a `Picture`.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-    alt : str
-        What there is to see, for readers who cannot see it.
-    """
+    """Turn a matplotlib figure of your own into a `Picture`; ``alt`` says what there is to see."""
     if not isinstance(figure, Figure):
         raise TypeError(f"figure must be a matplotlib Figure, not {type(figure).__name__}. Of axes take axes.figure.")
     frame, buffer = _pixels(figure), io.BytesIO()
@@ -91,7 +77,7 @@ def animate(figures: Sequence[Figure], *, alt: str = "") -> Picture:
     return Picture(buffer.getvalue(), alt)
 
 
-def numbers(values: ArrayLike) -> np.ndarray:
+def numbers(values: Any) -> np.ndarray:
     """Turn anything like an array into one of numbers, or raise TypeError; a tensor may be on any device."""
     values = values.detach().cpu() if hasattr(values, "detach") else values
     array = np.asarray(values)

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import Tensor, nn, utils
+from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+)
 
 from coursekit import arguments
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
+
+Measured = dict[str, tuple[Tensor, Tensor | float]]
 
 
 class OneProcess:
@@ -35,12 +45,12 @@ class OneProcess:
         return data
 
 
-class Shares(utils.data.BatchSampler):
+class Shares(BatchSampler):
     """Batches, and of each one this process's share: every p-th sample, for p processes."""
 
-    def __init__(self, order: utils.data.Sampler[int], batch_size: int, fabric: Fabric | OneProcess) -> None:
+    def __init__(self, order: Sampler[int], batch_size: int, processes: Fabric | OneProcess) -> None:
         super().__init__(order, batch_size, drop_last=False)
-        self.rank, self.processes = fabric.global_rank, fabric.world_size
+        self.rank, self.processes = processes.global_rank, processes.world_size
 
     def __iter__(self) -> Iterator[list[int]]:
         """Give the shares; where a batch has too few samples for all, some take the first one once more."""
@@ -52,80 +62,63 @@ def make_loader(
     data: Dataset | DataLoader,
     name: str,
     batch_size: int,
-    fabric: Fabric | OneProcess,
+    processes: Fabric | OneProcess,
     shuffle: torch.Generator | None = None,
 ) -> DataLoader:
-    """Return ``data``, called ``name`` in errors, as a loader of batches; a loader is returned as it is.
+    """Return ``data``, called ``name`` in errors, as a loader of batches, shuffled anew in each pass by ``shuffle``.
 
-    ``shuffle`` draws the order of the samples anew for each pass. The global generator is left alone, so that looking
-    at validation data does not change the training.
+    The global generator is left alone, so that looking at validation data does not change the training.
     """
     batch_size = arguments.whole("batch_size", batch_size)
-    generator = shuffle or torch.Generator()
     if not isinstance(data, Dataset | DataLoader):
         raise TypeError(
             f"{name} must be a Dataset or a DataLoader, not {type(data).__name__}. "
             "Two tensors become a data set by torch.utils.data.TensorDataset(images, labels)."
         )
-    if fabric.world_size > 1 and isinstance(data, DataLoader | IterableDataset):
+    if count(data) == 0:
+        raise ValueError(f"{name} is empty: it has no sample, or with drop_last=True fewer than batch_size.")
+    if processes.world_size > 1 and isinstance(data, DataLoader | IterableDataset):
         raise ValueError(f"{name} cannot be shared among processes: give a data set, whose samples have numbers.")
     if isinstance(data, DataLoader):
-        loader = data
-    elif isinstance(data, IterableDataset):
-        loader = DataLoader(data, batch_size, generator=generator)
-    elif len(data) == 0:
-        raise ValueError(f"{name} is empty: the data set has no sample.")
-    else:
-        order = utils.data.RandomSampler(data, generator=shuffle) if shuffle else utils.data.SequentialSampler(data)
-        loader = DataLoader(data, batch_sampler=Shares(order, batch_size, fabric), generator=generator)
-    if count(loader) == 0:
-        raise ValueError(
-            f"{name} is empty: the loader gives no batch. With drop_last=True it needs at least batch_size samples."
-        )
-    return loader
+        return data
+    generator = shuffle or torch.Generator()
+    if isinstance(data, IterableDataset):
+        return DataLoader(data, batch_size, generator=generator)
+    numbers = range(len(data))  # pyright: ignore[reportArgumentType]
+    order = RandomSampler(numbers, generator=shuffle) if shuffle else SequentialSampler(numbers)
+    return DataLoader(data, batch_sampler=Shares(order, batch_size, processes), generator=generator)
 
 
-def count(loader: DataLoader) -> int | None:
-    """Return the number of batches, or None where only going through them would tell."""
+def count(data: Dataset | DataLoader) -> int | None:
+    """Return the number of samples or batches, or None where only going through them would tell."""
     try:
-        return len(loader)
+        return len(data)  # pyright: ignore[reportArgumentType]
     except TypeError:
         return None
 
 
-def size(loader: DataLoader) -> str:
-    """Return in words how many samples a loader has, and in which batches."""
-    samples = len(loader.dataset) if hasattr(loader.dataset, "__len__") else "unknown"
-    return f"{samples} samples in batches of {getattr(loader.batch_sampler, 'batch_size', loader.batch_size)}"
-
-
-def backward(loss: Tensor, samples: float | Tensor, fabric: Fabric | OneProcess) -> None:
+def backward(loss: Tensor, samples: float | Tensor, processes: Fabric | OneProcess) -> None:
     """Compute gradients of the mean over all samples; Fabric takes the mean over processes, whose shares may differ."""
-    if fabric.world_size > 1:
+    if processes.world_size > 1:
         own = torch.as_tensor(samples, dtype=torch.float32, device=loss.device)
-        total = fabric.all_reduce(own.clone(), reduce_op="sum")
-        loss = loss * (own * fabric.world_size / total)
-    fabric.backward(loss)
+        total = cast(Tensor, processes.all_reduce(own.clone(), reduce_op="sum"))
+        loss = loss * (own * processes.world_size / total)
+    processes.backward(loss)
 
 
-def means(
-    batches: list[dict[str, tuple[Tensor, float | Tensor]]], name: str, fabric: Fabric | OneProcess
-) -> tuple[dict[str, float], list[float]]:
+def means(batches: list[Measured], name: str, processes: Fabric | OneProcess) -> tuple[dict[str, float], list[float]]:
     """Return loss and metrics over all samples, so that a short last batch weighs what it should; and batches' losses.
 
-    Each batch has a mean loss and the sums of its metrics, and with each the number of samples. They were left on the
-    device until now, since asking makes a GPU wait.
+    Each batch has a mean loss and the sums of its metrics, and with each the number of samples.
     """
     if not batches:
-        raise ValueError(
-            f"{name} is empty: the loader gave no batch. A stream that can be read only once lasts for one epoch."
-        )
+        raise ValueError(f"{name} gave no batch. A stream that can be read only once lasts for one epoch.")
     rows = [[float(number) for pair in batch.values() for number in pair] for batch in batches]
     losses = [row[0] for row in rows]
     for row in rows:
         row[0] = row[0] * row[1] if row[1] else 0.0
-    rows = fabric.all_reduce(torch.tensor(rows, dtype=torch.float64), reduce_op="sum").tolist()
-    if fabric.world_size > 1:
+    rows = cast(Tensor, processes.all_reduce(torch.tensor(rows, dtype=torch.float64), reduce_op="sum")).tolist()
+    if processes.world_size > 1:
         losses = [row[0] / row[1] for row in rows]
     sums = [sum(column) for column in zip(*rows, strict=True)]
     pairs = zip(batches[0], sums[::2], sums[1::2], strict=True)

@@ -1,4 +1,4 @@
-"""One batch through a model: device, precision, loss and metrics, and errors that name their cause."""
+"""Batches through a model: device, precision, loss and metrics, and errors that name their cause."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from contextlib import contextmanager, nullcontext
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from coursekit import arguments, runtime
+from coursekit.training.batches import Measured
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Metrics = dict[str, Callable[[Tensor, Tensor], Tensor]]
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+OF_CLASSES = (F.cross_entropy, F.nll_loss, nn.CrossEntropyLoss, nn.NLLLoss)
 
 
 class Forward:
-    """A model with its device, precision, loss and metrics, as `training.fit` describes them.
-
-    ``name`` is what the errors of its methods call the data, such as "train".
-    """
+    """A model with its device, precision, loss and metrics, as `training.fit` describes them."""
 
     def __init__(
         self,
@@ -37,42 +37,48 @@ class Forward:
         self.model, self.loss_function, self.metrics = model, loss, metrics
         self.device = runtime.device() if device is None else torch.device(device)
         self.layout = torch.channels_last if channels_last else torch.preserve_format
-        model.to(self.device, memory_format=self.layout)
+        model.to(self.device, memory_format=self.layout)  # pyright: ignore[reportCallIssue]: torch documents it
         self.dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
         self.amp = _precision(amp, self.device)
         self.autocast = torch.autocast(self.device.type, self.amp) if self.amp else nullcontext()
-        self.function = getattr(loss, "func", loss)  # what is inside of a partial
-        self.of_torch = getattr(self.function, "__module__", "") in ("torch.nn.functional", "torch.nn.modules.loss")
+        function = getattr(loss, "func", loss)  # what is inside of a partial
+        self.kind = type(function) if isinstance(function, nn.Module) else function
         keywords = getattr(loss, "keywords", {})
-        self.ignored = keywords.get("ignore_index", getattr(self.function, "ignore_index", -100))  # as cross_entropy
+        self.ignored = keywords.get("ignore_index", getattr(function, "ignore_index", -100))  # as cross_entropy
 
-    def to_device(self, batch: tuple[Tensor, Tensor], name: str) -> tuple[Tensor, Tensor]:
-        """Return inputs and labels on the device; bytes become floats in 0..1, other floats the model's kind."""
-        several = isinstance(batch, list | tuple)
-        if not several or len(batch) != 2 or not all(isinstance(part, Tensor) for part in batch):
-            found = [type(part).__name__ for part in batch] if several else type(batch).__name__
-            raise TypeError(f"a batch of {name} must be a pair of tensors (inputs, labels), not {found}.")
-        x, y = (part.to(self.device, non_blocking=True) for part in batch)
-        if x.dtype == torch.uint8:
-            x = x.to(self.dtype).div_(255)
-        elif x.is_floating_point():
-            x = x.to(self.dtype)
-        if x.ndim == 4 and self.layout == torch.channels_last:
-            x = x.contiguous(memory_format=self.layout)
-        return x, y.to(self.dtype if y.is_floating_point() else torch.int64)
+    def batches(self, loader: DataLoader, name: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """Give inputs and labels on the device; bytes become floats in 0..1, other floats the model's kind.
 
-    def __call__(self, x: Tensor, name: str) -> Tensor:
+        ``name`` is what the errors of this method and of those below call the data, such as "train".
+        """
+        for batch in loader:
+            several = isinstance(batch, list | tuple)
+            if not several or len(batch) != 2 or not all(isinstance(part, Tensor) for part in batch):
+                found = [type(part).__name__ for part in batch] if several else type(batch).__name__
+                raise TypeError(f"a batch of {name} must be a pair of tensors (inputs, labels), not {found}.")
+            self.name, self.labels = name, batch[1]  # here, on the CPU, to look at labels lets no GPU wait
+            x, y = (part.to(self.device, non_blocking=True) for part in batch)
+            if x.dtype == torch.uint8:
+                x = x.to(self.dtype).div_(255)
+            elif x.is_floating_point():
+                x = x.to(self.dtype)
+            if x.ndim == 4 and self.layout == torch.channels_last:
+                x = x.contiguous(memory_format=self.layout)
+            yield x, y.to(self.dtype if y.is_floating_point() else torch.int64)
+
+    def __call__(self, x: Tensor) -> Tensor:
         """Return ``model(x)``."""
-        problem = f"the model cannot take a batch of {name} of shape {tuple(x.shape)} and type {x.dtype}"
+        problem = f"the model cannot take a batch of {self.name} of shape {tuple(x.shape)} and type {x.dtype}"
         with _explained(problem), self.autocast:
             outputs = self.model(x)
         if not isinstance(outputs, Tensor):
             raise TypeError(f"the model must return one tensor, not {type(outputs).__name__}.")
         return outputs
 
-    def loss(self, outputs: Tensor, y: Tensor, name: str) -> Tensor:
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return ``loss(outputs, y)``."""
-        shapes = f"outputs of shape {tuple(outputs.shape)} with labels of {name} of shape {tuple(y.shape)}"
+        self._check(outputs, y)
+        shapes = f"outputs of shape {tuple(outputs.shape)} with labels of {self.name} of shape {tuple(y.shape)}"
         with _explained(f"the loss cannot compare {shapes} and type {y.dtype}"), self.autocast:
             loss = self.loss_function(outputs, y)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
@@ -80,15 +86,15 @@ class Forward:
             raise TypeError(f"loss must return one number as a tensor, the mean over the batch, not {found}.")
         return loss
 
-    def measure(self, outputs: Tensor, y: Tensor, loss: Tensor) -> dict[str, tuple[Tensor, float | Tensor]]:
+    def measure(self, outputs: Tensor, y: Tensor, loss: Tensor) -> Measured:
         """Return the loss and the sum of each metric, and with each the number of samples that it is taken over."""
         samples = len(y)
         if not y.is_floating_point():
             samples = samples * (y != self.ignored).float().mean()  # the loss leaves out the others
-        found = {"loss": (loss.detach(), samples)}
+        found: Measured = {"loss": (loss.detach(), samples)}
         metrics = self.metrics
         if metrics is None:
-            metrics = {"accuracy": self.correct} if _are_classes(outputs, y) else {}
+            metrics = {"accuracy": self._correct} if _are_classes(outputs, y) else {}
         for name, metric in metrics.items():
             values = torch.as_tensor(metric(outputs.detach(), y), dtype=torch.float32)
             if values.shape != y.shape[:1]:
@@ -100,43 +106,34 @@ class Forward:
             found[name] = torch.where(is_number, values, 0).sum(), is_number.sum()
         return found
 
-    def correct(self, outputs: Tensor, y: Tensor) -> Tensor:
+    def _correct(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the share of right answers of each sample, NaN where the loss leaves out all of its labels."""
         right = (outputs.argmax(1) == y).float().masked_fill(y == self.ignored, torch.nan)
         return right if right.ndim == 1 else right.flatten(1).nanmean(1)
 
-    def check(self, outputs: Tensor, y: Tensor, name: str) -> None:
+    def _check(self, outputs: Tensor, y: Tensor) -> None:
         """Find what a loss would report late, in riddles, or not at all."""
         shape, wanted = tuple(outputs.shape), tuple(y.shape)
-        if len(y) == 0:
-            raise ValueError(f"{name} gave a batch without samples.")
-        if shape[:1] != wanted[:1]:
+        if self.kind in OF_CLASSES and (len(shape) == 1 or shape[1] == 1):
             raise ValueError(
-                f"the model gave outputs of shape {shape} for the {len(y)} samples of a batch of {name}: the first "
-                "dimension must stay the batch. "
-                "Is a Flatten layer missing, or did a reshape mix samples and features?"
+                f"outputs have shape {shape}, one per sample, and cross-entropy compares classes. Take two outputs; or "
+                "a binary loss, F.binary_cross_entropy_with_logits, and float labels of the outputs' shape."
             )
-        if self.function in (F.cross_entropy, F.nll_loss) or isinstance(
-            self.function, nn.CrossEntropyLoss | nn.NLLLoss
-        ):
-            if len(shape) == 1 or shape[1] == 1:
-                raise ValueError(
-                    f"outputs have shape {shape}, one per sample, and cross-entropy compares classes. Give the last "
-                    "layer two outputs; or keep one, and take a binary loss, F.binary_cross_entropy_with_logits, "
-                    "with float labels of the outputs' shape."
-                )
-        elif self.of_torch and shape != wanted and outputs.squeeze().shape == y.squeeze().shape:
+        of_torch = getattr(self.kind, "__module__", "") in ("torch.nn.functional", "torch.nn.modules.loss")
+        alike = outputs.squeeze().shape == y.squeeze().shape
+        if of_torch and self.kind not in OF_CLASSES and shape != wanted and alike:
             raise ValueError(
-                f"outputs have shape {shape}, but labels of {name} {wanted}, so that the loss would compare each with "
-                "each. Make them the same, as by labels[:, None] or outputs[:, 0]."
+                f"outputs have shape {shape}, but labels of {self.name} {wanted}, so that the loss would compare each "
+                "with each. Make them the same, as by labels[:, None] or outputs[:, 0]."
             )
-        if _are_classes(outputs, y):
-            low, high = (int(extreme) for extreme in torch.where(y == self.ignored, 0, y).aminmax())
+        if _are_classes(outputs, y) and len(y):
+            labels = self.labels.long()
+            low, high = (int(extreme) for extreme in torch.where(labels == self.ignored, 0, labels).aminmax())
             if low < 0 or high >= shape[1]:
                 raise ValueError(
-                    f"labels of {name} out of range: they go from {low} to {high}, but the model has {shape[1]} "
-                    f"outputs, so they must lie in 0..{shape[1] - 1}. Number the classes from 0, or give the last "
-                    "layer one output per class. To leave a label out: nn.CrossEntropyLoss(ignore_index=255)."
+                    f"labels of {self.name} out of range: they go from {low} to {high}, but {shape[1]} outputs mean "
+                    f"0..{shape[1] - 1}. Number the classes from 0, or give the last layer one output per class. "
+                    "To leave a label out: nn.CrossEntropyLoss(ignore_index=255)."
                 )
 
 
@@ -177,13 +174,10 @@ def _are_classes(outputs: Tensor, y: Tensor) -> bool:
 
 def _precision(amp: bool | torch.dtype, device: torch.device) -> torch.dtype | None:
     """Return the short type to compute in, None for full precision only."""
-    if amp in (torch.bfloat16, torch.float16):
+    if isinstance(amp, torch.dtype) and amp in (torch.bfloat16, torch.float16):
         return amp
     if not isinstance(amp, bool):
         raise TypeError(f"amp must be True, False, torch.bfloat16 or torch.float16, not {amp!r}.")
-    if amp and device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
-    if amp and device.type == "cpu":  # in torch these two questions have no public name yet
-        tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        return torch.bfloat16 if any(getattr(torch.cpu, test, bool)() for test in tests) else None
-    return None
+    if not amp or device.type != "cuda":
+        return None
+    return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16

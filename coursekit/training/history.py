@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Iterable
+from typing import Any, SupportsIndex, overload
 
 Row = dict[str, float]
 
@@ -12,17 +14,10 @@ _LOWER = ("loss", "error", "mse", "mae")  # so rmse, too
 _HIGHER = ("accuracy", "acc", "f1", "auc", "iou", "dice", "psnr", "ssim", "precision", "recall")
 
 
-class History(list):
+class History(list[Row]):
     """A list of rows with named columns: ``history[-1]`` is the last row, a dict; ``history["loss"]`` a column.
 
-    It holds no times, so that the same run always gives the same table.
-
-    Parameters
-    ----------
-    rows : iterable of dict, optional
-        One dict of column name and number per row.
-    batch_losses : iterable of float, optional
-        The loss of every batch, in the order of training.
+    ``history.batch_losses`` are the losses of all batches. No times are kept: the same run gives the same table.
     """
 
     def __init__(self, rows: Iterable[Row] = (), batch_losses: Iterable[float] = ()) -> None:
@@ -34,22 +29,24 @@ class History(list):
         """The names of the columns, in the order in which they first appeared."""
         return list(dict.fromkeys(name for row in self for name in row))
 
-    def __getitem__(self, key: str | int) -> list[float] | Row:
+    @overload
+    def __getitem__(self, key: str) -> list[float]: ...
+    @overload
+    def __getitem__(self, key: SupportsIndex) -> Row: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[Row]: ...
+    def __getitem__(self, key: Any) -> Any:
         """Return a column by its name (NaN where a row has no such value), or a row by its number."""
         if not isinstance(key, str):
             return super().__getitem__(key)
         if key not in self.columns:
             raise KeyError(f"there is no column {key!r}; there are {self.columns}")
-        return [row.get(key, float("nan")) for row in self]
+        return [row.get(key, math.nan) for row in self]
 
     def best(self, column: str, better: str | None = None) -> int:
         """Return the index of the row that is best in ``column``, the first one if several are. NaN never wins.
 
-        Parameters
-        ----------
-        column : str
-        better : {"lower", "higher"}, optional
-            Which numbers are better; needed where the name does not tell, as "loss", "rmse", "accuracy" or "f1" do.
+        ``better`` is "lower" or "higher"; it is needed where the name does not tell, as "loss" and "accuracy" do.
 
         Raises
         ------
@@ -59,8 +56,8 @@ class History(list):
         if not self:
             raise ValueError("the history has no row yet, so none is best.")
         sign = -1 if lower_is_better(column, better) else 1
-        keys = [sign * value for value in self[column]]
-        return max(range(len(keys)), key=lambda i: (keys[i] == keys[i], keys[i], -i))
+        values = [-math.inf if math.isnan(value) else sign * value for value in self[column]]
+        return values.index(max(values))
 
     def __repr__(self) -> str:
         """Draw the table as plain text."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -25,26 +25,24 @@ def make_optimizer(optimizer: Optimizer | Callable[..., Optimizer], model: nn.Mo
     """Return an optimizer of the parameters of ``model`` that can be trained, made if it is not made yet."""
     trainable = [p for p in model.parameters() if p.requires_grad]
     if not trainable:
-        raise ValueError(
-            "the model has nothing to train: it has no parameter with requires_grad=True. Unfreeze some layers."
-        )
+        raise ValueError("the model has nothing to train: no parameter has requires_grad=True. Unfreeze some layers.")
     if not isinstance(optimizer, Optimizer):
         optimizer = optimizer(trainable)
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     if held.isdisjoint(map(id, trainable)):
         raise ValueError(
-            "the optimizer holds no parameter that this model trains. Make it from this model's parameters(), "
-            "after the layers to train were chosen; or give fit what makes it: optimizer=torch.optim.Adam."
+            "the optimizer holds no parameter that this model trains. Make it after the layers to train were chosen; "
+            "or give fit what makes it: optimizer=torch.optim.Adam."
         )
     return optimizer
 
 
 def make_scheduler(
-    scheduler: Scheduler | Callable[..., Scheduler] | None, optimizer: Optimizer, epochs: int, batches: int | None
+    scheduler: Scheduler | Callable[..., Scheduler] | None, optimizer: Optimizer, steps: int
 ) -> tuple[Scheduler | None, bool]:
     """Return a scheduler of ``optimizer``, and whether it steps after each batch rather than each epoch.
 
-    What makes one is told ``total_steps``, if it asks for them. ``batches`` are those of an epoch, None if unknown.
+    What makes one is told ``total_steps``, if it asks for them: ``steps``, the batches of the run, 0 if unknown.
     """
     if scheduler is None:
         return None, False
@@ -52,20 +50,29 @@ def make_scheduler(
     if not isinstance(scheduler, Scheduler):
         asks = inspect.signature(scheduler).parameters
         told = "total_steps" in asks and asks["total_steps"].default in (None, inspect.Parameter.empty)
-        if told and batches is None:
+        if told and not steps:
             raise ValueError("the scheduler asks for total_steps, but nobody knows how many batches the loader has.")
-        scheduler = scheduler(optimizer, total_steps=epochs * batches) if told else scheduler(optimizer)
+        scheduler = scheduler(optimizer, total_steps=steps) if told else scheduler(optimizer)
     if scheduler.optimizer is not optimizer:
         raise ValueError(
             "the scheduler belongs to another optimizer than fit uses. Give fit both, made for each other; "
             "or give what makes them: scheduler=lambda opt: StepLR(opt, 10)."
         )
-    if batches and (planned := getattr(scheduler, "total_steps", math.inf)) < epochs * batches:
+    planned = getattr(scheduler, "total_steps", math.inf)
+    if planned < steps:
         raise ValueError(
-            f"the schedule ends after total_steps={planned}, but {epochs} epochs of {batches} batches are "
-            f"{epochs * batches} steps. Leave total_steps out, as in partial(OneCycleLR, max_lr=0.1): fit fills it in."
+            f"the schedule ends after total_steps={planned}, but the run has {steps}: epochs times batches. "
+            "Leave total_steps out, as in partial(OneCycleLR, max_lr=0.1): fit fills it in."
         )
     return scheduler, told or isinstance(scheduler, lr_scheduler.OneCycleLR | lr_scheduler.CyclicLR)
+
+
+def end_epoch(scheduler: Scheduler, monitored: float) -> None:
+    """Step a scheduler after an epoch; one that waits for a plateau is told the number that it watches."""
+    if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
+        scheduler.step(monitored)
+    else:
+        scheduler.step()
 
 
 def lr_range_test(
@@ -95,23 +102,19 @@ def lr_range_test(
     if not (0 < low < high < math.inf) or steps < 2:
         raise ValueError(f"expected 0 < low < high and steps >= 2, not low={low}, high={high}, steps={steps}.")
     if isinstance(optimizer, Optimizer):
-        raise TypeError(
-            "optimizer must be what makes one, such as torch.optim.SGD: the test trains a copy of the model."
-        )
+        raise TypeError("optimizer must be what makes one, as torch.optim.SGD: the test trains a copy of the model.")
     forward = Forward(copy.deepcopy(model), loss, device=device)
-    optimizer = make_optimizer(optimizer, forward.model)
+    learner = make_optimizer(optimizer, forward.model)
     loader = make_loader(train, "train", batch_size, OneProcess(), torch.Generator().manual_seed(int(seed)))
     history, mean, lowest = History(), 0.0, math.inf
     with seeded(int(seed), forward.device, loader):
         train_mode(forward.model)
-        for step, batch in zip(range(steps), _endless(loader), strict=False):
+        batches = (pair for _ in range(steps) for pair in forward.batches(loader, "train"))
+        for step, (x, y) in zip(range(steps), batches, strict=False):
             lr = low * (high / low) ** (step / (steps - 1))
-            for group in optimizer.param_groups:
+            for group in learner.param_groups:
                 group["lr"] = lr
-            x, y = forward.to_device(batch, "train")
-            outputs = forward(x, "train")
-            forward.check(outputs, y, "train")
-            batch_loss = forward.loss(outputs, y, "train")
+            batch_loss = forward.loss(forward(x), y)
             value = batch_loss.item()
             mean = 0.9 * mean + 0.1 * value
             smooth = mean / (1 - 0.9 ** (step + 1))  # without the pull of the zero that the mean began with
@@ -121,19 +124,10 @@ def lr_range_test(
             if smooth > 4 * lowest:  # this row belongs to the curve: it shows where learning ends
                 break
             lowest = min(lowest, smooth)
-            optimizer.zero_grad()
+            learner.zero_grad()
             batch_loss.backward()
-            optimizer.step()
+            learner.step()
+        else:
+            if len(history) < steps:
+                raise ValueError(f"train was read to its end, and only once, after {len(history)} of {steps} steps.")
     return history
-
-
-def _endless(loader: DataLoader) -> Iterator:
-    while True:
-        batch = None
-        for batch in loader:
-            yield batch
-        if batch is None:
-            raise ValueError(
-                "train has no batch left: it is a stream that can be read only once. Give a data set with numbered "
-                "samples, or fewer steps than it has batches."
-            )

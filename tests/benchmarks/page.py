@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS, PAGE = Path("docs") / "measured.json", Path("docs") / "measured.md"
 OSU = "benchmarks/cifar10.py --train CIFAR --network osu"
-STRESS = ("kill", "badimages", "downloads", "hostile", "surroundings", "together")
+STRESS = ("kill", "badimages", "downloads", "surroundings", "together")
 COMMANDS = {
     "transfer": "benchmarks/transfer.py --critters --network resnet18 --seeds 5 --sizes 200 --check",
     "photos": "benchmarks/transfer.py --train PHOTOS/train --test PHOTOS/test --sizes 100,200,400,800",
@@ -42,6 +42,9 @@ COMMANDS = {
     "growth": "benchmarks/growth.py --grading",
     **{f"stress_{name}": f"stress/{name}.py" for name in STRESS},
 }
+SHARES = {"accuracy", "scratch", "frozen", "partial", "fine_tuned"}  # shown as per cent
+OMITTED = {"cpu_seconds", "network", "threads", "torch"}  # the table, or what stands below it, says so already
+NAMES = {"wall_s": "seconds", "size": "pixels a side", "limit": "one convolution alone, times as fast in bfloat16"}
 
 
 def measure(root: Path, folders: dict[str, str], only: list[str]) -> int:
@@ -87,16 +90,18 @@ def _part(measured: dict) -> Iterator[str]:
         rows = [row for one in measured.values() for row in one["result"]["rows"]]
     else:
         several = len(measured) > 1
-        found = [row for key, one in measured.items() for row in _rows(one["result"], key * several)]
+        named = [(one["result"].get("network", key) * several, one["result"]) for key, one in measured.items()]
+        found = [row for name, result in named for row in _rows(result, name)]
         beside = found.pop(0)[1] if len(found) > 1 and not found[0][0] else {}
         if len(found) == 1:
             found = [(name, {"value": value}) for name, value in found[0][1].items()]
         columns = list(dict.fromkeys(column for _, row in found for column in row))
-        head = ("what", *(column.replace("_", " ") for column in columns))
-        rows = [(name.replace("_", " "), *(row.get(column, "") for column in columns)) for name, row in found]
+        head = ("what", *(_name(column, "{} pictures") for column in columns))
+        cells = [[_cell(row.get(column, ""), name, column) for column in columns] for name, row in found]
+        rows = [(_name(name, "kernel {0} x {0}"), *row) for (name, _), row in zip(found, cells, strict=True)]
     yield "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in [head, ["---"] * len(head), *rows])
     if beside:
-        yield ", ".join(f"{name.replace('_', ' ')} {_cell(value)}" for name, value in beside.items()) + "."
+        yield ", ".join(f"{_name(name)}: {_cell(value)}" for name, value in beside.items()) + "."
     commands = [f"python tests/{COMMANDS[key]}".replace("CIFAR", "DIR").replace("PHOTOS", "DIR") for key in measured]
     threads = [f"OMP_NUM_THREADS={one['threads']} " if "threads" in one else "" for one in measured.values()]
     yield "```sh\n" + "\n".join(map("".join, zip(threads, commands, strict=True))) + "\n```"
@@ -109,17 +114,27 @@ def _part(measured: dict) -> Iterator[str]:
 def _rows(result: dict, name: str = "") -> Iterator[tuple[str, dict]]:
     """Yield the rows of nested results: name, and values by column. What stands beside tables is a row without name."""
     nested = {key: value for key, value in result.items() if isinstance(value, dict)}
-    if plain := {key: value for key, value in result.items() if key not in nested}:
+    if plain := {key: value for key, value in result.items() if key not in nested.keys() | OMITTED}:
         yield name, plain
     for key, value in nested.items():
         parts = [name, key] if len(nested) > 1 or not any(isinstance(one, dict) for one in value.values()) else [name]
         yield from _rows(value, ": ".join(filter(None, parts)))
 
 
-def _cell(value: object) -> str:
+def _name(text: str, number: str = "{}") -> str:
+    parts = [number.format(part) if part.isdecimal() else NAMES.get(part, part) for part in text.split(": ")]
+    return re.sub(r"_(seconds|minutes)", r", \1", ": ".join(parts)).replace("_", " ").replace("osu", "OSU")
+
+
+def _cell(value: object, row: str = "", column: str = "") -> str:
+    names = {*row.split(": "), column}
     if isinstance(value, list):
-        return ", ".join(map(_cell, value))
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
+        return (" to " if "quartiles" in column else ", ").join(_cell(one, row, column) for one in value)
+    if not isinstance(value, int | float):
+        return str(value)
+    if names & SHARES:
+        return f"± {100 * value:.1f} points" if "spread" in names else f"{100 * value:.1f} %"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.{3 if 'seconds' in names else 4}g}"
 
 
 def circumstances() -> dict[str, str]:

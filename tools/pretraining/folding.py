@@ -59,8 +59,8 @@ def _sequences(model: nn.Module) -> list[nn.Sequential]:
 
 
 def _measure(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
-    values = inputs[0].double()
-    norm.running_mean.copy_(values.mean(dim=(0, 2, 3)))
-    norm.running_var.copy_(values.var(dim=(0, 2, 3), unbiased=False))
-    norm.bias.copy_(norm.running_mean)
-    norm.weight.copy_((norm.running_var + norm.eps).sqrt())
+    values, state = inputs[0].double(), norm.state_dict()
+    state["running_mean"].copy_(values.mean(dim=(0, 2, 3)))
+    state["running_var"].copy_(values.var(dim=(0, 2, 3), unbiased=False))
+    norm.bias.copy_(state["running_mean"])
+    norm.weight.copy_((state["running_var"] + norm.eps).sqrt())

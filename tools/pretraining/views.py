@@ -62,11 +62,11 @@ class Views(Dataset):
 
     def __getitem__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
         """Return a batch of normalized views, and their labels."""
-        indices, first = torch.as_tensor(indices), 0
+        wanted, first = torch.as_tensor(indices), 0
         size = self.sizes[int(torch.randint(len(self.sizes), ()))]
         views, labels = [], []
         for part, start, end in zip(self.sets, self.starts[:-1], self.starts[1:], strict=True):
-            mine = indices[(indices >= start) & (indices < end)] - start
+            mine = wanted[(wanted >= start) & (wanted < end)] - start
             if len(mine):
                 views.append(random_views(part.images[mine].float() / 255, size))
                 labels.append(part.labels[mine] + first)

@@ -42,7 +42,7 @@ def q2(tiny_net: Function, train: Function, rng: np.random.Generator) -> None:
     def after(*bugs: str) -> Tensor:
         return flat(_train(_tiny(channels, classes), start, images, labels, bugs)[0])
 
-    mistakes = [(hint, lambda bug=bug: after(bug)) for bug, hint in _ALONE.items()]
+    mistakes: list[tuple[str, object]] = [(hint, lambda bug=bug: after(bug)) for bug, hint in _ALONE.items()]
     for number in range(1, len(_BUGS) + 1):
         for bugs in combinations(_BUGS, number):
             if not {"zero", "epoch"} <= set(bugs):
@@ -64,17 +64,17 @@ def _check_losses(losses: object, means: list[list[float]], late: list[list[floa
     if isinstance(losses, list | tuple) and any(isinstance(value, Tensor) for value in losses):
         raise Hint("`train` returns tensors, and each may keep the graph of its batch alive: take the numbers out.")
     sizes = np.array([8, 8, 6])
-    means = np.array(means)
+    batches = np.array(means)
     compare.array(
         losses,
         "the list of losses",
-        means @ sizes / 22,
+        batches @ sizes / 22,
         {
-            "the mean of the batches' losses lets the short last batch weigh too much.": means.mean(axis=1),
-            "these are sums over batches; asked for is the mean over images.": means.sum(axis=1),
-            "these are sums over images; asked for is their mean.": means @ sizes,
-            "these are the losses of each epoch's last batch.": means[:, -1],
-            "this is a list of the batches' losses; asked for is one number per epoch.": means.ravel(),
+            "the mean of the batches' losses lets the short last batch weigh too much.": batches.mean(axis=1),
+            "these are sums over batches; asked for is the mean over images.": batches.sum(axis=1),
+            "these are sums over images; asked for is their mean.": batches @ sizes,
+            "these are the losses of each epoch's last batch.": batches[:, -1],
+            "this is a list of the batches' losses; asked for is one number per epoch.": batches.ravel(),
             _ALONE["after"]: np.array(late) @ sizes / 22,
         },
         rtol=1e-4,
@@ -160,7 +160,7 @@ def _compare_sent(gradient_in_parts: Function, model: Module, own: nn.Module, im
 
     def sent(part: int) -> Tensor:
         pieces = zip(images.split(part), labels.split(part), strict=True)
-        return sum(_gradient(own, x, y) * len(y) / len(labels) for x, y in pieces)
+        return sum((_gradient(own, x, y) * len(y) / len(labels) for x, y in pieces), start=torch.zeros(()))
 
     still = _gradient(own.eval(), images, labels)
     own.train()

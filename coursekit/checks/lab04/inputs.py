@@ -85,7 +85,7 @@ def q5(first_layer: Function, fold_gray: Function, exact_with_padding: object, r
     answers, cases = [], []
     for options, shifted, rim in settings:
         outputs = int(rng.integers(3, 7))
-        conv = drawn(nn.Conv2d(3, outputs, **options), rng)
+        drawn(conv := nn.Conv2d(3, outputs, **options), rng)
         layer = given(first_layer(outputs, **options), "first_layer(...)", conv.state_dict())
         gray = torch.from_numpy(rng.uniform(size=(2, 1, 13, 12))).float()
         scale, shift = (torch.from_numpy(rng.uniform(*span, 3)).float() for span in ((0.5, 4), (-3, -0.5)))
@@ -102,7 +102,7 @@ def q5(first_layer: Function, fold_gray: Function, exact_with_padding: object, r
         cases.append(case)
 
     def each(slip: str = "") -> Tensor:
-        return torch.cat([_inner(_gray_output(*case[:4], slip), case[4]) for case in cases])
+        return torch.cat([_inner(_gray_output(*case[:4], slip=slip), case[4]) for case in cases])
 
     hints = {
         "mean": "a sum over the three channels is needed, not their mean.",

@@ -230,4 +230,4 @@ def _parts(answer: object, count: int) -> tuple[list[int], list[int]]:
     parts = [compare.as_array(part, name, (-1,), whole=True) for part in answer]
     if any(part.size and not 0 <= part.min() <= part.max() < count for part in parts):
         raise Hint("`split` must return positions in `names`, from 0.")
-    return tuple(sorted(part.tolist()) for part in parts)
+    return sorted(parts[0].tolist()), sorted(parts[1].tolist())

@@ -191,7 +191,7 @@ def _answers(rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
             labels += [label] * shots
             predicted += [label if right else other] * shots
     order = rng.permutation(len(labels))
-    return tuple(torch.tensor(values)[order] for values in (predicted, labels, series))
+    return torch.tensor(predicted)[order], torch.tensor(labels)[order], torch.tensor(series)[order]
 
 
 def _sums(right: np.ndarray, labels: np.ndarray, series: np.ndarray, label: int) -> np.ndarray:

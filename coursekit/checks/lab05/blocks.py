@@ -196,7 +196,7 @@ def _give_weights(model: Module, own: _Nine, shown: str) -> None:
             raise Hint(f"`{shown}` has {len(found)} layers of kind {kind}.{norms * (kind == 'BatchNorm2d')}")
         for number, (layer, part) in enumerate(zip(found, parts, strict=True), start=1):
             shape = tuple(shapes[layer["name"] + ".weight"]["shape"])
-            if shape != tuple(part.weight.shape):
+            if shape != tuple(part.state_dict()["weight"].shape):
                 raise Hint(
                     f"in `{shown}`, the weight of {kind} number {number} has the wrong shape {list(shape)}. {_ORDER}"
                 )

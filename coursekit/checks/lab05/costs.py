@@ -91,10 +91,10 @@ def q3(block_cost: Function, rng: np.random.Generator) -> None:
     compare.each_call(block_cost, settings, _cost, hints, name, (2,))
 
 
-def _cost(kind: str, inputs: int, channels: int, stride: int, size: tuple, slip: str) -> tuple[int, int]:
+def _cost(kind: str, inputs: int, channels: int, stride: int, size: tuple, slip: str) -> tuple[int, ...]:
     before = after = size[0] * size[1]
     if slip != "same":
-        after = np.prod([side // stride if slip == "down" else -(-side // stride) for side in size])
+        after = int(np.prod([side // stride if slip == "down" else -(-side // stride) for side in size]))
     inside = before if slip == "late" else after  # of the convolution with the stride
     layers, outputs = [(inputs, channels, 3, inside), (channels, channels, 3, after)], channels
     if kind == "bottleneck":

@@ -44,7 +44,7 @@ def _compare_norms(answer: object, own: nn.Sequential, images: Tensor, labels: T
         return np.array([g.norm().item() for g in torch.autograd.grad(loss, of, retain_graph=True)])
 
     def weights(least: int) -> list[float]:
-        return [np.linalg.norm(norms([w for w in part.parameters() if w.ndim > least])) for part in own]
+        return [float(np.linalg.norm(norms([w for w in part.parameters() if w.ndim > least]))) for part in own]
 
     right, parts = norms(values[:-1]), len(own)
     gradients = torch.autograd.grad(loss, values[:-1], retain_graph=True)
@@ -83,8 +83,8 @@ def _deep(blocks: int, skip: bool, channels: int, classes: int) -> nn.Sequential
 
 
 def _check_chart(with_skip: object, without_skip: object, figure: Chart) -> None:
-    curves = {"with_skip": with_skip, "without_skip": without_skip}
-    for name, curve in curves.items():
+    curves: dict[str, np.ndarray] = {}
+    for name, curve in (("with_skip", with_skip), ("without_skip", without_skip)):
         curves[name] = values = compare.as_array(curve, f"`{name}`", (-1,))
         if len(values) < 22:
             raise Hint(f"`{name}` must hold one number for each part of a network with 20 blocks or more.")

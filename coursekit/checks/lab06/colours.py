@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from functools import partial
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ def q4(to_network: Function, to_images: Function, rng: np.random.Generator) -> N
         _check_back(to_images(given, colours), given, colours, source)
 
 
-def _check_back(answer: object, light: Tensor, ab: Tensor, source: str) -> None:
+def _check_back(answer: Any, light: Tensor, ab: Tensor, source: str) -> None:
     exact = _back(light, ab)
     near = getattr(answer, "dtype", None) == torch.uint8 and answer.shape == exact.shape
     if near and (answer.double() - exact).abs().max() < 0.51:  # float32 may round another way
@@ -102,7 +103,7 @@ def q5(skill: Function, visible: Function, rng: np.random.Generator) -> None:
     settings = [tuple(torch.from_numpy(part).float() for part in case) for case in cases]
     answers, _ = compare.results(skill, settings, whole=False)
 
-    def each(baseline=lambda train, _: train.mean((0, 2, 3))[:, None, None], error=np.square, axis=None, power=1):
+    def each(baseline=lambda train, _: train.mean((0, 2, 3))[:, None, None], error=np.square, axis=None, power=1.0):
         gains = []
         for predicted, true, train in cases:
             own, other = error(predicted - true).mean(axis), error(baseline(train, true) - true).mean(axis)
@@ -147,9 +148,9 @@ def _check_visible(visible: Function, rng: np.random.Generator) -> None:
         "these are the pixels that look right; asked for are the others.": 1 - share,
         "these are mean differences; asked for is a *share of pixels*.": difference.mean((1, 2)),
         "this is the plain distance in Lab (CIE76); CIEDE2000 weighs it as eyes do.": share_of(
-            *lab, color.deltaE_cie76
+            *lab, measure=color.deltaE_cie76
         ),
-        "this is a distance in RGB; bring both images to Lab first.": share_of(*as_floats, color.deltaE_cie76),
+        "this is a distance in RGB; bring both images to Lab first.": share_of(*as_floats, measure=color.deltaE_cie76),
         "these are RGB values where `deltaE_ciede2000` wants Lab.": lambda: share_of(*as_floats),
         "`rgb2lab` wants bytes, or floats from 0 to 1.": lambda: share_of(*map(color.rgb2lab, as_floats)),
         "a share is a number from 0 to 1; these are percent.": 100 * share,

@@ -188,6 +188,6 @@ def _check_context(net: Module, x: Tensor, y: Tensor) -> None:
         raise Hint("the decoder is linear now: what stood between its layers is gone.")
 
 
-def _by(shape: tuple) -> str:
+def _by(shape: tuple | list) -> str:
     """Write a shape down, such as 3 x 4."""
     return " x ".join(map(str, shape))

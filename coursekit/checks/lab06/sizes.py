@@ -16,12 +16,8 @@ def q1(output_paddings: Function, rng: np.random.Generator) -> None:
     for depth in (1, 1, 1, 1, 2, 2, 3, 3, 3):
         options = [rng.integers(low, high, depth).tolist() for low, high in ((2, 6), (2, 5), (0, 3), (1, 4))]
         settings.append((int(rng.integers(600, 900)), list(zip(*options, strict=True))))
-    answers = []
-    for size, layers in settings:
-        answer = output_paddings(size, layers)
-        answers.append(
-            compare.as_array(answer, "what `output_paddings` returns (one for each layer)", (len(layers),), whole=True)
-        )
+    name = "what `output_paddings` returns (one for each layer)"
+    answers = [compare.as_array(output_paddings(*one), name, (len(one[1]),), whole=True) for one in settings]
     found, right = np.concatenate(answers), np.concatenate([_paddings(*setting) for setting in settings])
     mistakes = _mistakes(settings)
     # What nobody has foreseen: say what cannot be, or where it begins to be wrong.
@@ -79,7 +75,7 @@ def _mistakes(settings: list) -> list[tuple[str, np.ndarray]]:
 
     add("the decoder begins where the encoder ends: its first layer mirrors the encoder's last.", _paddings)
     for slip, hint in _BOTH_WAYS.items():
-        add(f"{hint}.", lambda *s, slip=slip: _paddings(*s, slip, slip))
+        add(f"{hint}.", lambda *s, slip=slip: _paddings(*s, there=slip, back=slip))
         add(f"the way back: {hint}.", lambda *s, slip=slip: _paddings(*s, back=slip))
         add(f"the way there: {hint}.", lambda *s, slip=slip: _paddings(*s, there=slip))
     for slip, hint in _THERE.items():
@@ -87,7 +83,7 @@ def _mistakes(settings: list) -> list[tuple[str, np.ndarray]]:
     for slip, hint in _BACK.items():
         add(hint, lambda *s, slip=slip: _paddings(*s, back=slip))
     for slip, hint in _OTHER.items():
-        add(hint, lambda *s, slip=slip: _other(*s, slip))
+        add(hint, lambda *s, slip=slip: _other(*s, slip=slip))
     return mistakes
 
 
