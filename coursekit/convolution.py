@@ -1,4 +1,4 @@
-"""Correlation of images, kernels, output sizes and filter energies, as notebook 01 builds them.
+"""Correlation of images, kernels and output sizes, as notebook 01 builds them.
 
 Images and kernels are numpy arrays of two dimensions, ``[H,W]`` and ``[kH,kW]``; results are float64. For large kernels
 `scipy.signal.oaconvolve` is faster.
@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import signal
 
 from coursekit import arguments
 
@@ -98,25 +97,12 @@ def uniform_kernel(size: int) -> np.ndarray:
 def gaussian_kernel(size: int, sigma: float) -> np.ndarray:
     """Return a Gaussian [size,size] of standard deviation ``sigma``, in pixels, scaled to sum 1.
 
-    It is sampled at pixel centres around its middle and cut off at the border: `gaussian_mass` tells what that costs.
+    It is sampled at pixel centres around its middle and cut off at the border.
     """
     arguments.whole("size", size)
     profile = _gaussian(np.arange(size) - (size - 1) / 2, sigma)
     profile /= profile.sum()
     return np.outer(profile, profile)
-
-
-def gaussian_mass(size: int, sigma: float) -> float:
-    """Return the share of a two-dimensional sampled Gaussian that a [size,size] kernel keeps, between 0 and 1.
-
-    The rest is cut off, and `gaussian_kernel` hides that by scaling to sum 1. ``size`` must be odd, so that the kernel
-    has a middle pixel.
-    """
-    _check_odd(size)
-    far = max(size, int(np.ceil(10 * sigma)))  # beyond it nothing is left that a float could hold
-    distance = np.arange(-far, far + 1)
-    profile = _gaussian(distance, sigma)
-    return float((profile[abs(distance) <= size // 2].sum() / profile.sum()) ** 2)
 
 
 def gradient(image: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -158,28 +144,6 @@ def gabor_kernel(size: int, frequency: float, theta: float, sigma: float) -> np.
     y, x = np.mgrid[-(size // 2) : size // 2 + 1, -(size // 2) : size // 2 + 1]
     envelope = np.exp(-0.5 * (x**2 + y**2) / sigma**2) / (2 * np.pi * sigma**2)
     return envelope * np.exp(2j * np.pi * frequency * (x * np.cos(theta) + y * np.sin(theta)))
-
-
-def filter_energies(image: ArrayLike, bank: list[np.ndarray]) -> np.ndarray:
-    """Describe a texture by one number per filter: the mean squared response of the image without its mean.
-
-    Parameters
-    ----------
-    image : array [H,W]
-    bank : list of arrays [kH,kW]
-        Real or complex kernels; a complex one gives the squared modulus, which does not depend on the wave's phase.
-        One that does not fit into the image is a ValueError.
-
-    Returns
-    -------
-    array [number of filters]
-    """
-    values = _check_array("image", image)
-    for kernel in bank:
-        for size, k in zip(values.shape, np.shape(kernel), strict=True):
-            output_size(size, k)  # says so where a kernel does not fit
-    responses = (signal.correlate(values - values.mean(), kernel, "valid") for kernel in bank)
-    return np.array([np.mean(np.abs(response) ** 2) for response in responses])
 
 
 def _gaussian(distance: np.ndarray, sigma: float) -> np.ndarray:

@@ -1,11 +1,11 @@
-"""The photos that scikit-image and scikit-learn bring; `skimage.data` would look for some in the network instead."""
+"""Photos: those that scikit-image and scikit-learn bring (`skimage.data` would look for some in the network), or yours."""
 
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 _FILES = {
     "astronaut": "skimage/data/astronaut.png",
@@ -30,8 +30,11 @@ _FILES = {
 }
 
 
-def photo(name: str, gray: bool = False) -> np.ndarray:
-    """Load one of the bundled photos.
+_LONGEST = 1024  # pixels of a photo of one's own
+
+
+def photo(name: str | Path, gray: bool = False) -> np.ndarray:
+    """Load one of the bundled photos, or a file of your own.
 
     In colour: ``astronaut`` 512x512, ``chelsea`` (a cat) 300x451, ``china`` (a temple) 427x640, ``coffee`` 400x600,
     ``flower`` 427x640, ``hubble_deep_field`` 872x1000, ``immunohistochemistry`` 512x512, ``motorcycle`` 500x741,
@@ -40,8 +43,9 @@ def photo(name: str, gray: bool = False) -> np.ndarray:
 
     Parameters
     ----------
-    name : str
-        One of those above.
+    name : str or Path
+        One of those above; or the path of an image file, such as ``"me.jpg"``, which is turned upright and made smaller
+        if a side has more than 1,024 pixels.
     gray : bool, default False
         Turn colour into gray: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601). A gray photo is gray either way.
 
@@ -53,15 +57,17 @@ def photo(name: str, gray: bool = False) -> np.ndarray:
     Raises
     ------
     ValueError
-        If there is no photo of that name; the message has the closest one, and all.
+        If there is no photo of that name; the message has the closest one, and all. Or if the file is no image.
     FileNotFoundError
-        If the installed scikit-image or scikit-learn does not bring the photo.
+        If there is no such file, or the installed scikit-image or scikit-learn does not bring the photo.
 
     Notes
     -----
     Each photo's own source and licence stand in the help of the function of that name in `skimage.data`; for
     ``china`` and ``flower``, which are CC BY 2.0, in scikit-learn's ``datasets/images/README.txt``.
     """
+    if isinstance(name, Path) or Path(name).suffix:
+        return _own(Path(name).expanduser(), gray)
     if name not in _FILES:
         close = get_close_matches(str(name), _FILES, n=1, cutoff=0.5)
         hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -76,3 +82,18 @@ def photo(name: str, gray: bool = False) -> np.ndarray:
         )
     with Image.open(path) as image:
         return np.array(image.convert("L" if gray or image.mode == "L" else "RGB"))
+
+
+def _own(path: Path, gray: bool) -> np.ndarray:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no file {str(path)!r} in {Path.cwd()}. Put the photo beside the notebook; on Colab, drop it into "
+            "the Files panel at the left."
+        )
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            upright.thumbnail((_LONGEST, _LONGEST))
+            return np.array(upright.convert("L" if gray or upright.mode in ("1", "L", "LA") else "RGB"))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path.name} cannot be read as an image ({error}). Save it as JPEG or PNG first.") from error

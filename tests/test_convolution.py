@@ -92,14 +92,6 @@ def test_kernels_that_average_sum_to_one(size, sigma):
         np.testing.assert_allclose(kernel, kernel[::-1, ::-1])
 
 
-def test_gaussian_mass_is_what_a_wide_kernel_holds_in_its_middle():
-    wide = convolution.gaussian_kernel(101, 3.0)
-    for size in (1, 3, 7, 19):
-        middle = slice(50 - size // 2, 50 + size // 2 + 1)
-        assert convolution.gaussian_mass(size, 3.0) == pytest.approx(wide[middle, middle].sum())
-    assert convolution.gaussian_mass(201, 3.0) == pytest.approx(1)
-
-
 @given(frequency=st.floats(0.05, 0.5), theta=st.floats(-4, 4), sigma=st.floats(0.8, 5))
 @settings(deadline=None, max_examples=50)
 def test_gabor_equals_scikit_image(frequency, theta, sigma):
@@ -111,23 +103,6 @@ def test_gabor_equals_scikit_image(frequency, theta, sigma):
     rows, columns = ((size - n) // 2 for n in expected.shape)
     inner = result[rows : size - rows, columns : size - columns]
     np.testing.assert_allclose(inner, expected, atol=1e-12)
-
-
-def test_filter_energies_find_the_right_wave():
-    y, x = np.mgrid[:64, :64]
-    bank = [convolution.gabor_kernel(21, f, angle, 4) for f in (0.1, 0.2) for angle in (0, np.pi / 2)]
-    for index, wave in enumerate([np.sin(0.2 * np.pi * x), np.sin(0.2 * np.pi * y), np.sin(0.4 * np.pi * x)]):
-        assert convolution.filter_energies(wave + 7, bank).argmax() == index
-    assert np.allclose(convolution.filter_energies(np.full((64, 64), 3.0), bank), 0)
-
-
-def test_filter_energies_are_mean_squared_responses():
-    rng = np.random.default_rng(1)
-    image, kernel = rng.random((20, 24)), rng.normal(size=(5, 3)) + 1j * rng.normal(size=(5, 3))
-    centred = image - image.mean()
-    parts = [convolution.correlate2d(centred, part) for part in (kernel.real, kernel.imag)]
-    expected = np.mean(parts[0] ** 2 + parts[1] ** 2)
-    assert convolution.filter_energies(image, [kernel])[0] == pytest.approx(expected)
 
 
 BAD_ARRAYS = {
@@ -162,11 +137,9 @@ def test_bad_arrays_are_named(case):
         (lambda i, k: convolution.gaussian_kernel(3, 0), "sigma must be between"),
         (lambda i, k: convolution.gaussian_kernel(2, 0.01), "sigma must be between"),
         (lambda i, k: convolution.gaussian_kernel(3, float("nan")), "sigma must be between"),
-        (lambda i, k: convolution.gaussian_mass(4, 1), "odd"),
         (lambda i, k: convolution.gabor_kernel(7, 0.7, 0, 2), "at most 0.5"),
         (lambda i, k: convolution.gabor_kernel(8, 0.2, 0, 2), "odd"),
         (lambda i, k: convolution.gabor_kernel(7, 0.2, 0, -2), "sigma must be between"),
-        (lambda i, k: convolution.filter_energies(i, [np.ones((9, 9))]), "does not fit"),
     ],
 )
 def test_bad_options_are_named(call, text):
@@ -188,7 +161,6 @@ def test_notebook_correlation_is_the_package(by_hand, image, kernel):
 def test_notebook_kernels_are_the_package(by_hand, size, sigma, frequency, theta):
     odd = 2 * size + 1
     np.testing.assert_allclose(by_hand.gaussian(size + 1, sigma), convolution.gaussian_kernel(size + 1, sigma))
-    assert by_hand.gaussian_mass(odd, sigma) == pytest.approx(convolution.gaussian_mass(odd, sigma))
     np.testing.assert_allclose(
         by_hand.gabor(odd, frequency, theta, sigma), convolution.gabor_kernel(odd, frequency, theta, sigma)
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from coursekit import photos
 from coursekit.photos import photo
@@ -66,3 +67,30 @@ def test_needs_no_torch_and_no_skimage():
         "assert not {'torch', 'skimage', 'sklearn'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(photos.__file__).parents[1])
+
+
+def test_a_file_of_ones_own_is_upright_and_not_too_large(tmp_path, monkeypatch):
+    pixels = np.zeros((1500, 2000, 3), np.uint8)
+    pixels[:750] = (200, 30, 30)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its side
+    Image.fromarray(pixels).save(tmp_path / "me.jpg", exif=exif, quality=95)
+    monkeypatch.chdir(tmp_path)
+    image = photo("me.jpg")
+    assert image.shape == (1024, 768, 3)
+    assert image[:, 600:].mean((0, 1)) == pytest.approx([200, 30, 30], abs=4)
+    assert photo(tmp_path / "me.jpg", gray=True).shape == (1024, 768)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "1"])
+def test_a_gray_file_stays_gray(tmp_path, mode):
+    Image.new(mode, (8, 6)).save(tmp_path / "gray.png")
+    assert photo(tmp_path / "gray.png").shape == (6, 8)
+
+
+def test_what_is_no_photo_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no file 'me.jpg' in .*on Colab, drop it into"):
+        photo("me.jpg")
+    (tmp_path / "text.jpg").write_text("no picture")
+    with pytest.raises(ValueError, match="text.jpg cannot be read as an image"):
+        photo(tmp_path / "text.jpg")

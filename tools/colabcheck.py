@@ -60,7 +60,7 @@ def check(root: Path, paths: list[Path]) -> int:
 def pip_words(address: str) -> list[str]:
     """Return what the setup cell gives to pip, ``install`` first."""
     line = next(line for line in setup_cell(address).splitlines() if "%pip" in line)
-    return shlex.split(line.partition("%pip")[2])
+    return shlex.split(line.partition("%pip")[2].replace("{address}", f"git+{address}"))
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> list[str]:

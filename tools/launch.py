@@ -119,7 +119,8 @@ def setup_cell(address: str) -> str:
         "try:\n"
         "    import coursekit\n"
         "except ModuleNotFoundError:\n"
-        f'    %pip install --quiet --no-deps "coursekit @ git+{address}" torchinfo\n'
+        f'    address = "git+{address}"\n'
+        '    %pip install --quiet --no-deps "coursekit @ {address}" torchinfo\n'
         "    import coursekit\n\n"
         "session = coursekit.setup()"
     )

@@ -36,7 +36,8 @@ def write(notebook: nbformat.NotebookNode, path: Path) -> None:
 def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Return the notebook without what differs between machines and editors; outputs stay.
 
-    Streams are joined, metadata is reduced to what the course uses, and cells get ids where an older editor gave none.
+    Streams are joined, metadata is reduced to what the course uses, cells get ids where an older editor gave none, and
+    pictures the description that stands in their cell's metadata.
     """
     notebook = copy.deepcopy(notebook)
     mark = {MARK: notebook.metadata[MARK]} if MARK in notebook.metadata else {}
@@ -48,6 +49,8 @@ def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in _CELL_METADATA})
         if cell.cell_type == "code":
             cell.outputs = _join_streams(cell.outputs)
+            if described := cell.metadata.get("mystnb", {}).get("image", {}).get("alt"):
+                _describe(cell.outputs, described)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
 
@@ -62,6 +65,20 @@ def _join_streams(outputs: list) -> list:
         else:
             joined.append(output)
     return joined
+
+
+def picture_type(output: nbformat.NotebookNode) -> str:
+    """Return the type of an output's picture, such as "image/png", or an empty text if it shows none."""
+    return next((kind for kind in output.get("data", {}) if kind in ("image/png", "image/jpeg")), "")
+
+
+def _describe(outputs: list, alt: str) -> None:
+    """Give pictures the description that stands in their cell's metadata, as if the code had said it."""
+    for output in outputs:
+        if kind := picture_type(output):
+            output.metadata.setdefault(kind, {})["alt"] = alt
+            if output.data.get("text/plain", "").startswith("[Figure"):
+                output.data["text/plain"] = f"[Figure: {alt}]"
 
 
 def is_measured(cell: nbformat.NotebookNode) -> bool:

@@ -11,10 +11,10 @@ import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
 from tools.launch import fork, setup_cell
-from tools.normalform import fresh, is_measured, normalize, read
+from tools.normalform import fresh, is_measured, normalize, picture_type, read
 
 LONGEST, NINE_IN_TEN, MEDIAN = 30, 20, 6  # lines of a code cell
-LARGEST = 2_500_000  # bytes of a notebook
+LARGEST = 4_000_000  # bytes of a notebook
 _PATHS = re.compile(r"(/home/|/root/|/tmp/|/work/|/Users/|[A-Z]:\\\\|site-packages|\.venv)")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _WARNING = re.compile(r"\b\w*Warning\b:")
@@ -64,8 +64,8 @@ def check_alt_text(notebook: nbformat.NotebookNode) -> list[str]:
     wrong = []
     for cell in code_cells(notebook):
         for output in cell.outputs:
-            alt = output.get("metadata", {}).get("image/png", {}).get("alt", "")
-            if "image/png" in output.get("data", {}) and len(alt.split()) < 3:
+            kind = picture_type(output)
+            if kind and len(output.get("metadata", {}).get(kind, {}).get("alt", "").split()) < 3:
                 wrong.append(f"{_say(cell)} shows a picture without alternative text")
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and re.search(r"!\[\s*\]\(|<img(?![^>]*\balt=)", cell.source):
@@ -126,6 +126,8 @@ def check_code(notebook: nbformat.NotebookNode) -> list[str]:
             wrong.append(f"{_say(cell)} uses % or !: write Python; only `%pip` is needed, and only in the setup cell")
         if any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in nodes):
             wrong.append(f"{_say(cell)} imports *")
+        if "NBVAL_" in cell.source:
+            wrong.append(f"{_say(cell)} has a comment for nbval: give the cell the tag nbval-check-output")
         if "perf_counter" in cell.source and cell.outputs and not is_measured(cell):
             wrong.append(f"{_say(cell)} takes times, but has no tag 'measured'")
     return wrong

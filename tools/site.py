@@ -23,7 +23,7 @@ import nbformat
 import coursekit
 from tools import slides, tables
 from tools.launch import fork
-from tools.normalform import normalize, read
+from tools.normalform import normalize, picture_type, read
 
 ROOT_VARIABLE = "COURSEKIT_ROOT"  # tells docs/conf.py, which runs in a process of its own, where the course lies
 _NOT_DOCUMENTED = ("checks",)  # they would tell the answers
@@ -117,7 +117,7 @@ def page_of(path: Path, address: str) -> bytes:
             cell.source = relink(cell.source, address)
         cells.append(cell)
         outputs = cell.get("outputs", [])
-        pictures = [index for index, output in enumerate(outputs) if "image/png" in output.get("data", {})]
+        pictures = [index for index, output in enumerate(outputs) if picture_type(output)]
         for later, index in enumerate(pictures):
             target = cell
             if later:
@@ -125,7 +125,7 @@ def page_of(path: Path, address: str) -> bytes:
                 target = nbformat.v4.new_code_cell(outputs=outputs[index:end], metadata={"tags": ["remove-input"]})
                 target.id = f"{cell.id}-{later}"
                 cells.append(target)
-            alt = outputs[index].metadata.get("image/png", {}).get("alt", "")
+            alt = outputs[index].metadata.get(picture_type(outputs[index]), {}).get("alt", "")
             target.metadata.setdefault("mystnb", {})["image"] = {"alt": alt}
         if len(pictures) > 1:
             cell.outputs = outputs[: pictures[1]]

@@ -23,7 +23,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from tools.normalform import read
+from tools.normalform import picture_type, read
 
 STYLE = "a11y-high-contrast-light"
 _REVEAL = ("reveal.js", "reveal.css", "reset.css")
@@ -164,10 +164,10 @@ def _hang(line: str) -> str:
 
 def _output_blocks(output: nbformat.NotebookNode) -> Iterator[str]:
     data = output.get("data", {})
-    if "image/png" in data:
-        alt = html.escape(output.metadata.get("image/png", {}).get("alt", ""), quote=True)
-        png = data["image/png"].replace("\n", "")
-        yield f'<div class="block picture"><img alt="{alt}" src="data:image/png;base64,{png}"></div>'
+    if kind := picture_type(output):
+        alt = html.escape(output.metadata.get(kind, {}).get("alt", ""), quote=True)
+        content = data[kind].replace("\n", "")
+        yield f'<div class="block picture"><img alt="{alt}" src="data:{kind};base64,{content}"></div>'
         yield f'<aside class="notes"><p>To be seen: {alt}</p></aside>'
     elif "text/html" in data:
         yield f'<div class="block table">{data["text/html"]}</div>'

@@ -18,7 +18,7 @@ def curves(
     x: ArrayLike,
     ys: Mapping[str, ArrayLike],
     *,
-    alt: str,
+    alt: str = "",
     xlabel: str,
     ylabel: str,
     log: str = "",
@@ -73,7 +73,7 @@ def curves(
     return show(figure, alt=alt)
 
 
-def bars(values: Mapping[str, ArrayLike], *, alt: str, ylabel: str, limits: tuple | None = None) -> Picture:
+def bars(values: Mapping[str, ArrayLike], *, alt: str = "", ylabel: str, limits: tuple | None = None) -> Picture:
     """Compare numbers as bars; several runs of one bar become their mean, with a line for one standard deviation.
 
     Parameters
@@ -95,7 +95,7 @@ def bars(values: Mapping[str, ArrayLike], *, alt: str, ylabel: str, limits: tupl
     return show(figure, alt=alt)
 
 
-def runs(values: Mapping[str, ArrayLike], *, alt: str, xlabel: str, reference: str | None = None) -> Picture:
+def runs(values: Mapping[str, ArrayLike], *, alt: str = "", xlabel: str, reference: str | None = None) -> Picture:
     """Compare recipes by their runs: a row for each, a dot for each run, a bar at the mean; the best row on top.
 
     Parameters
@@ -122,7 +122,7 @@ def runs(values: Mapping[str, ArrayLike], *, alt: str, xlabel: str, reference: s
     return show(figure, alt=alt)
 
 
-def confusion(matrix: ArrayLike, classes: Sequence[str], *, alt: str) -> Picture:
+def confusion(matrix: ArrayLike, classes: Sequence[str], *, alt: str = "") -> Picture:
     """Show a confusion matrix [C,C]: rows are the true classes, columns the predicted ones, entries are counts.
 
     The colour shows the share of the row, so that a rare class is as visible as a common one.

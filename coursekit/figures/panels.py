@@ -22,7 +22,7 @@ def images(
     images: Iterable[Any],
     titles: Sequence[str] | None = None,
     *,
-    alt: str,
+    alt: str = "",
     columns: int | None = None,
     cmap: str = "gray",
     limits: tuple[float, float] | None = None,
@@ -62,7 +62,7 @@ def images(
 
 
 def kernels(
-    kernels: Iterable[Any], titles: Sequence[str] | None = None, *, alt: str, columns: int | None = None
+    kernels: Iterable[Any], titles: Sequence[str] | None = None, *, alt: str = "", columns: int | None = None
 ) -> Picture:
     """Show kernels [kH,kW], or any small matrices, with the number in each cell where it fits (up to 12 columns).
 
@@ -86,7 +86,9 @@ def kernels(
     return show(figure, alt=alt)
 
 
-def overlay(photo: ArrayLike, heat: ArrayLike, *, alt: str, titles: Sequence[str] = ("photo", "heat map")) -> Picture:
+def overlay(
+    photo: ArrayLike, heat: ArrayLike, *, alt: str = "", titles: Sequence[str] = ("photo", "heat map")
+) -> Picture:
     """Show a photo, and beside it the photo in gray under a heat map.
 
     Parameters
@@ -113,7 +115,7 @@ def overlay(photo: ArrayLike, heat: ArrayLike, *, alt: str, titles: Sequence[str
 
 
 def sliding(
-    image: ArrayLike, kernel: ArrayLike, *, alt: str, stride: int = 1, padding: int = 0, dilation: int = 1
+    image: ArrayLike, kernel: ArrayLike, *, alt: str = "", stride: int = 1, padding: int = 0, dilation: int = 1
 ) -> Picture:
     """Animate a kernel that slides over a small image: on the left where it lies, on the right the output so far.
 

@@ -1,4 +1,4 @@
-"""What every figure is in the end: PNG bytes with a description."""
+"""What every figure is in the end: the bytes of a PNG or JPEG, with a description."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 WIDTH = 7.0  # inches
-DPI = 100  # so that a figure is 700 pixels wide, and must be readable there
-LARGE = 450_000  # bytes; a notebook has room for four such pictures
+DPI = 100  # at which a figure is shown: it is 700 pixels wide, and must be readable there
+SHARPNESS = 2  # pixels for each of these, for projectors and phones
+LARGE = 300_000  # bytes; a larger picture is full of photos, and is stored as JPEG
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito (2008)
 STYLE: dict[Any, Any] = {
     "font.size": 10.0,
@@ -29,41 +30,46 @@ STYLE: dict[Any, Any] = {
 
 
 class Picture:
-    """A finished picture (``png``, bytes; several frames make it move) and what there is to see in it (``alt``)."""
+    """A finished picture (``content``, bytes of a PNG or JPEG) and what there is to see in it (``alt``).
 
-    def __init__(self, png: bytes, alt: str) -> None:
-        if not isinstance(alt, str) or len(alt.split()) < 3:
-            raise ValueError("alt must say in a few words what there is to see, for readers who cannot see the figure.")
-        self.png, self.alt = png, " ".join(alt.split())
+    In the course's notebooks the description stands in the cell's metadata, where it does not give the answer away.
+    """
+
+    def __init__(self, content: bytes, alt: str = "") -> None:
+        self.content, self.alt = content, " ".join(alt.split())
+        self.mime = "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
 
     def __repr__(self) -> str:
         """Return the description: what a reader without pictures gets."""
-        return f"[Figure: {self.alt}]"
+        return f"[Figure: {self.alt}]" if self.alt else "[Figure]"
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        data = {"image/png": base64.b64encode(self.png).decode(), "text/plain": repr(self)}
-        return data, {"image/png": {"alt": self.alt}}
+        width = Image.open(io.BytesIO(self.content)).width // SHARPNESS
+        data = {self.mime: base64.b64encode(self.content).decode(), "text/plain": repr(self)}
+        return data, {self.mime: {"width": width} | ({"alt": self.alt} if self.alt else {})}
 
     def save(self, path: str | Path) -> Path:
-        """Write the PNG file and return its path."""
+        """Write the file and return its path."""
         path = Path(path)
-        path.write_bytes(self.png)
+        path.write_bytes(self.content)
         return path
 
 
-def show(figure: Figure, *, alt: str) -> Picture:
-    """Turn a matplotlib figure of your own into a `Picture`; `alt` says in three words or more what there is to see."""
+def show(figure: Figure, *, alt: str = "") -> Picture:
+    """Turn a matplotlib figure of your own into a `Picture`; ``alt`` says what there is to see."""
     if not isinstance(figure, Figure):
         raise TypeError(f"figure must be a matplotlib Figure, not {type(figure).__name__}. Of axes take axes.figure.")
     frame, buffer = _pixels(figure), io.BytesIO()
-    _smallest(frame).save(buffer, "PNG", optimize=True)
-    if buffer.tell() > LARGE:  # a picture full of photos or noise: a palette of 256 colours is a third of it
+    smallest = _smallest(frame)
+    smallest.save(buffer, "PNG", optimize=True)
+    if buffer.tell() > LARGE:
         buffer = io.BytesIO()
-        frame.quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+        photos = smallest if smallest.mode == "L" else frame
+        photos.save(buffer, "JPEG", quality=88, subsampling=0)  # colours as sharp as brightness
     return Picture(buffer.getvalue(), alt)
 
 
-def animate(figures: Sequence[Figure], *, alt: str) -> Picture:
+def animate(figures: Sequence[Figure], *, alt: str = "") -> Picture:
     """Make an animated PNG of figures of one size: 0.7 seconds for each, four times, so that it ends by itself."""
     first, *rest = map(_pixels, figures)
     buffer = io.BytesIO()
@@ -83,7 +89,7 @@ def numbers(values: Any) -> np.ndarray:
 def _pixels(figure: Figure) -> Image.Image:
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
-        figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
+        figure.savefig(buffer, format="png", dpi=SHARPNESS * DPI, facecolor="white")
     return Image.open(buffer).convert("RGB")
 
 

@@ -1,0 +1,149 @@
+"""Diagrams: a network as the tensors that pass through it, a layer as the channels that it connects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon, Rectangle
+
+from coursekit.figures.picture import COLOURS, STYLE, WIDTH, Picture, show
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_ELEMENTWISE = ("ReLU", "LeakyReLU", "PReLU", "ELU", "BatchNorm2d", "Dropout", "Identity", "Sigmoid", "Softmax")
+
+
+def network(model: nn.Module, shape: Sequence[int], *, alt: str = "", columns: int = 6) -> Picture:
+    """Draw a network as a row of tensors, with the layer that makes each of them, its shape and its parameters.
+
+    Layers that act on each element alone (activations, batch norm, dropout) are written with the layer before them.
+
+    Parameters
+    ----------
+    model : nn.Module
+        A `torch.nn.Sequential`, nested or not: its layers run in the order in which they stand.
+    shape : sequence of int
+        The shape of one input without the batch axis, such as ``(1, 28, 28)``.
+    alt : str
+        What there is to see.
+    columns : int
+        Tensors in one row of the drawing.
+    """
+    steps = [(["input"], tuple(shape), 0), *_steps(model, shape)]
+    rows = [steps[start : start + columns] for start in range(0, len(steps), columns)]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 1.75 * WIDTH / columns * len(rows)), layout="constrained")
+        axes = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
+    for axis, row in zip(axes, rows, strict=True):
+        axis.set(xlim=(0, columns), ylim=(-0.85, 0.9), aspect="equal")
+        axis.set_axis_off()
+        for place, (names, size, parameters) in enumerate(row):
+            _tensor(axis, place + 0.42, size, COLOURS[4] if names == ["input"] else COLOURS[5])
+            axis.text(place + 0.42, 0.88, "\n".join(names), ha="center", va="top", fontsize=8)
+            lines = ["x".join(map(str, size))] + [f"{parameters:,}\nparameters"] * bool(parameters)
+            axis.text(place + 0.42, -0.45, "\n".join(lines), ha="center", va="top", fontsize=8)
+            if place or row is not rows[0]:
+                axis.annotate("", (place + 0.08, 0), (place - 0.12, 0), arrowprops={"arrowstyle": "->", "color": "0.3"})
+    return show(figure, alt=alt)
+
+
+def channels(inputs: int, outputs: int, *, alt: str = "") -> Picture:
+    """Draw how a convolutional layer connects its channels: a kernel for each pair of an output and an input.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Number of channels; few enough to be drawn, say up to four.
+    alt : str
+        What there is to see.
+    """
+    unit = min(1.1, WIDTH / (inputs + 2.9))  # inches
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=((inputs + 2.9) * unit, (outputs + 1.5) * unit), layout="constrained")
+        axis = figure.subplots()
+    axis.set(xlim=(-0.9, inputs + 2.0), ylim=(outputs - 0.45, -1.95), aspect="equal")
+    axis.set_axis_off()
+
+    def write(x: float, y: float, text: str) -> None:
+        axis.text(x, y, text, ha="center", va="center", fontsize=10)
+
+    for n in range(inputs):
+        axis.add_patch(Rectangle((n - 0.32, -1.6), 0.64, 0.64, facecolor="0.88", edgecolor="0.5"))
+        write(n, -1.28, f"X[{n}]")
+        axis.annotate("", (n, -0.4), (n, -0.92), arrowprops={"arrowstyle": "->", "color": "0.3"})
+    for m in range(outputs):
+        colour = COLOURS[m % 3]
+        for n in range(inputs):
+            for k in range(9):
+                corner = n - 0.3 + 0.2 * (k % 3), m - 0.3 + 0.2 * (k // 3)
+                axis.add_patch(Rectangle(corner, 0.2, 0.2, facecolor=colour, alpha=0.35, edgecolor="white"))
+            write(n, m, f"W[{m}, {n}]")
+            write(n + 0.5, m, "+")
+        write(inputs + 0.02, m, f"b[{m}]")
+        write(inputs + 0.45, m, "=")
+        axis.add_patch(Rectangle((inputs + 0.8, m - 0.32), 0.64, 0.64, facecolor=colour, alpha=0.35, edgecolor="0.5"))
+        write(inputs + 1.12, m, f"Z[{m}]")
+    return show(figure, alt=alt)
+
+
+def _steps(model: nn.Module, shape: Sequence[int]) -> list[tuple[list[str], tuple[int, ...], int]]:
+    """Run the model once and return, for each tensor that is drawn, its layers' names, its shape and parameters."""
+    import torch
+
+    leaves = [module for module in model.modules() if not list(module.children())]
+    found: list = []
+
+    def note(module, _, output):
+        name, parameters = _name(module), sum(p.numel() for p in module.parameters(recurse=False))
+        if type(module).__name__ in _ELEMENTWISE and found:
+            found[-1][0].append(name)
+            found[-1][2] += parameters
+        else:
+            found.append([[name], tuple(output.shape[1:]), parameters])
+
+    hooks = [leaf.register_forward_hook(note) for leaf in leaves]
+    modes = {module: module.training for module in model.modules()}
+    try:
+        with torch.no_grad():
+            first = next(model.parameters(), torch.zeros(()))
+            model.eval()(torch.zeros(1, *shape, device=first.device, dtype=first.dtype))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, mode in modes.items():
+            module.training = mode
+    return [(names, size, parameters) for names, size, parameters in found]
+
+
+def _name(module: nn.Module) -> str:
+    kind = type(module).__name__
+    if kind in ("Conv2d", "ConvTranspose2d"):
+        size = "x".join(map(str, module.kernel_size))
+        stride = f", stride {module.stride[0]}" if module.stride[0] > 1 else ""
+        return f"{kind} {size}{stride}"
+    if kind in ("MaxPool2d", "AvgPool2d"):
+        return f"{kind} {module.kernel_size}"
+    return {"AdaptiveAvgPool2d": "global average", "BatchNorm2d": "batch norm"}.get(kind, kind)
+
+
+def _tensor(axis: Axes, x: float, shape: tuple[int, ...], colour: str) -> None:
+    """Draw a tensor [C,H,W] as a box whose front is the image and whose depth is the channels; a vector as a bar."""
+    if len(shape) < 3:
+        axis.add_patch(Rectangle((x - 0.04, -0.4), 0.08, 0.8, facecolor=colour, edgecolor="0.3", linewidth=0.8))
+        return
+    depth, height = shape[0], shape[-2]
+    side = 0.12 + 0.5 * min(1.0, (height / 64) ** 0.5)
+    back = 0.03 + 0.2 * min(1.0, (depth / 256) ** 0.5)
+    left, bottom = x - (side + back) / 2, -(side + back) / 2
+    right, top = left + side, bottom + side
+    style = {"edgecolor": "0.3", "linewidth": 0.8}
+    axis.add_patch(Rectangle((left, bottom), side, side, facecolor=colour, **style))
+    lid = [(left, top), (left + back, top + back), (right + back, top + back), (right, top)]
+    wall = [(right, bottom), (right + back, bottom + back), (right + back, top + back), (right, top)]
+    axis.add_patch(Polygon(lid, facecolor=colour, alpha=0.6, **style))
+    axis.add_patch(Polygon(wall, facecolor=colour, alpha=0.4, **style))
