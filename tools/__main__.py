@@ -16,7 +16,7 @@ COMMANDS = {
     "slides": "make the decks of slides from the notebooks as they stand",
     "rehearse": "run every notebook on the full profile, with files of the right form instead of the real ones",
     "colab-check": "run every notebook in an environment with Colab's versions",
-    "labs": "make student and instructor copies and autograder archives of the labs, and prove that they work",
+    "labs": "make student and instructor copies and Gradescope archives of the labs, and prove that they work",
     "grade": "grade a folder of submissions to a lab",
     "measured": "run the benchmarks, and write the page of measured results",
     "costs": "execute like run, then write seconds and memory into coursekit/costs.json and the README",
