@@ -1,4 +1,4 @@
-"""Photos: those that scikit-image and scikit-learn bring (`skimage.data` would look for some in the network), or yours."""
+"""Photos: those that scikit-image and scikit-learn bring, without a look into the network, or your own."""
 
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -87,8 +87,8 @@ def photo(name: str | Path, gray: bool = False) -> np.ndarray:
 def _own(path: Path, gray: bool) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(
-            f"there is no file {str(path)!r} in {Path.cwd()}. Put the photo beside the notebook; on Colab, drop it into "
-            "the Files panel at the left."
+            f"there is no file {str(path)!r} in {Path.cwd()}. Put the photo beside the notebook; on Colab, drop it "
+            "into the Files panel at the left."
         )
     try:
         with Image.open(path) as image:

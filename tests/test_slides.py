@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("mdit_py_plugins", reason="slides need the dependency group `site`")
 
 from tools import slides
+from tools.normalform import picture_type
 
 ROOT = Path(__file__).parent.parent
 PATHS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -129,7 +130,7 @@ def test_every_cell_of_a_notebook_is_on_its_deck_or_left_out_on_purpose(path):
     code_blocks = sum("block lines code" in block for blocks in found for block in blocks)
     cells = sum(c.cell_type == "code" and "coursekit.setup()" not in c.source for c in shown)
     assert code_blocks == cells + sum(c.source.count("```python") for c in shown if c.cell_type == "markdown")
-    pictures = sum("image/png" in o.get("data", {}) for c in shown for o in c.get("outputs", []))
+    pictures = sum(bool(picture_type(o)) for c in shown for o in c.get("outputs", []))
     assert sum("<img" in block for blocks in found for block in blocks) == pictures
     assert len(found) >= 5
 

@@ -1,4 +1,4 @@
-"""``make labs``: student and instructor copies and autograder archives, made from the masters and proved to work."""
+"""``make labs``: student and instructor copies and Gradescope archives, made from the masters and proved to work."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import platform
 import warnings
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat.warnings import DuplicateCellId, MissingIDFieldWarning
@@ -49,7 +50,8 @@ def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in _CELL_METADATA})
         if cell.cell_type == "code":
             cell.outputs = _join_streams(cell.outputs)
-            if described := cell.metadata.get("mystnb", {}).get("image", {}).get("alt"):
+            own: Any = cell.metadata
+            if described := own.get("mystnb", {}).get("image", {}).get("alt"):
                 _describe(cell.outputs, described)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook

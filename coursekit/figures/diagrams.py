@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -120,7 +120,7 @@ def _steps(model: nn.Module, shape: Sequence[int]) -> list[tuple[list[str], tupl
     return [(names, size, parameters) for names, size, parameters in found]
 
 
-def _name(module: nn.Module) -> str:
+def _name(module: Any) -> str:
     kind = type(module).__name__
     if kind in ("Conv2d", "ConvTranspose2d"):
         size = "x".join(map(str, module.kernel_size))
