@@ -26,7 +26,7 @@ test-all: lint types nbval ## what belongs to the night, too: no diff on a secon
 lint: $(READY) ## ruff on package, tools, tests and notebooks; import-linter on the floors of the house
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
-	$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 types: $(READY) ## the type checker on package and tools
 	$(BIN)/basedpyright --pythonpath $(BIN)/python --level error
