@@ -33,7 +33,7 @@ def test_master_and_checks_agree_and_nothing_leaks(assignments, path):
     assert assignments.disagreements(lab, made) == []
     assert assignments.leaks(made, nbformat.writes(made.student)) == []
     assert set(made.student.metadata) == {"kernelspec", "language_info"}
-    assert all(not cell.metadata for cell in made.student.cells if "slideshow" not in cell.metadata)
+    assert all(cell.metadata.keys() <= {"slideshow", "mystnb", "tags"} for cell in made.student.cells)
     assert ANSWER_HERE in nbformat.writes(made.student)
 
 

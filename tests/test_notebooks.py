@@ -160,7 +160,7 @@ FAULTS = {
     "no Python": (append(code("a b", count=3)), "is not Python"),
     "import star": (append(code("from numpy import *", count=3)), "imports *"),
     "times without the tag": (append(code("time.perf_counter()", output(), count=3)), "no tag 'measured'"),
-    "too large": (append(nbformat.v4.new_markdown_cell("x" * 2_500_001)), "bytes, at most"),
+    "too large": (append(nbformat.v4.new_markdown_cell("x" * 4_000_001)), "bytes, at most"),
 }
 
 

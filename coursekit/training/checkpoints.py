@@ -150,11 +150,13 @@ def generators(device: torch.device, *loaders: DataLoader | None) -> Generators:
     if device.type != "cpu":
         module, which = torch.get_device_module(device), {"device": device} if device.type == "cuda" else {}
         found["device"] = partial(module.get_rng_state, **which), partial(module.set_rng_state, **which)
+    owned = []
     for loader in loaders:
         inner = getattr(loader, "batch_sampler", None)
-        for owner in (loader, getattr(loader, "sampler", None), inner, getattr(inner, "sampler", None)):
-            if generator := getattr(owner, "generator", None):
-                found[f"loader {len(found)}"] = generator.get_state, generator.set_state
+        owners = (loader, getattr(loader, "sampler", None), inner, getattr(inner, "sampler", None))
+        owned += [generator for owner in owners if (generator := getattr(owner, "generator", None))]
+    for number, generator in enumerate(owned):  # numbered alike on every device, so that a run may change it
+        found[f"loader {number}"] = generator.get_state, generator.set_state
     return found
 
 
