@@ -209,3 +209,10 @@ def test_publishing_says_what_is_wrong(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(builder, "build", lambda *_: (_ for _ in ()).throw(builder.SiteError("page x: a warning")))
     assert builder.publish(tmp_path) == 1
     assert "page x: a warning" in capsys.readouterr().err
+
+
+def test_speakers_notes_are_not_on_the_page(tmp_path):
+    notes = nbformat.v4.new_markdown_cell("whisper", metadata={"slideshow": {"slide_type": "notes"}})
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Title"), notes])
+    nbformat.write(notebook, tmp_path / "x.ipynb")
+    assert b"whisper" not in builder.page_of(tmp_path / "x.ipynb", ADDRESS)

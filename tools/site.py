@@ -113,6 +113,8 @@ def page_of(path: Path, address: str) -> bytes:
     cells = []
     notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}  # it knows %pip
     for cell in notebook.cells:
+        if cell.metadata.get("slideshow", {}).get("slide_type") == "notes":
+            continue  # they are for whoever speaks
         if cell.cell_type == "markdown":
             cell.source = relink(cell.source, address)
         cells.append(cell)
