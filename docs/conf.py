@@ -23,6 +23,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinx.ext.mathjax",
+    "sphinx.ext.githubpages",  # .nojekyll: GitHub's pages leave out folders such as _static without it
 ]
 exclude_patterns = ["_build"]
 
@@ -61,7 +62,7 @@ html_theme_options = {
     "repository_url": _fork.address,
     "repository_branch": _fork.branch,
     "path_to_docs": "",
-    "launch_buttons": {"colab_url": launch.COLAB, "binderhub_url": launch.BINDER, "notebook_interface": "jupyterlab"},
+    "launch_buttons": {"colab_url": launch.COLAB} if _fork.name else {},
     "use_download_button": True,
     "use_fullscreen_button": True,
     "navbar_persistent": [],  # search stands in the side bar; a second field would have the same id

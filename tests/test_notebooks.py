@@ -10,7 +10,8 @@ import pytest
 
 from tools import execute, normalform, rules
 from tools.__main__ import main
-from tools.launch import fork, setup_cell
+from tools.address import fork
+from tools.launch import setup_cell
 
 ROOT = Path(__file__).parent.parent
 PATHS = sorted((ROOT / "notebooks").glob("**/*.ipynb"))
@@ -76,7 +77,7 @@ def kinds(output):
 # The rules themselves: each must find its fault in a notebook that is otherwise right.
 
 
-SETUP = setup_cell(fork(ROOT).for_pip)
+SETUP = setup_cell(fork(ROOT))
 PNG = {"image/png": "aGVsbG8=", "text/plain": "x"}
 
 
@@ -178,12 +179,6 @@ def test_percent_and_exclamation_mark_may_be_python(source):
     assert rules.check_code(nbformat.v4.new_notebook(cells=[code(source)])) == []
 
 
-def test_setup_cell_installs_without_dependencies_from_the_one_address():
-    assert fork(ROOT).for_pip in SETUP
-    assert "--no-deps" in SETUP
-    assert SETUP.count("http") == 1
-
-
 # Notebooks that other editors have saved
 
 
@@ -247,7 +242,7 @@ def test_links_command_points_every_notebook_to_a_fork(tmp_path, monkeypatch, ca
 
 def test_the_template_keeps_the_rules_but_for_its_outputs(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
-    (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://example.org/fork"\n')
+    (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://github.com/a/fork"\n')
     path = tmp_path / "notebooks" / "07_title.ipynb"
     path.write_text((ROOT / "tools" / "template.ipynb").read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.chdir(tmp_path)

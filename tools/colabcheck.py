@@ -4,34 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
 
+from tools.address import fork
 from tools.execute import execute
-from tools.launch import fork, setup_cell
+from tools.launch import PIP
 from tools.normalform import read
 
-# What Colab brought in August 2026, as far as the course needs it (its Python was 3.13); "" is any version.
-COLAB = {
-    "filelock": "",
-    "ipywidgets": "7.7",
-    "matplotlib": "3.10",
-    "numpy": "2.1",
-    "pillow": "",
-    "platformdirs": "",
-    "requests": "",
-    "safetensors": "",
-    "scikit-image": "0.25",
-    "scikit-learn": "1.6",
-    "scipy": "",
-    "torch": "2.11",
-    "torchvision": "0.26",
-    "tqdm": "",
-}
 _KERNEL = "coursekit-colab"
 
 
@@ -40,11 +24,12 @@ def check(root: Path, paths: list[Path]) -> int:
     folder = (root / "build" / "colab").resolve()
     shutil.rmtree(folder, ignore_errors=True)
     print(f"Making an environment with Colab's versions in {folder}: about 6 GB.", flush=True)
-    python = make_environment(folder)
+    python = make_environment(folder, colab(root))
     before = installed(python)
     pip(python, "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(root))
     (wheel,) = folder.glob("*.whl")
-    pip(python, *[str(wheel) if word.startswith("coursekit") else word for word in pip_words(fork(root).for_pip)])
+    for package in (str(wheel), *fork(root).extras):
+        pip(python, *PIP, package)
     wrong = changed(before, installed(python))
     print("\n".join(wrong) or "The first cell changes no package.")
     os.environ["JUPYTER_PATH"] = str(folder / "share" / "jupyter")
@@ -57,10 +42,9 @@ def check(root: Path, paths: list[Path]) -> int:
     return 1 if wrong else 0
 
 
-def pip_words(address: str) -> list[str]:
-    """Return what the setup cell gives to pip, ``install`` first."""
-    line = next(line for line in setup_cell(address).splitlines() if "%pip" in line)
-    return shlex.split(line.partition("%pip")[2].replace("{address}", f"git+{address}"))
+def colab(root: Path) -> dict[str, str]:
+    """Return what Colab brings, as far as the course needs it, with versions; "" is any version."""
+    return tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["coursekit"]["colab"]
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> list[str]:
@@ -77,11 +61,11 @@ def installed(python: Path) -> dict[str, str]:
     return {package["name"]: package["version"] for package in json.loads(pip(python, "list", "--format", "json"))}
 
 
-def make_environment(folder: Path) -> Path:
+def make_environment(folder: Path, versions: dict[str, str]) -> Path:
     """Make an environment with Colab's versions, and a kernel in it; return its Python."""
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    wanted = [f"{name}=={version}.*" if version else name for name, version in COLAB.items()]
+    wanted = [f"{name}=={version}.*" if version else name for name, version in versions.items()]
     pip(python, "install", "--quiet", "ipykernel", *wanted)
     command = [python, "-m", "ipykernel", "install", "--prefix", folder, "--name", _KERNEL]
     subprocess.run(command, capture_output=True, check=True)

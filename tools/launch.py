@@ -1,94 +1,96 @@
 """Links that open a notebook on Colab or Binder, and its first cell: made from the repository's address.
 
-The masters of the labs hold the solutions, so their links, and those of the students' copies, lead to the students'
-copies, which lie in ``labs/``: launchers open files of a repository, and nothing else.
+Where there is none, there are no links. The masters of the labs hold the solutions, so their links lead to the
+students' copies, which lie in ``labs/``: launchers open files of a repository, and nothing else.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
 import nbformat
 
+from coursekit import __version__
+from coursekit.runtime import known_costs
 from tools import markup
+from tools.address import Fork, fork, found, named
 from tools.normalform import MARK, fresh, mark_fresh, read, write
 
 COLAB = "https://colab.research.google.com"
 BINDER = "https://mybinder.org"
+BINDER_MEGABYTES = 1800  # of the 2 GB that a machine of Binder's has, what JupyterLab leaves to a notebook
 STUDENT_LABS = Path("labs")
+WORKFLOWS = ("test", "site", "links")  # in .github/workflows; each has a badge
+NO_ADDRESS = (
+    "This copy has no address, so nothing opens it on Colab or Binder: push it to GitHub, and run `make links`."
+)
+PIP = ("install", "--no-deps")  # what the first cell gives to pip before a package
 CELL = "launch"  # the id and the tag of the cell with the links
 _MASTERS = Path("notebooks") / "labs"
+_WRITTEN = re.compile(r"git\+(https://[^\s\"@]+)@")
+_BLOCK = re.compile(r"(?<=<!-- launch -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Fork:
-    """Where this course is published: the repository's address, without a slash at its end, and the readers' branch."""
+def written(notebook: nbformat.NotebookNode, root: Path) -> Fork:
+    """Return the place that a notebook has to name: with the address that stands in it, unless another one is given.
 
-    address: str
-    branch: str
-
-    @property
-    def name(self) -> str:
-        """Owner and repository, as in ``owner/repository``."""
-        return "/".join(self.address.split("/")[-2:])
-
-    @property
-    def for_pip(self) -> str:
-        """Address and branch as pip wants them behind ``git+``."""
-        return f"{self.address}@{self.branch}"
-
-
-def fork(root: Path) -> Fork:
-    """Read the repository's address and branch from ``pyproject.toml``, where alone they stand."""
-    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    branch = settings.get("tool", {}).get("coursekit", {}).get("branch", "main")
-    return Fork(settings["project"]["urls"]["Repository"].rstrip("/").removesuffix(".git"), branch)
+    What git or GitHub's automation tell does not count: a fork's tests pass before it has run `make links`.
+    """
+    cell = next((cell.source for cell in notebook.cells if cell.cell_type == "code"), "")
+    return replace(fork(root), address=named(root) or "".join(_WRITTEN.findall(cell)[:1]))
 
 
 def renew(root: Path, paths: list[Path]) -> int:
     """Write address and links into notebooks, README and the students' labs, say what changed, return the exit code."""
     place = fork(root)
+    print(f"Links lead to {place.address}, branch {place.branch}." if place.address else NO_ADDRESS)
+    if others := {*found(root)} - {place.address}:
+        print(f"pyproject.toml says so; this copy comes from {', '.join(others)}.")
     for path in paths:
         notebook = read(path)
-        changed = set_setup_cell(notebook, setup_cell(place.for_pip))
+        changed = set_setup_cell(notebook, setup_cell(place))
         changed |= set_links(notebook, source(place, path.relative_to(root)))
         if changed:
             write(notebook, path)
         print(f"{path.name}: {'changed' if changed else 'unchanged'}")
     readme = root / "README.md"
     if readme.exists():
-        readme.write_text(update_readme(readme.read_text(encoding="utf-8"), place), encoding="utf-8")
+        readme.write_text(update_readme(readme.read_text(encoding="utf-8"), place), encoding="utf-8", newline="\n")
     for path in write_student_labs(root):
         print(f"{path.relative_to(root)}: written")
     return 0
 
 
 def colab(place: Fork, path: Path) -> str:
-    """Return the address that opens the notebook at ``path`` (from the repository's root) on Colab."""
-    return f"{COLAB}/github/{place.name}/blob/{quote(place.branch)}/{quote(path.as_posix())}"
+    """Return the address that opens the notebook at ``path`` (from the repository's root) on Colab, or ""."""
+    return f"{COLAB}/github/{place.name}/blob/{quote(place.branch)}/{quote(path.as_posix())}" if place.name else ""
 
 
 def binder(place: Fork, path: Path) -> str:
-    """Return the address that opens the notebook at ``path`` in JupyterLab on Binder."""
+    """Return the address that opens the notebook at ``path`` in JupyterLab on Binder, or "" if it needs more memory."""
+    cost = known_costs().get(path.stem.removeprefix("lab"))  # a lab needs no more than its lecture
+    if not place.address or not cost or cost["megabytes"] > BINDER_MEGABYTES:
+        return ""
+    repository = f"gh/{place.name}" if place.name else f"git/{quote(place.address, safe='')}"
     tree = quote(f"lab/tree/{path.as_posix()}", safe="")
-    return f"{BINDER}/v2/gh/{place.name}/{quote(place.branch, safe='')}?urlpath={tree}"
+    return f"{BINDER}/v2/{repository}/{quote(place.branch, safe='')}?urlpath={tree}"
 
 
 def source(place: Fork, path: Path) -> str:
     """Return the text of the cell with the links, for the notebook at ``path`` (from the repository's root).
 
-    They open it, or, in place of a lab's master, the students' copy.
+    They open it, or, in place of a lab's master, the students' copy. Without links the text is empty.
     """
     opened = STUDENT_LABS / path.name if path.parent == _MASTERS else path
-    return f"[Open in Colab]({colab(place, opened)}) · [Open in Binder]({binder(place, opened)})"
+    links = {"Open in Colab": colab(place, opened), "Open in Binder": binder(place, opened)}
+    return " · ".join(f"[{text}]({address})" for text, address in links.items() if address)
 
 
 def set_links(notebook: nbformat.NotebookNode, text: str) -> bool:
-    """Put the cell with the links below the title, or renew it; return whether anything changed."""
+    """Put the cell with the links below the title, renew it, or take it away; return whether anything changed."""
     wanted = nbformat.v4.new_markdown_cell(
         text, id=CELL, metadata={"slideshow": {"slide_type": "skip"}, "tags": [CELL]}
     )
@@ -96,7 +98,7 @@ def set_links(notebook: nbformat.NotebookNode, text: str) -> bool:
         del wanted["id"]
     others = [cell for cell in notebook.cells if not has_links(cell)]
     place = next((index for index, cell in enumerate(others) if cell.cell_type == "markdown"), -1) + 1
-    cells = [*others[:place], wanted, *others[place:]]
+    cells = [*others[:place], *([wanted] if text else []), *others[place:]]
     changed = cells != notebook.cells
     notebook.cells = cells
     return changed
@@ -104,26 +106,45 @@ def set_links(notebook: nbformat.NotebookNode, text: str) -> bool:
 
 def has_links(cell: nbformat.NotebookNode) -> bool:
     """Tell whether this is the cell with the links, whatever another editor has left of its id and its tag."""
-    marked = CELL in (cell.get("id"), *cell.metadata.get("tags", [])) or cell.source.startswith("[Open in Colab](")
+    marked = CELL in (cell.get("id"), *cell.metadata.get("tags", [])) or cell.source.startswith("[Open in ")
     return cell.cell_type == "markdown" and marked
 
 
-def setup_cell(address: str) -> str:
+def setup_cell(place: Fork) -> str:
     """Return the source of the first code cell, the same in every notebook.
 
-    Where ``coursekit`` is missing (on Colab) it is installed without dependencies, so that no package of the machine's
-    changes; `torchinfo` is the one that Colab lacks.
+    Where ``coursekit`` is missing it comes from a wheel beside the notebook, else from the index or the repository,
+    and without dependencies, so that no package of the machine's changes. What cannot work is told in a sentence.
     """
-    return (
-        "# The same first cell in every notebook. On Colab it adds two packages and changes none.\n"
-        "try:\n"
-        "    import coursekit\n"
-        "except ModuleNotFoundError:\n"
-        f'    address = "git+{address}"\n'
-        '    %pip install --quiet --no-deps "coursekit @ {address}" torchinfo\n'
-        "    import coursekit\n\n"
-        "session = coursekit.setup()"
+    sources = f'[*glob("coursekit*.whl"), "{place.for_pip}"]' if place.for_pip else 'glob("coursekit*.whl")'
+    if place.index and place.address:
+        sources += f"  # or git+{place.address}@{place.branch}"
+    packages = "".join(f', "{name}"' for name in place.extras) or ","
+    pip = ", ".join(f'"{word}"' for word in ("-m", "pip", *PIP))
+    return f"""\
+# The same first cell in every notebook: it adds coursekit where that is missing, and changes no package.
+import subprocess
+import sys
+from glob import glob
+from importlib.util import find_spec
+
+from IPython.core.error import UsageError
+
+sys.path.append("..")  # where the notebook lies in the course's folder
+sources = {sources}
+if sources and not find_spec("coursekit"):
+    for package in (sources[0]{packages}):
+        subprocess.run([sys.executable, {pip}, package], capture_output=True)
+if missing := [name for name in ("coursekit", "torch") if not find_spec(name)]:
+    raise UsageError(
+        f"{{missing[0]}} is missing here: lay coursekit-{__version__}-py3-none-any.whl, the course's package, beside "
+        "this notebook where PyTorch is installed (as on Colab), or open it in the course's folder."
     )
+import coursekit
+
+if [int(part) for part in coursekit.__version__.split(".")] < {[int(part) for part in __version__.split(".")]}:
+    raise UsageError(f"This notebook needs coursekit {__version__} or newer, not {{coursekit.__version__}}: update it.")
+session = coursekit.setup()"""
 
 
 def set_setup_cell(notebook: nbformat.NotebookNode, source: str) -> bool:
@@ -139,17 +160,31 @@ def set_setup_cell(notebook: nbformat.NotebookNode, source: str) -> bool:
 
 
 def update_readme(text: str, place: Fork) -> str:
-    """Put the right address behind the link to a notebook in each row of the README's tables, and into `git clone`."""
+    """Put the right addresses behind the notebooks in the README's tables, into `git clone`, and below the title."""
 
-    def renew(row: re.Match) -> str:
-        link = f"[Colab]({colab(place, Path(row['path']))})"
-        return f"{row['start']} ({link}){row['rest']}"
+    def renew(link: re.Match) -> str:
+        path = Path(link["path"])
+        deck = f"{place.site}/slides/{path.stem}.html" if place.site and path.parent.name == "notebooks" else ""
+        links = {"Colab": colab(place, path), "slides": deck}
+        more = " · ".join(f"[{name}]({address})" for name, address in links.items() if address)
+        return f"{link['link']} ({more})" if more else link["link"]
 
-    text = re.sub(r"^git clone \S+", lambda _: f"git clone {place.address}", text, flags=re.MULTILINE)
-    link = r"\[[^\]]+\]\((?P<path>(?:notebooks|labs)/[^)]+\.ipynb)\)"
-    return re.sub(
-        rf"^(?P<start>\| *{link})(?: \(\[Colab\]\([^)]*\)\))?(?P<rest> *\|.*)$", renew, text, flags=re.MULTILINE
-    )
+    text = re.sub(r"^git clone \S+", lambda _: f"git clone {place.address or 'ADDRESS'}", text, flags=re.MULTILINE)
+    text = _BLOCK.sub(lambda _: banner(place) + "\n", text)
+    link = r"(?P<link>\[[^\]]+\]\((?P<path>(?:notebooks|labs)/[^)]+\.ipynb)\))(?: \(\[(?:Colab|slides)\][^|]*?\)\))?"
+    rows = (re.sub(link, renew, row) if row.startswith("|") else row for row in text.splitlines(keepends=True))
+    return "".join(rows)
+
+
+def banner(place: Fork) -> str:
+    """Return the README's badges and first links; where there is no address, what to do."""
+    first = Path("notebooks") / "01_convolution.ipynb"
+    if not place.name:
+        return f"**[Read]({first.as_posix()})** · **[Teach](docs/lecturer.md)** · *{NO_ADDRESS}*"
+    runs = f"{place.address}/actions/workflows"
+    badges = (f"[![{name}]({runs}/{name}.yml/badge.svg)]({runs}/{name}.yml)" for name in WORKFLOWS)
+    links = {"Read": place.site, "Run on Colab": colab(place, first), "Teach": "docs/lecturer.md"}
+    return " ".join(badges) + "\n\n" + " · ".join(f"**[{text}]({address})**" for text, address in links.items())
 
 
 def write_student_labs(root: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
-from tools.launch import fork, setup_cell
+from tools.launch import setup_cell, written
 from tools.normalform import fresh, is_measured, normalize, picture_type, read
 
 LONGEST, NINE_IN_TEN, MEDIAN = 30, 20, 6  # lines of a code cell
@@ -28,13 +28,17 @@ def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 def check_setup(notebook: nbformat.NotebookNode, source: str) -> list[str]:
     """Find a missing setup cell (it comes first, the same everywhere) and second calls of `setup`."""
     cells = code_cells(notebook)
-    wrong = [] if cells and cells[0].source == source else ["the first code cell is not the course's setup cell"]
+    wrong = (
+        []
+        if cells and cells[0].source == source
+        else ["the first code cell is not the course's setup cell: run `make links`"]
+    )
     return wrong + [f"{_say(cell)} calls setup() again" for cell in cells[1:] if "coursekit.setup(" in cell.source]
 
 
 def check_cell_lengths(notebook: nbformat.NotebookNode) -> list[str]:
     """Find cells that are too long: none over 30 lines, nine in ten at most 20, the median at most 6."""
-    cells = code_cells(notebook)
+    cells = [cell for cell in code_cells(notebook) if "coursekit.setup(" not in cell.source]  # nobody reads that one
     lines = sorted(sum(bool(line.strip()) for line in cell.source.splitlines()) for cell in cells)
     if not lines:
         return ["there is no code cell"]
@@ -141,7 +145,7 @@ def check_all(path: Path, root: Path) -> list[str]:
         return [f"{path.name} is not a notebook: {str(error).splitlines()[0]}"]
     size = path.stat().st_size
     return [
-        *check_setup(notebook, setup_cell(fork(root).for_pip)),
+        *check_setup(notebook, setup_cell(written(notebook, root))),
         *check_cell_lengths(notebook),
         *check_outputs(notebook),
         *check_alt_text(notebook),

@@ -64,8 +64,7 @@ def anchor(heading: str) -> str:
 
 def gather(root: Path, source: Path, executed: Path | None = None) -> None:
     """Write all pages and settings that Sphinx needs into ``source``. A page that has not changed is left alone."""
-    course, place = tables.Course.of(root), fork(root)
-    address = f"{place.address}/blob/{place.branch}"
+    course, address = tables.Course.of(root), fork(root).files
     docs = root / "docs"
     wanted = {path.relative_to(docs): path.read_bytes() for path in docs.rglob("*") if path.is_file()}
     wanted[Path("contributing.md")] = (root / "CONTRIBUTING.md").read_bytes()
@@ -95,12 +94,15 @@ def complete(text: str, course: tables.Course) -> str:
 def relink(text: str, address: str) -> str:
     """Turn a page's links to files of the repository into links that work on the site.
 
-    Pages of the site are linked to there; for other files the link leads to the repository at ``address``.
+    Pages of the site are linked to there; for other files the link leads to the repository at ``address``. Without an
+    address the link's text remains.
     """
     text = re.sub(r"\]\((?:\.\./)*docs/", "](/", text)
     text = re.sub(r"\]\((?:\.\./)*notebooks/(?!labs/)", "](/notebooks/", text)
     text = re.sub(r"\]\((?:\.\./)*labs/", "](/labs/", text)
     text = re.sub(r"\]\((?:\.\./)*CONTRIBUTING\.md", "](/contributing.md", text)
+    if not address:
+        return re.sub(rf"\[([^\[\]]*)\]\((?:\.\./)*(?:{_FILES})[^)]*\)", r"\1", text)
     return re.sub(rf"\]\((?:\.\./)*(?={_FILES})", f"]({address}/", text)
 
 

@@ -48,8 +48,9 @@ def lectures(course: Course) -> str:
     rows = []
     for one in course.summaries():
         colab = launch.colab(place, Path("notebooks") / f"{one.name}.ipynb")
-        rows.append((_page(one), one.question, str(one.minutes or ""), _deck(one), f"[Colab]({colab})"))
-    return _table(("lecture", "question", "minutes", "to project", "to run"), rows)
+        rows.append((_page(one), one.question, str(one.minutes or ""), _deck(one), *_colab(colab)))
+    head = ("lecture", "question", "minutes", "to project", *(["to run"] if place.name else []))
+    return _table(head, rows) + ("" if place.name else f"\n\n*{launch.NO_ADDRESS}*")
 
 
 def labs(course: Course) -> str:
@@ -59,8 +60,9 @@ def labs(course: Course) -> str:
     for path in course.labs:
         one = summary.read(path)
         colab = launch.colab(place, launch.STUDENT_LABS / path.name)
-        rows.append((f"[{one.title}](labs/{path.name})", one.question, str(one.minutes or ""), f"[Colab]({colab})"))
-    return _table(("lab", "question", "minutes", "to run"), rows) if rows else "There are none yet."
+        rows.append((f"[{one.title}](labs/{path.name})", one.question, str(one.minutes or ""), *_colab(colab)))
+    head = ("lab", "question", "minutes", *(["to run"] if place.name else []))
+    return _table(head, rows) if rows else "There are none yet."
 
 
 def lab_pages(course: Course) -> str:
@@ -114,6 +116,10 @@ def _page(one: summary.Summary, anchor: str = "") -> str:
 
 def _deck(one: summary.Summary) -> str:
     return f'<a href="slides/{one.name}.html">slides</a>'
+
+
+def _colab(address: str) -> list[str]:
+    return [f"[Colab]({address})"] if address else []
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
