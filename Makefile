@@ -10,7 +10,7 @@ GROUPS := --group dev --group site --group browser --group lightning
 export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lint types unit nbval lab notebooks bench measured costs links site slides labs grade rehearse colab-check lock hooks clean
+.PHONY: help run test test-all lint types unit nbval lab notebooks bench measured costs links release site slides labs grade rehearse colab-check lock hooks clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,8 +54,13 @@ measured: $(READY) ## run benchmarks, write docs/measured.md; CIFAR=folder and P
 costs: $(READY) ## (authors) measure seconds and memory of each notebook, and write them down
 	$(BIN)/python -m tools costs
 
-links: $(READY) ## (forks) write the repository's address from pyproject.toml into every notebook and lab
-	$(BIN)/python -m tools links
+links: ## (forks) find the repository's address, and write it into every notebook, lab and the README: seconds
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c "import nbformat, yaml" 2>/dev/null || $(BIN)/python -m pip install --quiet nbformat pyyaml
+	@$(BIN)/python -m tools links
+
+release: $(READY) ## (authors) build the package's wheel into dist/ and check it
+	@$(BIN)/python -m tools release
 
 site: $(READY) ## build the site, slides included, from the notebooks as they stand
 	@$(BIN)/python -m tools site

@@ -11,13 +11,14 @@ COMMANDS = {
     "run": "execute copies of the notebooks into build/, show a table, and build the site",
     "notebooks": "execute the notebooks in place, outputs and all",
     "rules": "say which rules of the course a notebook breaks",
-    "links": "write the repository's address from pyproject.toml into every notebook, and the students' labs",
+    "links": "find the repository's address, write it into every notebook and the README, and write the students' labs",
     "site": "build the site from the notebooks as they stand",
     "slides": "make the decks of slides from the notebooks as they stand",
     "rehearse": "run every notebook on the full profile, with files of the right form instead of the real ones",
     "colab-check": "run every notebook in an environment with Colab's versions",
     "labs": "make student and instructor copies and Gradescope archives of the labs, and prove that they work",
     "grade": "grade a folder of submissions to a lab",
+    "release": "build the package's wheel into dist/, and check that it works",
     "measured": "run the benchmarks, and write the page of measured results",
     "costs": "execute like run, then write seconds and memory into coursekit/costs.json and the README",
 }
@@ -40,6 +41,10 @@ def _carry_out(options: argparse.Namespace, root: Path) -> int:
         from tools import site
 
         return site.publish(root)
+    if command == "release":
+        from tools import release
+
+        return release.release(root)
     if command == "labs":
         from tools import assignments
 
@@ -118,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--deadline", default="", help='such as "2026-11-30 18:00": says who is late')
             command.add_argument("--count", choices=("best", "last"), default="best", help="which attempt counts")
             command.add_argument("--seconds", type=float, default=150, help="that a cell may take (default: 150)")
-        elif name != "site":
+        elif name not in ("site", "release"):
             what = _NAMES.get(name, "notebooks, such as 01_convolution")
             command.add_argument("names", nargs="*", help=f"only these {what}")
         if name == "measured":
@@ -151,4 +156,6 @@ def find_notebooks(root: Path, names: list[str], *, labs: bool = False) -> list[
 
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr] -- a terminal that lacks a sign shows "?"
     sys.exit(main())
