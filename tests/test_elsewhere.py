@@ -102,3 +102,32 @@ def test_binder_and_the_devcontainer_are_in_step():
     container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
     stages = re.findall(r"^FROM \S+ AS (\w+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert container["build"]["target"] == stages[0]
+
+
+# The README
+
+
+def test_every_number_of_its_comparison_was_measured():
+    """Each row links to a section of the page of measured results, and that section has its numbers."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").partition("## How it differs")[2].partition("## ")[0]
+    sections = (ROOT / "docs" / "measured.md").read_text(encoding="utf-8").split("\n## ")
+    named = {re.sub(r"[^\w -]", "", part.splitlines()[0]).lower().replace(" ", "-"): part for part in sections}
+    rows = re.findall(r"^\|(.*)\[[^]]*\]\(docs/measured\.md#([\w-]+)\) \|$", readme, flags=re.MULTILINE)
+    assert len(rows) == 6
+    for row, anchor in rows:
+        numbers = set(re.findall(r"(?<![\w-])\d[\d,.]*\d(?!\w)", row))
+        assert numbers, row
+        assert numbers <= set(re.findall(r"\d[\d,.]*\d", named[anchor])), row
+
+
+def test_its_picture_is_drawn_by_the_course():
+    from PIL import Image
+
+    from tools import overview
+
+    drawn, edges, glow = overview.stages()
+    assert drawn.shape == edges.shape == glow.shape
+    with Image.open(ROOT / overview.PICTURE) as picture:
+        assert picture.size == drawn.shape[1::-1]
+        assert picture.is_animated
+        assert picture.info["loop"], "it ends by itself"

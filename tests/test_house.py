@@ -47,7 +47,7 @@ def tracked():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     for name in done.stdout.splitlines():
         path = ROOT / name
-        if path.suffix not in (".png", ".safetensors") and path.exists() and path != Path(__file__).resolve():
+        if path.suffix not in (".webp", ".safetensors") and path.exists() and path != Path(__file__).resolve():
             yield name, path.read_text(encoding="utf-8")
 
 
