@@ -119,6 +119,11 @@ def test_links_are_turned_into_links_of_the_site(written, on_the_site):
     assert builder.relink(written, ADDRESS) == on_the_site
 
 
+def test_without_an_address_links_to_files_go_and_their_words_stay():
+    text = "[a](../coursekit/filters.py) and [b `c`](tools/rules.py), [d](docs/measured.md)"
+    assert builder.relink(text, "") == "a and b `c`, [d](/measured.md)"
+
+
 def test_code_is_linked_to_the_package_only():
     html = '<span class="n">{}</span><span class="o">.</span><span class="n">{}</span>'
     targets = {"coursekit.training.fit": "api/training.html#fit", "coursekit.setup": "api/index.html#setup"}
