@@ -23,6 +23,7 @@ ROOT = Path(__file__).parent.parent
 LECTURES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 MASTERS = sorted((ROOT / "notebooks" / "labs").glob("*.ipynb"))
 STUDENTS = sorted((ROOT / "labs").glob("*.ipynb"))
+THERE = address.fork(ROOT).address
 PLACE = launch.written(nbformat.read(LECTURES[0], as_version=4), ROOT)  # that of the links as they were committed
 
 
@@ -58,9 +59,8 @@ def test_each_link_opens_its_own_notebook_and_all_lead_to_one_address(path):
 
 def test_links_lead_to_where_this_copy_comes_from():
     """Of a fork that has not run `make links` yet this is told, and nothing fails."""
-    there = address.fork(ROOT).address
-    if there not in ("", PLACE.address):
-        pytest.skip(f"links lead to {PLACE.address or 'nowhere'}, this copy comes from {there}: run `make links`")
+    if THERE not in ("", PLACE.address):
+        pytest.skip(f"links lead to {PLACE.address or 'nowhere'}, this copy comes from {THERE}: run `make links`")
 
 
 @pytest.mark.parametrize("path", [*LECTURES, *MASTERS], ids=lambda path: path.stem)
