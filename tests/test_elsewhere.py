@@ -12,7 +12,8 @@ import nbformat
 import pytest
 import yaml
 
-from tools import launch
+from coursekit import __version__
+from tools import launch, release
 from tools.__main__ import COMMANDS
 
 ROOT = Path(__file__).parent.parent
@@ -102,6 +103,26 @@ def test_binder_and_the_devcontainer_are_in_step():
     container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
     stages = re.findall(r"^FROM \S+ AS (\w+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert container["build"]["target"] == stages[0]
+
+
+# A release
+
+
+def test_a_release_is_named_by_the_changelog_and_the_citation(tmp_path, capsys):
+    assert PYPROJECT["tool"]["coursekit"]["index"] in ("", PYPROJECT["project"]["name"])
+    for name, text in release.SPEAKS.items():
+        assert text in (ROOT / name).read_text(encoding="utf-8")
+    (tmp_path / "CHANGELOG.md").write_text("## 0.0.1", encoding="utf-8")
+    (tmp_path / "CITATION.cff").write_text(release.SPEAKS["CITATION.cff"], encoding="utf-8")
+    assert release.release(tmp_path) == 1
+    assert "CHANGELOG.md must say so" in capsys.readouterr().out
+    assert re.fullmatch(r"\d+\.\d+\.\d+", __version__), "the first cell compares whole numbers"
+
+
+@pytest.mark.slow
+def test_the_wheel_works_alone(capsys):
+    assert release.release(ROOT) == 0
+    assert f"coursekit-{__version__}-py3-none-any.whl works" in capsys.readouterr().out
 
 
 # The README

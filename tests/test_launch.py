@@ -175,6 +175,11 @@ def test_an_impossible_address_or_branch_is_refused(course, old, new):
 # What one command makes of it
 
 
+def test_links_need_neither_torch_nor_a_kernel():
+    code = "import sys, tools.launch; sys.exit(bool({'torch', 'nbclient', 'matplotlib'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
+
+
 def test_one_command_points_a_fork_to_itself(course, capsys):
     first, fourth = (course / "notebooks" / f"{name}.ipynb" for name in ("01_convolution", "04_vgg16_transfer"))
     git(course, "init")
@@ -394,6 +399,7 @@ def test_it_says_that_torch_is_missing_and_finds_the_folder_of_the_course(tmp_pa
 def test_once_released_it_installs_that_release_by_name():
     cell = launch.setup_cell(Fork("https://github.com/ana/c", index="a-name"))
     assert f'"a-name=={__version__}"]' in cell
+    assert f"lay a_name-{__version__}-py3-none-any.whl" in cell
     assert launch._WRITTEN.findall(cell) == ["https://github.com/ana/c"]
 
 

@@ -119,6 +119,7 @@ def setup_cell(place: Fork) -> str:
     sources = f'[*glob("coursekit*.whl"), "{place.for_pip}"]' if place.for_pip else 'glob("coursekit*.whl")'
     if place.index and place.address:
         sources += f"  # or git+{place.address}@{place.branch}"
+    wheel = f"{(place.index or 'coursekit').replace('-', '_')}-{__version__}-py3-none-any.whl"
     packages = "".join(f', "{name}"' for name in place.extras) or ","
     pip = ", ".join(f'"{word}"' for word in ("-m", "pip", *PIP))
     return f"""\
@@ -137,7 +138,7 @@ if sources and not find_spec("coursekit"):
         subprocess.run([sys.executable, {pip}, package], capture_output=True)
 if missing := [name for name in ("coursekit", "torch") if not find_spec(name)]:
     raise UsageError(
-        f"{{missing[0]}} is missing here: lay coursekit-{__version__}-py3-none-any.whl, the course's package, beside "
+        f"{{missing[0]}} is missing here: lay {wheel}, the course's package, beside "
         "this notebook where PyTorch is installed (as on Colab), or open it in the course's folder."
     )
 import coursekit

@@ -12,7 +12,7 @@ from coursekit import __version__
 from tools.address import fork
 from tools.site import modules
 
-_SPEAKS = {"CHANGELOG.md": f"## {__version__}", "CITATION.cff": f"version: {__version__}\n"}
+SPEAKS = {"CHANGELOG.md": f"## {__version__}", "CITATION.cff": f"version: {__version__}\n"}
 _CHECK = """
 import importlib, sys
 import coursekit
@@ -27,7 +27,7 @@ pretrained.resnet18()
 
 def release(root: Path) -> int:
     """Build the wheel into ``dist``, unpack it in an empty folder, and use it there; return the exit code."""
-    silent = [name for name, text in _SPEAKS.items() if text not in (root / name).read_text(encoding="utf-8")]
+    silent = [name for name, text in SPEAKS.items() if text not in (root / name).read_text(encoding="utf-8")]
     if silent:
         print(f"coursekit/__init__.py says version {__version__}; {' and '.join(silent)} must say so, too.")
         return 1
