@@ -366,7 +366,9 @@ def test_alone_the_first_cell_says_in_a_sentence_what_to_do(place, tmp_path):
     """Neither with an address that cannot be reached nor without one is there a traceback, or anything of pip's."""
     worked, said = run_alone(tmp_path, place)
     assert not worked
-    assert said.startswith(f"UsageError: coursekit is missing here: lay coursekit-{__version__}-py3-none-any.whl")
+    assert said.startswith(
+        f"UsageError: coursekit is missing here: put the course's package, coursekit-{__version__}-py3-none-any.whl"
+    )
     assert said.count("\n") == 1
 
 
@@ -398,9 +400,15 @@ def test_it_says_that_torch_is_missing_and_finds_the_folder_of_the_course(tmp_pa
 
 def test_once_released_it_installs_that_release_by_name():
     cell = launch.setup_cell(Fork("https://github.com/ana/c", index="a-name"))
-    assert f'"a-name=={__version__}"]' in cell
-    assert f"lay a_name-{__version__}-py3-none-any.whl" in cell
+    assert f'home = "a-name=={__version__}"  # or git+https://github.com/ana/c@main' in cell
+    assert f"a_name-{__version__}-py3-none-any.whl" in cell
     assert launch._WRITTEN.findall(cell) == ["https://github.com/ana/c"]
+
+
+def test_an_address_of_eighty_letters_keeps_the_line_length():
+    """Else linting fails in such a fork."""
+    cell = launch.setup_cell(Fork(f"https://github.com/{'a' * 39}/{'b' * 40}", extras=("torchinfo", "x" * 32)))
+    assert max(map(len, cell.splitlines())) <= 120
 
 
 # Colab: what its first cell does to the packages that are there

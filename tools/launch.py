@@ -116,9 +116,9 @@ def setup_cell(place: Fork) -> str:
     Where ``coursekit`` is missing it comes from a wheel beside the notebook, else from the index or the repository,
     and without dependencies, so that no package of the machine's changes. What cannot work is told in a sentence.
     """
-    sources = f'[*glob("coursekit*.whl"), "{place.for_pip}"]' if place.for_pip else 'glob("coursekit*.whl")'
-    if place.index and place.address:
-        sources += f"  # or git+{place.address}@{place.branch}"
+    other = f" or git+{place.address}@{place.branch}" if place.index and place.address else ""
+    home = f'home = "{place.for_pip}"{other and "  #" + other}\n' if place.for_pip else ""
+    sources = '[*glob("coursekit*.whl"), home]' if home else 'glob("coursekit*.whl")'
     wheel = f"{(place.index or 'coursekit').replace('-', '_')}-{__version__}-py3-none-any.whl"
     packages = "".join(f', "{name}"' for name in place.extras) or ","
     pip = ", ".join(f'"{word}"' for word in ("-m", "pip", *PIP))
@@ -132,14 +132,15 @@ from importlib.util import find_spec
 from IPython.core.error import UsageError
 
 sys.path.append("..")  # where the notebook lies in the course's folder
-sources = {sources}
+{home}sources = {sources}
 if sources and not find_spec("coursekit"):
     for package in (sources[0]{packages}):
         subprocess.run([sys.executable, {pip}, package], capture_output=True)
 if missing := [name for name in ("coursekit", "torch") if not find_spec(name)]:
     raise UsageError(
-        f"{{missing[0]}} is missing here: lay {wheel}, the course's package, beside "
-        "this notebook where PyTorch is installed (as on Colab), or open it in the course's folder."
+        f"{{missing[0]}} is missing here: put the course's package, {wheel}, "
+        "beside this notebook and run this cell again where PyTorch is installed (as on Colab), "
+        "or open the notebook in the course's folder."
     )
 import coursekit
 
