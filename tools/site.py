@@ -44,8 +44,9 @@ def build(root: Path, executed: Path | None = None, folder: Path | None = None) 
     gather(root, source, executed)
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-a", "-b", "html"]
     command += ["-d", str(folder / "site-cache"), str(source), str(site)]
-    environment = {**os.environ, ROOT_VARIABLE: str(root.resolve())}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = {**os.environ, ROOT_VARIABLE: str(root.resolve()), "PYTHONUTF8": "1"}
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8"}
+    done = subprocess.run(command, env=environment, check=False, **pipe)
     if done.returncode:
         raise SiteError(f"the site was not built:\n{done.stdout.strip()}")
     slides.copy_mathjax(site / "_static" / "mathjax")
