@@ -203,6 +203,7 @@ def test_every_module_of_the_package_has_a_page_and_its_names_lead_to_notebooks(
 
 
 def test_the_site_builds_without_a_warning_and_has_every_page(site):
+    assert (site / ".nojekyll").exists(), "GitHub's pages would leave out the folder _static"
     for path in COURSE.notebooks:
         assert (site / "notebooks" / f"{path.stem}.html").exists()
         assert (site / "slides" / f"{path.stem}.html").exists()
