@@ -170,7 +170,8 @@ def _output_blocks(output: nbformat.NotebookNode) -> Iterator[str]:
         yield f'<div class="block picture"><img alt="{alt}" src="data:{kind};base64,{content}"></div>'
         yield f'<aside class="notes"><p>To be seen: {alt}</p></aside>'
     elif "text/html" in data:
-        yield f'<div class="block table">{data["text/html"]}</div>'
+        what = "interactive" if 'class="course-figure"' in data["text/html"] else "table"
+        yield f'<div class="block {what}">{data["text/html"]}</div>'
     elif text := output.get("text", data.get("text/plain", "")):
         lines = "".join(f'<span class="line">{html.escape(line) or " "}</span>' for line in text.rstrip().split("\n"))
         yield f'<pre class="block lines output"><code>{lines}</code></pre>'
