@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from itertools import product
 
 import numpy as np
 import pytest
@@ -67,8 +68,9 @@ def test_scripts_are_short():
 
 def examples(still):
     rng = np.random.default_rng(0)
-    sizes = {f"{k},{s},1,{n},{p}": 10 * k + n for k in (1, 3) for s in (1, 2) for n in (1, 2) for p in (0, 1)}
-    field = {"kernels": [1, 3], "strides": [1, 2], "dilations": [1], "depths": [1, 2], "pooling": 2, "pixels": 12}
+    settings = list(product((3, 5), (1, 2), (1, 2), (1, 2), (0, 1)))
+    sizes = {",".join(map(str, setting)): index for index, setting in enumerate(settings)}
+    field = {"kernels": [3, 5], "strides": [1, 2], "dilations": [1, 2], "depths": [1, 2], "pooling": 2, "pixels": 40}
     photo = rng.integers(0, 255, (12, 12), dtype=np.uint8)
     yield "kernel", {"photo": photo, "presets": {"shift": np.eye(3), "mean": np.full((3, 3), 1 / 9)}}
     yield "field", field | {"sizes": sizes}
@@ -83,9 +85,9 @@ def examples(still):
             "losses": np.array([[2.0, 1.0, 0.5], [2.0, 9.0, np.nan]]),
         },
     )
-    heat, scores = rng.integers(0, 255, (2, 2, 1, 2, 3, 3), dtype=np.uint8), rng.random((2, 2, 2))
+    heat, scores = rng.integers(0, 255, (2, 2, 2, 2, 3, 3), dtype=np.uint8), rng.random((2, 2, 2))
     attention = {"photos": rng.integers(0, 255, (2, 8, 8, 3), dtype=np.uint8), "titles": ["one", "two"]}
-    attention |= {"networks": ["honest", "cheating"], "layers": ["last"], "classes": ["cat", "dog"]}
+    attention |= {"networks": ["honest", "cheating"], "layers": ["first", "last"], "classes": ["cat", "dog"]}
     yield "attention", attention | {"heat": heat, "scores": scores}
     norms = 10.0 ** rng.normal(0, 1, (2, 3, 5))
     depth = {"designs": ["plain", "residual"], "gains": [0.5, 1, 2], "norms": norms, "chance": 0.1}

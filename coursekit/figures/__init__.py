@@ -1,8 +1,8 @@
 """The figures of the course: one call each, labelled, readable at 700 pixels, and described in words.
 
-Every helper returns a `Picture`, or an `Interactive` figure with a picture inside. Let it be the last line of a cell and
-Jupyter shows it, with its alternative text (``alt``) stored in the notebook, where the course's site and screen readers
-find it. Helpers take numpy arrays or torch tensors, detached or not and on any device.
+Every helper returns a `Picture`, or an `Interactive` figure with a picture inside. Let it be the last line of a cell
+and Jupyter shows it, with its alternative text (``alt``) stored in the notebook, where the course's site and screen
+readers find it. Helpers take numpy arrays or torch tensors, detached or not and on any device.
 """
 
 from coursekit.figures.charts import bars, confusion, curves, runs
