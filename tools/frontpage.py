@@ -32,9 +32,8 @@ def cards(course: Course) -> str:
         buttons = " ".join(f'<a href="{address}">{name}</a>' for name, address in links.items())
         picture = _picture(path, "cover", 420)
         title = f'<h3><a href="{links["read"]}">{html.escape(one.title)}</a></h3>'
-        found.append(
-            f'<div class="card">{picture}{title}<p>{html.escape(one.question.replace("$", ""))}</p><p>{buttons}</p></div>'
-        )
+        question = html.escape(one.question.replace("$", ""))
+        found.append(f'<div class="card">{picture}{title}<p>{question}</p><p>{buttons}</p></div>')
     return "\n".join([*found, "</div>"])
 
 
