@@ -156,7 +156,7 @@ def test_a_lecture_leads_to_its_slides_and_hides_what_is_for_the_machine(tmp_pat
 
 def test_the_first_page_shows_a_card_each_and_a_figure_to_play_with():
     cards = frontpage.cards(COURSE)
-    assert cards.count('class="card"') == cards.count('src="data:image/jpeg') == len(COURSE.notebooks)
+    assert cards.count('class="lecture"') == cards.count('src="data:image/jpeg') == len(COURSE.notebooks)
     assert "$" not in re.sub(r"base64,[^\"]+", "", cards)
     assert 'class="course-figure"' in frontpage.playable(COURSE)
     assert "\n\n" not in frontpage.playable(COURSE)

@@ -22,7 +22,7 @@ _EMBEDDED = re.compile(r'<img alt="([^"]*)" width="\d+" src="data:image/\w+;base
 def cards(course: Course) -> str:
     """Return a card for each lecture: a picture out of it, its question, and where to read, project and run it."""
     place = launch.fork(course.root)
-    found = ['<div class="cards">']
+    found = ['<div class="lectures">']
     for one, path in zip(course.summaries(), course.notebooks, strict=True):
         links = {"read": f"notebooks/{one.name}.html", "slides": f"slides/{one.name}.html"}
         if colab := launch.colab(place, Path("notebooks") / path.name):
@@ -33,7 +33,7 @@ def cards(course: Course) -> str:
         picture = _picture(path, "cover", 420)
         title = f'<h3><a href="{links["read"]}">{html.escape(one.title)}</a></h3>'
         question = html.escape(one.question.replace("$", ""))
-        found.append(f'<div class="card">{picture}{title}<p>{question}</p><p>{buttons}</p></div>')
+        found.append(f'<div class="lecture">{picture}{title}<p>{question}</p><p>{buttons}</p></div>')
     return "\n".join([*found, "</div>"])
 
 

@@ -50,7 +50,7 @@ def interactive(name: str, data: dict[str, Any], still: Picture) -> Interactive:
     """
     if name not in NAMES:
         raise ValueError(f"there is no interactive figure {name!r}; there are {', '.join(NAMES)}.")
-    content = json.dumps(_encode(data), allow_nan=False, separators=(",", ":"), sort_keys=True).replace("</", "<\\/")
+    content = json.dumps(_encode(data), allow_nan=False, separators=(",", ":")).replace("</", "<\\/")
     key = hashlib.sha256(f"{name}{content}".encode()).hexdigest()[:12]
     image = base64.b64encode(still.content).decode()
     page = (

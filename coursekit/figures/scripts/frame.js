@@ -3,7 +3,7 @@
 function makeFrame(root, data) {
   const still = root.querySelector("img");
   const panel = document.createElement("div");
-  panel.className = "controls";
+  panel.className = "figure-controls";
   const canvas = document.createElement("canvas");
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", still.alt);
