@@ -150,8 +150,8 @@ def test_a_lecture_leads_to_its_slides_and_hides_what_is_for_the_machine(tmp_pat
     cells = [nbformat.v4.new_markdown_cell("# 1 · A"), nbformat.v4.new_code_cell("session = coursekit.setup()")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "01_a.ipynb")
     page = nbformat.reads(builder.page_of(tmp_path / "01_a.ipynb", ADDRESS).decode(), as_version=4)
-    assert '<a href="../slides/01_a.html">' in page.cells[0].source
-    assert page.cells[1].metadata.tags == ["hide-input"]
+    assert '<a href="../slides/01_a.html">' in page.cells[1].source
+    assert page.cells[2].metadata.tags == ["hide-input"]
 
 
 def test_the_first_page_shows_a_card_each_and_a_figure_to_play_with():

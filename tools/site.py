@@ -113,7 +113,9 @@ def page_of(path: Path, address: str) -> bytes:
     notebook = normalize(read(path))
     cells = []
     if notebook.cells and re.match(r"# \d", notebook.cells[0].source):  # a lecture
-        notebook.cells[0].source += f'\n\n<a href="../slides/{path.stem}.html">Slides of this lecture</a>'
+        link = nbformat.v4.new_markdown_cell(f'<a href="../slides/{path.stem}.html">Slides of this lecture</a>')
+        link.metadata, link.id = nbformat.from_dict({"slideshow": {"slide_type": "skip"}}), "slides"
+        notebook.cells.insert(1, link)
     notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}  # it knows %pip
     for cell in notebook.cells:
         if cell.metadata.get("slideshow", {}).get("slide_type") == "notes":
