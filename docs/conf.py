@@ -50,6 +50,7 @@ add_module_names = False
 html_theme = "sphinx_book_theme"
 html_static_path = ["_static"]
 mathjax_path = "mathjax/tex-chtml.js"  # `site.build` puts it there, from an installed package
+html_favicon = "_static/icon.svg"
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
 html_context = {"default_mode": "auto"}

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("sphinx", reason="the site needs the dependency group `site`")
 
 from tools import site as builder
-from tools import summary, tables
+from tools import frontpage, summary, tables
 
 ROOT = Path(__file__).parent.parent
 COURSE = tables.Course.of(ROOT)
@@ -61,7 +61,7 @@ def test_every_notebook_tells_what_the_lecturer_needs_to_know(path):
 def test_every_insert_mark_is_known_and_every_insert_is_used():
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")]
     used = {name for text in texts for name in re.findall(r"<!-- insert: (\w+)", text)}
-    assert used == tables.INSERTS.keys()
+    assert used == (tables.INSERTS | frontpage.INSERTS).keys()
 
 
 def test_an_unknown_insert_is_refused():
@@ -149,6 +149,22 @@ def test_the_names_that_a_notebook_uses_are_found(tmp_path):
 def picture_output(alt):
     data = {"image/png": "aGVsbG8=", "text/plain": "x"}
     return nbformat.v4.new_output("display_data", data=data, metadata={"image/png": {"alt": alt}})
+
+
+def test_a_lecture_leads_to_its_slides_and_hides_what_is_for_the_machine(tmp_path):
+    cells = [nbformat.v4.new_markdown_cell("# 1 · A"), nbformat.v4.new_code_cell("session = coursekit.setup()")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "01_a.ipynb")
+    page = nbformat.reads(builder.page_of(tmp_path / "01_a.ipynb", ADDRESS).decode(), as_version=4)
+    assert '<a href="../slides/01_a.html">' in page.cells[1].source
+    assert page.cells[2].metadata.tags == ["hide-input"]
+
+
+def test_the_first_page_shows_a_card_each_and_a_figure_to_play_with():
+    cards = frontpage.cards(COURSE)
+    assert cards.count('class="lecture"') == cards.count('src="data:image/jpeg') == len(COURSE.notebooks)
+    assert "$" not in re.sub(r"base64,[^\"]+", "", cards)
+    assert 'class="course-figure"' in frontpage.playable(COURSE)
+    assert "\n\n" not in frontpage.playable(COURSE)
 
 
 def test_a_page_keeps_the_description_of_every_picture(tmp_path):

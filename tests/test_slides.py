@@ -1,5 +1,6 @@
 """Decks of slides: which cells are on them, and in which form. What they look like is for test_browser.py."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -40,6 +41,14 @@ def test_the_setup_cell_is_on_no_slide():
     assert sections(md("# A", "slide"), code("session = coursekit.setup()")) == [
         ['<div class="block"><h1>A</h1>\n</div>']
     ]
+
+
+def test_optional_cells_are_on_no_slide_and_drawing_code_gives_way_to_its_picture():
+    figure = output(image_png="aGVsbG8=")
+    (blocks,) = sections(md("# A", "slide"), code("x = 1", tags=["optional"]), code("figures.show(figure)", figure))
+    assert [block[:20] for block in blocks][:2] == ['<div class="block"><', '<div class="block pi']
+    interactive = output(text_html='<div class="course-figure"></div>')
+    assert 'class="block interactive"' in sections(md("# A", "slide"), code("figures.sliding(X, W)", interactive))[0][2]
 
 
 def test_each_paragraph_is_a_block_and_a_question_is_marked():
@@ -114,7 +123,8 @@ def test_build_writes_a_deck_each_and_what_they_share(tmp_path):
     (deck,) = slides.build([path], tmp_path / "slides")
     text = deck.read_text(encoding="utf-8")
     assert "<title>1 · A &lt;b&gt;: slides</title>" in text
-    assert text.count("<section>") == 2
+    assert text.count("<section>") == 3
+    assert "<li>B</li>" in text  # the agenda
     assert 'href="../notebooks/01_a.html"' in text
     assert {"reveal.js", "reveal.css", "deck.js", "deck.css", "notes.js"} <= {
         p.name for p in (deck.parent / "assets").iterdir()
@@ -126,11 +136,15 @@ def test_build_writes_a_deck_each_and_what_they_share(tmp_path):
 def test_every_cell_of_a_notebook_is_on_its_deck_or_left_out_on_purpose(path):
     notebook = nbformat.read(path, as_version=4)
     shown = [c for c in notebook.cells if c.metadata.get("slideshow", {}).get("slide_type") not in ("skip", "notes")]
+    shown = [c for c in shown if "optional" not in c.metadata.get("tags", [])]
     found = slides.sections(notebook)
     code_blocks = sum("block lines code" in block for blocks in found for block in blocks)
-    cells = sum(c.cell_type == "code" and "coursekit.setup()" not in c.source for c in shown)
-    assert code_blocks == cells + sum(c.source.count("```python") for c in shown if c.cell_type == "markdown")
-    pictures = sum(bool(picture_type(o)) for c in shown for o in c.get("outputs", []))
+    listed = [
+        c for c in shown if c.cell_type == "code" and not re.search(r"setup\(\)|\.show\(|\.interactive\(", c.source)
+    ]
+    assert code_blocks == len(listed) + sum(c.source.count("```python") for c in shown if c.cell_type == "markdown")
+    outputs = [output for cell in shown for output in cell.get("outputs", [])]
+    pictures = sum(bool(picture_type(o) or "course-figure" in o.get("data", {}).get("text/html", "")) for o in outputs)
     assert sum("<img" in block for blocks in found for block in blocks) == pictures
     assert len(found) >= 5
 

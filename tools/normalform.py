@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import html
 import os
 import platform
+import re
 import warnings
 from importlib import metadata
 from pathlib import Path
@@ -77,10 +79,13 @@ def picture_type(output: nbformat.NotebookNode) -> str:
 def _describe(outputs: list, alt: str) -> None:
     """Give pictures the description that stands in their cell's metadata, as if the code had said it."""
     for output in outputs:
-        if kind := picture_type(output):
+        kind, page = picture_type(output), output.get("data", {}).get("text/html", "")
+        if kind:
             output.metadata.setdefault(kind, {})["alt"] = alt
-            if output.data.get("text/plain", "").startswith("[Figure"):
-                output.data["text/plain"] = f"[Figure: {alt}]"
+        if 'class="course-figure"' in page:
+            output.data["text/html"] = re.sub(r'<img alt="[^"]*"', f'<img alt="{html.escape(alt)}"', page, count=1)
+        if (kind or page) and output.data.get("text/plain", "").startswith("[Figure"):
+            output.data["text/plain"] = f"[Figure: {alt}]"
 
 
 def is_measured(cell: nbformat.NotebookNode) -> bool:

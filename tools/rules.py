@@ -71,6 +71,8 @@ def check_alt_text(notebook: nbformat.NotebookNode) -> list[str]:
             kind = picture_type(output)
             if kind and len(output.get("metadata", {}).get(kind, {}).get("alt", "").split()) < 3:
                 wrong.append(f"{_say(cell)} shows a picture without alternative text")
+            if '<img alt=""' in "".join(output.get("data", {}).get("text/html", "")):
+                wrong.append(f"{_say(cell)} shows an interactive figure without alternative text")
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and re.search(r"!\[\s*\]\(|<img(?![^>]*\balt=)", cell.source):
             wrong.append(f"{_say(cell)} has an image without alternative text")

@@ -21,7 +21,7 @@ from pathlib import Path
 import nbformat
 
 import coursekit
-from tools import slides, tables
+from tools import frontpage, slides, tables
 from tools.launch import fork
 from tools.normalform import normalize, picture_type, read
 
@@ -82,12 +82,13 @@ def gather(root: Path, source: Path, executed: Path | None = None) -> None:
 
 def complete(text: str, course: tables.Course) -> str:
     """Replace a page's insert marks by what they name."""
+    inserts = tables.INSERTS | frontpage.INSERTS
 
     def insert(mark: re.Match) -> str:
         name, _, argument = mark["name"].partition(" ")
-        if name not in tables.INSERTS:
-            raise SiteError(f"unknown insert {mark[0]!r}; there are: {', '.join(tables.INSERTS)}.")
-        return tables.INSERTS[name](course, *argument.split())
+        if name not in inserts:
+            raise SiteError(f"unknown insert {mark[0]!r}; there are: {', '.join(inserts)}.")
+        return inserts[name](course, *argument.split())
 
     return _INSERT.sub(insert, text)
 
@@ -114,12 +115,18 @@ def page_of(path: Path, address: str) -> bytes:
     """
     notebook = normalize(read(path))
     cells = []
+    if notebook.cells and re.match(r"# \d", notebook.cells[0].source):  # a lecture
+        link = nbformat.v4.new_markdown_cell(f'<a href="../slides/{path.stem}.html">Slides of this lecture</a>')
+        link.metadata, link.id = nbformat.from_dict({"slideshow": {"slide_type": "skip"}}), "slides"
+        notebook.cells.insert(1, link)
     notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}  # it knows %pip
     for cell in notebook.cells:
         if cell.metadata.get("slideshow", {}).get("slide_type") == "notes":
             continue  # they are for whoever speaks
         if cell.cell_type == "markdown":
             cell.source = relink(cell.source, address)
+        elif "coursekit.setup()" in cell.source:
+            cell.metadata["tags"] = ["hide-input"]  # it is for the machine
         cells.append(cell)
         outputs = cell.get("outputs", [])
         pictures = [index for index, output in enumerate(outputs) if picture_type(output)]

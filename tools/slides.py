@@ -75,7 +75,10 @@ def copy_mathjax(folder: Path) -> None:
 def render(notebook: nbformat.NotebookNode, *, home: str, mathjax: str) -> str:
     """Return a notebook's deck as one page, pictures included."""
     first = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "# Slides")
-    slides = "\n".join("\n".join(["<section>", *blocks, "</section>"]) for blocks in sections(notebook))
+    title_page, *others = sections(notebook)
+    slides = "\n".join(
+        "\n".join(["<section>", *blocks, "</section>"]) for blocks in [title_page, agenda(others), *others]
+    )
     title = html.escape(first.splitlines()[0].lstrip("# "))
     pygments = HtmlFormatter(style=STYLE).get_style_defs(".code")
     page = Template(_TEMPLATE.read_text(encoding="utf-8"))
@@ -87,7 +90,10 @@ def sections(notebook: nbformat.NotebookNode) -> list[list[str]]:
     found: list[list[str]] = [[]]
     for cell in notebook.cells:
         kind = cell.metadata.get("slideshow", {}).get("slide_type", "-")
-        if kind == "skip" or "coursekit.setup()" in cell.source:  # the setup cell is for the machine
+        tags = cell.metadata.get("tags", [])
+        if (
+            kind == "skip" or "optional" in tags or "coursekit.setup()" in cell.source
+        ):  # the setup cell is for the machine
             continue
         if kind in ("slide", "subslide") and found[-1]:
             found.append([])
@@ -96,6 +102,13 @@ def sections(notebook: nbformat.NotebookNode) -> list[list[str]]:
         else:
             found[-1] += _markdown_blocks(cell.source) if cell.cell_type == "markdown" else _code_blocks(cell)
     return [blocks for blocks in found if blocks]
+
+
+def agenda(slides: list[list[str]]) -> list[str]:
+    """Return the slide that lists the headings of those that follow."""
+    headings = [heading for blocks in slides for block in blocks for heading in re.findall(r"<h2>(.*?)</h2>", block)]
+    items = "".join(f"<li>{heading}</li>" for heading in headings)
+    return ['<div class="block"><h2>Today</h2></div>', f'<div class="block"><ul>{items}</ul></div>']
 
 
 def _markdown() -> MarkdownIt:
@@ -124,7 +137,8 @@ def _markdown_blocks(source: str) -> list[str]:
 
 
 def _code_blocks(cell: nbformat.NotebookNode) -> list[str]:
-    blocks = [_listing(cell.source)] if for_projection(cell.source) else []
+    drawing = any(f"figures.{name}(" in cell.source for name in ("show", "interactive"))  # the picture is the point
+    blocks = [] if drawing or not for_projection(cell.source) else [_listing(cell.source)]
     return blocks + [block for output in cell.outputs for block in _output_blocks(output)]
 
 
@@ -170,7 +184,8 @@ def _output_blocks(output: nbformat.NotebookNode) -> Iterator[str]:
         yield f'<div class="block picture"><img alt="{alt}" src="data:{kind};base64,{content}"></div>'
         yield f'<aside class="notes"><p>To be seen: {alt}</p></aside>'
     elif "text/html" in data:
-        yield f'<div class="block table">{data["text/html"]}</div>'
+        what = "interactive" if 'class="course-figure"' in data["text/html"] else "table"
+        yield f'<div class="block {what}">{data["text/html"]}</div>'
     elif text := output.get("text", data.get("text/plain", "")):
         lines = "".join(f'<span class="line">{html.escape(line) or " "}</span>' for line in text.rstrip().split("\n"))
         yield f'<pre class="block lines output"><code>{lines}</code></pre>'

@@ -15,7 +15,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
-from coursekit.figures.picture import COLOURS, STYLE, WIDTH, Picture, animate, numbers, show
+from coursekit.figures.interaction import Interactive, interactive
+from coursekit.figures.picture import COLOURS, STYLE, WIDTH, Picture, numbers, show
 
 
 def images(
@@ -116,8 +117,10 @@ def overlay(
 
 def sliding(
     image: ArrayLike, kernel: ArrayLike, *, alt: str = "", stride: int = 1, padding: int = 0, dilation: int = 1
-) -> Picture:
-    """Animate a kernel that slides over a small image: on the left where it lies, on the right the output so far.
+) -> Interactive:
+    """Show a kernel that slides over a small image: on the left where it lies, on the right the output so far.
+
+    It can be played, paused and taken step by step; where scripts do not run, a picture shows it in the middle.
 
     Parameters
     ----------
@@ -134,13 +137,18 @@ def sliding(
     rows, columns = (range(0, size - r + 1, stride) for size, r in zip(padded.shape, extents, strict=True))
     if not len(rows) or not len(columns):
         raise ValueError(f"the kernel extends over {extents} pixels and does not fit into the image {padded.shape}.")
-    output = np.full((len(rows), len(columns)), np.nan)
-    frames = []
+    output = np.zeros((len(rows), len(columns)))
     for (i, top), (j, left) in itertools.product(enumerate(rows), enumerate(columns)):
         window = padded[top : top + extents[0] : dilation, left : left + extents[1] : dilation]
         output[i, j] = np.sum(window * kernel)
-        frames.append(_sliding_frame(padded, padding, kernel, (top, left), dilation, output, (i, j)))
-    return animate(frames, alt=alt)
+    middle = len(rows) // 2, len(columns) // 2
+    so_far = output.copy()
+    so_far.flat[middle[0] * len(columns) + middle[1] + 1 :] = np.nan
+    corner = rows[middle[0]], columns[middle[1]]
+    still = show(_sliding_frame(padded, padding, kernel, corner, dilation, so_far, middle), alt=alt)
+    data = {"image": padded[padding : padded.shape[0] - padding, padding : padded.shape[1] - padding], "kernel": kernel}
+    data |= {"output": output, "stride": stride, "padding": padding, "dilation": dilation}
+    return interactive("sliding", data, still)
 
 
 def _sliding_frame(padded, padding, kernel, corner, dilation, output, current) -> Figure:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +38,18 @@ class Picture:
         self.content, self.alt = content, " ".join(alt.split())
         self.mime = "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
 
+    @property
+    def width(self) -> int:
+        """The width at which the picture is shown, in pixels of a page."""
+        return Image.open(io.BytesIO(self.content)).width // SHARPNESS
+
     def __repr__(self) -> str:
         """Return the description: what a reader without pictures gets."""
         return f"[Figure: {self.alt}]" if self.alt else "[Figure]"
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        width = Image.open(io.BytesIO(self.content)).width // SHARPNESS
         data = {self.mime: base64.b64encode(self.content).decode(), "text/plain": repr(self)}
-        return data, {self.mime: {"width": width} | ({"alt": self.alt} if self.alt else {})}
+        return data, {self.mime: {"width": self.width} | ({"alt": self.alt} if self.alt else {})}
 
     def save(self, path: str | Path) -> Path:
         """Write the file and return its path."""
@@ -66,14 +69,6 @@ def show(figure: Figure, *, alt: str = "") -> Picture:
         buffer = io.BytesIO()
         photos = smallest if smallest.mode == "L" else frame
         photos.save(buffer, "JPEG", quality=88, subsampling=0)  # colours as sharp as brightness
-    return Picture(buffer.getvalue(), alt)
-
-
-def animate(figures: Sequence[Figure], *, alt: str = "") -> Picture:
-    """Make an animated PNG of figures of one size: 0.7 seconds for each, four times, so that it ends by itself."""
-    first, *rest = map(_pixels, figures)
-    buffer = io.BytesIO()
-    first.save(buffer, "PNG", save_all=True, append_images=rest, duration=700, loop=4)
     return Picture(buffer.getvalue(), alt)
 
 

@@ -13,6 +13,16 @@ function nameArrows() {
   }
 }
 
+// Questions that come before an answer stand in a box.
+function markQuestions() {
+  for (const paragraph of document.querySelectorAll(".bd-article p")) {
+    if ([...paragraph.querySelectorAll("strong")].some((strong) => strong.textContent === "Predict.")) {
+      paragraph.classList.add("predict");
+    }
+  }
+}
+
 window.addEventListener("load", reachable);
 window.addEventListener("resize", reachable);
 document.addEventListener("DOMContentLoaded", nameArrows);
+document.addEventListener("DOMContentLoaded", markQuestions);

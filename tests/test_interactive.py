@@ -1,0 +1,158 @@
+"""Interactive figures: what is embedded, and what a reader can do with it in a browser."""
+
+import json
+import re
+import shutil
+from itertools import product
+
+import numpy as np
+import pytest
+
+from coursekit import figures
+from coursekit.figures import interaction
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def still():
+    return figures.images([np.eye(4)], alt="A still picture")
+
+
+def page_of(figure):
+    return figure._repr_mimebundle_()["text/html"]
+
+
+def test_arrays_travel_as_bytes_with_shape_and_type(still):
+    data = {"bytes": np.arange(6, dtype=np.uint8).reshape(2, 3), "floats": np.array([0.5, np.nan]), "list": [1, "two"]}
+    encoded = interaction._encode(data)
+    assert encoded["bytes"] == {"base64": "AAECAwQF", "shape": (2, 3), "type": "uint8"}
+    assert encoded["floats"]["type"] == "float32"
+    assert encoded["list"] == [1, "two"]
+
+
+def test_a_figure_holds_all_it_needs_and_is_the_same_each_time(still):
+    image = np.arange(9, dtype=np.uint8).reshape(3, 3)
+    one, two = (page_of(figures.interactive("kernel", {"photo": image, "presets": {}}, still)) for _ in range(2))
+    assert one == two
+    assert re.search(r'<img alt="A still picture" width="\d+" src="data:image/png;base64,', one)
+    assert "http" not in one
+    other = page_of(figures.interactive("kernel", {"photo": image + 1, "presets": {}}, still))
+    assert re.search(r'data-figure="(\w+)"', one)[1] != re.search(r'data-figure="(\w+)"', other)[1]
+
+
+def test_what_cannot_be_embedded_is_refused(still):
+    with pytest.raises(ValueError, match=r"no interactive figure 'kernels'; there are .*kernel"):
+        figures.interactive("kernels", {}, still)
+    with pytest.raises(ValueError, match=r"[Nn]a[Nn]|JSON"):
+        figures.interactive("kernel", {"list": [float("nan")]}, still)
+    with pytest.raises(TypeError, match="JSON"):
+        figures.interactive("kernel", {"what": object()}, still)
+
+
+def test_a_text_cannot_end_the_script(still):
+    page = page_of(figures.interactive("kernel", {"title": "</script><b>"}, still))
+    assert page.count("</script>") == 1
+    assert json.loads('"<\\/script>"') == "</script>"
+
+
+def test_scripts_are_short():
+    for path in interaction._SCRIPTS.glob("*.js"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert len(lines) <= (220 if path.stem == "frame" else 150), path.name
+        assert max(map(len, lines)) <= 160, path.name
+
+
+# In a browser: every figure, with small data.
+
+
+def examples(still):
+    rng = np.random.default_rng(0)
+    settings = list(product((3, 5), (1, 2), (1, 2), (1, 2), (0, 1)))
+    sizes = {",".join(map(str, setting)): index for index, setting in enumerate(settings)}
+    field = {"kernels": [3, 5], "strides": [1, 2], "dilations": [1, 2], "depths": [1, 2], "pooling": 2, "pixels": 40}
+    photo = rng.integers(0, 255, (12, 12), dtype=np.uint8)
+    yield "kernel", {"photo": photo, "presets": {"shift": np.eye(3), "mean": np.full((3, 3), 1 / 9)}}
+    yield "field", field | {"sizes": sizes}
+    yield (
+        "certainty",
+        {
+            "accuracies": [0.5, 0.9],
+            "counts": [10, 100],
+            "low": np.array([[0.2, 0.4], [0.6, 0.8]]),
+            "high": np.array([[0.8, 0.6], [0.98, 0.95]]),
+            "rates": [0.1, 10.0],
+            "losses": np.array([[2.0, 1.0, 0.5], [2.0, 9.0, np.nan]]),
+        },
+    )
+    heat, scores = rng.integers(0, 255, (2, 2, 2, 2, 3, 3), dtype=np.uint8), rng.random((2, 2, 2))
+    attention = {"photos": rng.integers(0, 255, (2, 8, 8, 3), dtype=np.uint8), "titles": ["one", "two"]}
+    attention |= {"networks": ["honest", "cheating"], "layers": ["first", "last"], "classes": ["cat", "dog"]}
+    yield "attention", attention | {"heat": heat, "scores": scores}
+    norms = 10.0 ** rng.normal(0, 1, (2, 3, 5))
+    depth = {"designs": ["plain", "residual"], "gains": [0.5, 1, 2], "norms": norms, "chance": 0.1}
+    yield "depth", depth | {"accuracies": [k / 8 for k in range(8)]}
+    colours = {"lightness": rng.random((8, 8)) * 100, "logits": rng.integers(-99, 99, (4, 3, 3), dtype=np.int8)}
+    colours |= {
+        "scale": 0.05,
+        "centres": rng.normal(0, 40, (4, 2)),
+        "truth": rng.integers(0, 255, (8, 8, 3), dtype=np.uint8),
+    }
+    yield "colours", colours | {"temperatures": [1.0, 0.5, 0.1], "colourfulness": [10.0, 20.0, 40.0], "own": 30.0}
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here; Debian's package is called chromium")
+def test_every_control_of_every_figure_changes_the_picture(still, tmp_path):
+    pytest.importorskip("playwright", reason="this needs the dependency group `browser`")
+    from playwright import sync_api
+
+    image, kernel = np.arange(16).reshape(4, 4), np.ones((2, 2))
+    shown = {name: page_of(figures.interactive(name, data, still)) for name, data in examples(still)}
+    shown["sliding"] = page_of(figures.sliding(image, kernel, alt="A kernel that slides", padding=1))
+    assert sorted(shown) == interaction.NAMES
+    file = tmp_path / "page.html"
+    sections = "".join(f'<section id="{name}">{page}</section>' for name, page in shown.items())
+    file.write_text(f'<!doctype html><meta charset="utf-8"><body style="color: #222">{sections}', encoding="utf-8")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page, wrong = browser.new_page(), []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(file.as_uri())
+        for name in shown:
+            assert changes(page.locator(f"#{name} .course-figure")) == [], name
+        steps = page.locator("#sliding")
+        steps.get_by_role("button", name="Reset").click()
+        steps.get_by_role("button", name="Step").click()
+        assert steps.locator("output").inner_text() == "2 of 25"
+        assert "= 1" in steps.locator("p").inner_text()  # of the image's first row only 0 and 1 lie under the kernel
+        steps.get_by_role("button", name="Play").click()
+        page.wait_for_function("document.querySelector('#sliding output').textContent.startsWith('4')")
+        steps.get_by_role("button", name="Pause").click()
+        browser.close()
+    assert wrong == []
+
+
+SETTLED = (
+    "canvas => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(canvas.toDataURL()))))"
+)
+
+
+def changes(figure):
+    """Move each control to its other end, and return the labels of those that change neither picture nor text."""
+    canvas, idle = figure.locator("canvas"), []
+    look = lambda: canvas.evaluate(SETTLED) + figure.locator("p").inner_text()  # noqa: E731
+    for control in figure.locator("input, select").all():
+        before = look()
+        control.evaluate(
+            """element => {
+              if (element.type === "checkbox") return element.click();
+              if (element.type === "number") element.value = [...element.parentNode.children].indexOf(element);
+              const last = element.tagName === "SELECT" ? element.options.length - 1 : Number(element.max);
+              const least = element.tagName === "SELECT" ? 0 : Number(element.min);
+              if (element.type !== "number") element.value = Number(element.value) === last ? least : last;
+              for (const kind of ["input", "change"]) element.dispatchEvent(new Event(kind, { bubbles: true }));
+            }"""
+        )
+        if look() == before:
+            idle.append(control.evaluate("e => e.getAttribute('aria-label') || e.closest('label').textContent"))
+    return idle
