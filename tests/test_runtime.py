@@ -6,7 +6,6 @@ import random
 import re
 import subprocess
 import sys
-import types
 import warnings
 from pathlib import Path
 
@@ -146,13 +145,11 @@ def test_cache_dir_is_made_where_the_variable_says(monkeypatch, tmp_path, named)
     assert folder.is_dir()  # a relative path stays where it was
 
 
-def test_folders_of_the_system_may_be_below_home(monkeypatch, tmp_path):
+def test_the_folder_of_the_system_may_be_below_home(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(runtime, "user_cache_path", lambda name, appauthor: Path("~/caches", name))
-    monkeypatch.setattr(runtime, "user_data_path", lambda name, appauthor: Path("~/data", name))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert runtime.cache_dir() == tmp_path / "caches" / "coursekit"
-    assert runtime.lasting_folder() == tmp_path / "data" / "coursekit"
 
 
 @pytest.mark.parametrize("named", ["file", "file/cache", "~nobody-of-that-name/x"])
@@ -160,7 +157,7 @@ def test_cache_dir_that_cannot_be_made(monkeypatch, tmp_path, named):
     (tmp_path / "file").write_text("")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COURSEKIT_CACHE", named)
-    with pytest.raises(OSError, match=r"cannot make the folder .*set the environment variable COURSEKIT_CACHE"):
+    with pytest.raises(OSError, match=r"cannot make the folder .*Set the environment variable COURSEKIT_CACHE"):
         runtime.cache_dir()
 
 
@@ -205,38 +202,6 @@ def test_colab_hears_of_the_gpu_only_where_it_matters(monkeypatch, capsys):
     coursekit.setup("full", device="cpu")
     assert "GPU" not in capsys.readouterr().out
     coursekit.setup("mini", device="cpu")
-
-
-@pytest.fixture
-def colab(monkeypatch, tmp_path):
-    """A Colab whose Drive is a folder; the list of what was mounted."""
-    mounted = []
-    module = types.ModuleType("google.colab")
-    module.drive = types.SimpleNamespace(mount=mounted.append)
-    monkeypatch.setitem(sys.modules, "google.colab", module)
-    monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
-    monkeypatch.setattr(runtime, "_DRIVE", tmp_path)
-    return mounted
-
-
-def test_lasting_folder_on_colab_is_on_drive_and_asked_for(colab, tmp_path):
-    coursekit.setup("mini", device="cpu")
-    assert colab == []
-    (tmp_path / "MyDrive").mkdir()
-    assert runtime.lasting_folder() == tmp_path / "MyDrive" / "coursekit"
-    assert runtime.lasting_folder().is_dir()
-    assert colab[0] == str(tmp_path)
-
-
-def test_lasting_folder_without_permission_says_what_to_do(colab):
-    with pytest.raises(OSError, match="give Colab the permission"):
-        runtime.lasting_folder()
-
-
-def test_lasting_folder_elsewhere_is_a_folder_of_the_user(monkeypatch, tmp_path):
-    monkeypatch.setattr(runtime, "user_data_path", lambda name, appauthor: tmp_path / name)
-    assert runtime.lasting_folder() == tmp_path / "coursekit"
-    assert runtime.lasting_folder().is_dir()
 
 
 THREADS = """

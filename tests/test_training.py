@@ -455,7 +455,7 @@ def test_lr_range_test_ends_when_the_loss_explodes():
 def test_lr_range_test_refuses_a_range_that_is_none(bad):
     with pytest.raises(ValueError, match="0 < low < high"):
         training.lr_range_test(network(), images(), **bad)
-    with pytest.raises(TypeError, match="a copy of the model"):
+    with pytest.raises(ValueError, match="what makes it"):
         training.lr_range_test(network(), images(), optimizer=SGD(network().parameters()))
 
 
@@ -610,7 +610,6 @@ def test_a_scheduler_that_does_not_fit():
         ({"epochs": 0}, "epochs must be at least 1, not 0"),
         ({"epochs": 1.5}, "epochs must be a whole number, not 1.5"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"early_stopping": 3}, "early_stopping needs val"),
         ({"resume": True}, "resume needs autosave"),
         ({"monitor": "val_loss"}, "no column 'val_loss' to monitor; there are accuracy, loss"),
         ({"keep_best": True, "monitor": "f1"}, "no column 'f1'"),

@@ -5,12 +5,12 @@ Every helper returns a `Picture`. Let it be the last line of a cell and Jupyter 
 tensors, detached or not and on any device.
 """
 
-from coursekit.figures.charts import bars, confusion, curves, runs
+from coursekit.figures.charts import confusion, curves, runs
 from coursekit.figures.diagrams import channels, network
 from coursekit.figures.panels import images, kernels, overlay, sliding
 from coursekit.figures.picture import COLOURS, Picture, show
 
 __all__ = [
-    "COLOURS", "Picture", "bars", "channels", "confusion", "curves", "images", "kernels", "network", "overlay", "runs",
+    "COLOURS", "Picture", "channels", "confusion", "curves", "images", "kernels", "network", "overlay", "runs",
     "show", "sliding",
 ]  # fmt: skip
