@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy import signal
 from torch import nn
 
 from coursekit import convolution, filters
@@ -73,6 +72,8 @@ def test_to_batch_refuses_other_shapes(shape):
 
 
 def test_sobel_in_a_layer_correlates():
+    from scipy import signal
+
     image = np.random.default_rng(0).random((20, 30))
     kernels = np.stack([convolution.SOBEL_X, convolution.SOBEL_Y])
     result = filters.conv2d_from_kernels(kernels)(filters.to_batch(image))[0]

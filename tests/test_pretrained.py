@@ -258,10 +258,11 @@ def test_together_they_stay_under_4_mb():
     assert sum(cards[name]["bytes"] for name in OURS) < 4_000_000
 
 
-def test_they_know_the_species_they_were_trained_on():
+@pytest.mark.trained
+def test_they_know_the_species_they_were_trained_on(seed):
     """Pictures of another seed than those of the training."""
     species = [name for name in critters.SPECIES if name not in recipe.TARGETS]
-    part = data.critters(180, 2, 96, seed=987, species=species).train
+    part = data.critters(180, 2, 96, seed=987 + seed, species=species).train
     for name in OURS:
         net = pretrained.load(name)
         images = nn.functional.interpolate(part.images.float() / 255, net.size, mode="bilinear", antialias=True)
@@ -406,14 +407,15 @@ def test_the_source_has_no_cat_and_no_dog(tmp_path):
         assert not train & test
 
 
+@pytest.mark.trained
 @pytest.mark.parametrize("name", OURS)
-def test_the_recipe_in_small(name, tmp_path, capsys):
+def test_the_recipe_in_small(name, seed, tmp_path, capsys):
     """Bright against dark. With six seeds on several instruction sets all were right, with losses of 0.2 and less."""
     part = image_set(400, 32)
     part = ImageSet((part.images // 4 + part.labels[:, None, None, None] * 128).byte(), part.labels, part.classes)
     tasks = {"toy": data.Splits(*part.split(0.8, 0), "toy", "toy")}
     saved = tmp_path / "autosave.pt"
-    model, card = recipe.train(name, tasks, epochs=4, rate=0.02, batch_size=32, sizes=(32,), autosave=saved)
+    model, card = recipe.train(name, tasks, epochs=4, rate=0.02, batch_size=32, sizes=(32,), seed=seed, autosave=saved)
     assert card["accuracy"]["toy"] > 0.9
     assert card["images"] == 320
     assert card["layout"]["classes"] == 2
