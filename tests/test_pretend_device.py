@@ -1,6 +1,7 @@
 """On a pretend accelerator: what torch and CUDA refuse is refused, and the course mixes no devices."""
 
 import copy
+import inspect
 import pickle
 from unittest import mock
 
@@ -174,6 +175,12 @@ def resnet_without(device):
     tower = resnet.tower(2, 2, 3).eval().to(device)
     with torch.no_grad(), resnet.without(tower, "1") as rest:
         return rest(pairs().tensors[0].to(device)).cpu()
+
+
+def test_each_call_that_takes_a_device_is_tried():
+    modules = (attribution, colorization, pretrained, resnet, training, transfer)
+    calls = {name: call for module in modules for name, call in vars(module).items() if inspect.isfunction(call)}
+    assert {name for name, call in calls.items() if "device" in inspect.signature(call).parameters} <= CALLS.keys()
 
 
 @pytest.mark.parametrize("name", CALLS)
