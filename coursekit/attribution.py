@@ -95,18 +95,14 @@ def maximize(
     layer, channel : str, int
         Whose mean activation is to be large.
     size : int, default 64
-        Height and width in pixels, at least 16.
+        Height and width in pixels.
     steps, rate : int, float
         How many steps; how long, in units of 0..1, the gradient scaled to a mean square of 1.
     mean, std : three floats
         The normalization of the network, as in `Pretrained`.
     """
-    for name, value, least in (("size", size, 16), ("steps", steps, 1), ("channel", channel, 0)):
-        arguments.whole(name, value, least)
     model, like = _unwrapped(model)
-    center, spread = (torch.tensor(values).to(like) for values in (mean, std))
-    if center.shape != (3,) or spread.shape != (3,) or not (center.isfinite().all() and spread.min() > 0 and rate > 0):
-        raise ValueError("mean and std must be three numbers, of red, green and blue; std and rate must be above 0.")
+    center, spread = (torch.tensor(values).to(like)[:, None, None] for values in (mean, std))
     generator = torch.Generator().manual_seed(seed)
     picture = (0.5 + 0.05 * torch.randn(3, size, size, generator=generator)).to(like)
     with torch.enable_grad(), _watched(model, [layer]) as seen:
@@ -114,9 +110,9 @@ def maximize(
             shift = torch.randint(-4, 5, (2,), generator=generator).tolist()
             picture = picture.roll(shift, dims=(1, 2)).detach().requires_grad_()
             seen.clear()
-            model(((picture - center[:, None, None]) / spread[:, None, None])[None])
+            model(((picture - center) / spread)[None])
             _check_seen(seen, [layer])
-            if channel >= seen[layer].shape[1]:
+            if not 0 <= channel < seen[layer].shape[1]:
                 raise ValueError(f"layer {layer!r} has channels 0 to {seen[layer].shape[1] - 1}, not {channel}.")
             slope = _gradient(seen[layer][:, channel].mean(), picture, layer)
             with torch.no_grad():
@@ -129,7 +125,8 @@ def maximize(
 
 def hottest(cams: Tensor) -> Tensor:
     """Return row and column of the hottest pixel of each heat map ``[N, H, W]``, as int64 ``[N, 2]``."""
-    where = _check_cams(cams).flatten(1).argmax(dim=1)
+    _check(cams)
+    where = cams.flatten(1).argmax(dim=1)
     return torch.stack([where // cams.shape[2], where % cams.shape[2]], dim=1)
 
 
@@ -138,7 +135,7 @@ def pointing_game(cams: Tensor, masks: Tensor) -> float:
 
     ``masks``, bool ``[N, H, W]``, say where that is. A map that is 0 everywhere points at nothing, and is a miss.
     """
-    _check_masks(cams, masks)
+    _check(cams, masks)
     points = hottest(cams)
     hits = masks[torch.arange(len(masks)), points[:, 0], points[:, 1]] & (cams.amax(dim=(1, 2)) > 0)
     return hits.float().mean().item()
@@ -146,7 +143,7 @@ def pointing_game(cams: Tensor, masks: Tensor) -> float:
 
 def energy_inside(cams: Tensor, masks: Tensor) -> float:
     """Return the mean share of a heat map that lies on the object (Wang et al., 2020); shapes as `pointing_game`."""
-    _check_masks(cams, masks)
+    _check(cams, masks)
     total = cams.sum(dim=(1, 2))
     return ((cams * masks).sum(dim=(1, 2)) / total.clamp(min=1e-12)).mean().item()
 
@@ -164,8 +161,6 @@ def near(points: Sequence[Sequence[tuple[float, float]]], radius: float, size: t
     size : (int, int)
         Height and width of the masks.
     """
-    if not radius > 0:
-        raise ValueError(f"radius must be positive, not {radius!r}.")
     y, x = torch.meshgrid(*(torch.arange(length) + 0.5 for length in size), indexing="ij")
     masks = torch.zeros(len(points), *size, dtype=torch.bool)
     for mask, places in zip(masks, points, strict=True):
@@ -226,11 +221,11 @@ def _chosen(logits: Tensor, classes: int | Sequence[int] | Tensor | None) -> Ten
     if logits.shape[1] == 1:  # one logit stands for two classes
         logits = torch.cat([-logits, logits], dim=1)
     classes = logits.argmax(dim=1) if classes is None else arguments.as_tensor(classes).to(logits.device)
-    if classes.is_floating_point() or classes.dtype == torch.bool:
-        raise TypeError(f"classes must be whole numbers, not {classes.dtype}.")
-    classes = classes.long().expand(len(logits)) if classes.ndim == 0 else classes.long()
-    if classes.shape != (len(logits),) or not ((classes >= 0) & (classes < logits.shape[1])).all():
-        raise ValueError(f"classes must be one number, or {len(logits)}, each from 0 to {logits.shape[1] - 1}.")
+    classes = classes.expand(len(logits)) if classes.ndim == 0 else classes
+    wanted = range(logits.shape[1])
+    if classes.shape != (len(logits),) or not all(label in wanted for label in classes.tolist()):
+        raise ValueError(f"classes must be one whole number, or {len(logits)}, each from 0 to {wanted[-1]}.")
+    classes = classes.long()
     return logits.gather(1, classes[:, None])
 
 
@@ -250,15 +245,8 @@ def _prepare(model: nn.Module, images: Tensor) -> tuple[nn.Module, Tensor]:
     return model, images.to(like)
 
 
-def _check_cams(cams: Tensor) -> Tensor:
-    if arguments.tensor("cams", cams, "[N, H, W]").ndim != 3 or 0 in cams.shape:
-        raise ValueError(f"cams must be a tensor [N, H, W], one map per image, not {list(cams.shape)}.")
-    if not torch.isfinite(cams).all() or cams.min() < 0:
-        raise ValueError("cams must be finite and not negative.")
-    return cams
-
-
-def _check_masks(cams: Tensor, masks: Tensor) -> None:
-    _check_cams(cams)
-    if arguments.tensor("masks", masks, "[N, H, W]").shape != cams.shape or masks.dtype != torch.bool:
+def _check(cams: Tensor, masks: Tensor | None = None) -> None:
+    if arguments.tensor("cams", cams, "[N, H, W]").ndim != 3 or not (cams >= 0).all():
+        raise ValueError(f"cams must be [N, H, W] without negative numbers or NaN; the shape is {list(cams.shape)}.")
+    if masks is not None and (masks.shape != cams.shape or masks.dtype != torch.bool):
         raise ValueError(f"masks must be bool {list(cams.shape)} like cams, not {masks.dtype} {list(masks.shape)}.")

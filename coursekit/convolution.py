@@ -99,8 +99,9 @@ def gaussian_kernel(size: int, sigma: float) -> np.ndarray:
 
     It is sampled at pixel centres around its middle and cut off at the border.
     """
-    arguments.whole("size", size)
-    profile = _gaussian(np.arange(size) - (size - 1) / 2, sigma)
+    _check_sigma(sigma)
+    distance = np.arange(arguments.whole("size", size)) - (size - 1) / 2
+    profile = np.exp(-0.5 * (distance / sigma) ** 2)
     profile /= profile.sum()
     return np.outer(profile, profile)
 
@@ -108,12 +109,8 @@ def gaussian_kernel(size: int, sigma: float) -> np.ndarray:
 def gradient(image: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return magnitude and direction of an image's brightness gradient, by Sobel's kernels, mirrored at the border.
 
-    Returns
-    -------
-    magnitude : array [H,W]
-        ``sqrt(gx**2 + gy**2)``, in units of brightness times 8 per pixel.
-    direction : array [H,W]
-        Angle in radians, from -pi to pi, towards the brighter side: 0 is right, pi/2 is *down*.
+    The magnitude ``[H,W]`` is ``sqrt(gx**2 + gy**2)``, in units of brightness times 8 per pixel; the direction
+    ``[H,W]`` is an angle in radians, from -pi to pi, towards the brighter side: 0 is right, pi/2 is *down*.
     """
     gx = correlate2d(image, SOBEL_X, "same", "symm")
     gy = correlate2d(image, SOBEL_Y, "same", "symm")
@@ -137,18 +134,14 @@ def gabor_kernel(size: int, frequency: float, theta: float, sigma: float) -> np.
     sigma : float
         Standard deviation of the Gaussian in pixels.
     """
-    _check_odd(size)
+    if arguments.whole("size", size) % 2 == 0:
+        raise ValueError(f"size must be odd, so that the kernel has a middle pixel; got {size}.")
     _check_sigma(sigma)
     if not 0 < frequency <= 0.5:
         raise ValueError(f"frequency must be above 0 and at most 0.5 waves per pixel, not {frequency!r}.")
     y, x = np.mgrid[-(size // 2) : size // 2 + 1, -(size // 2) : size // 2 + 1]
     envelope = np.exp(-0.5 * (x**2 + y**2) / sigma**2) / (2 * np.pi * sigma**2)
     return envelope * np.exp(2j * np.pi * frequency * (x * np.cos(theta) + y * np.sin(theta)))
-
-
-def _gaussian(distance: np.ndarray, sigma: float) -> np.ndarray:
-    _check_sigma(sigma)
-    return np.exp(-0.5 * (distance / sigma) ** 2)
 
 
 def _check_array(name: str, values: ArrayLike) -> np.ndarray:
@@ -164,11 +157,6 @@ def _check_array(name: str, values: ArrayLike) -> np.ndarray:
     if not np.isfinite(array).all():
         raise ValueError(f"{name} holds NaN or infinite values, which would spread over the result.")
     return array
-
-
-def _check_odd(size: int) -> None:
-    if arguments.whole("size", size) % 2 == 0:
-        raise ValueError(f"size must be odd, so that the kernel has a middle pixel; got {size}.")
 
 
 def _check_sigma(sigma: float) -> None:

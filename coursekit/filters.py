@@ -6,7 +6,6 @@ Batches are torch tensors ``[N,C,H,W]``, weights ``[out,in,kH,kW]``. Numbers tha
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -154,53 +153,6 @@ def receptive_field(model: nn.Module) -> list[Field]:
     return fields
 
 
-def receptive_field_by_gradient(
-    model: nn.Module, shape: tuple[int, int, int], *, position: tuple[int, int] | None = None, samples: int = 16
-) -> Tensor:
-    """Measure how much each input pixel can move one output: the mean size of the gradient over random inputs.
-
-    A pixel above zero belongs to the receptive field; its value is its influence there (Luo, Li, Urtasun and Zemel,
-    2016). Works on a copy of the model in double precision and in evaluation mode: in training mode, batch norm would
-    let each output see the whole batch.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Of any kind, from [1,C,H,W] to [1,C',H',W']. Another output, or one without a gradient, is a ValueError.
-    shape : (C, H, W)
-    position : (int, int), optional
-        Row and column of the output; without it, the middle.
-    samples : int
-        Random inputs. A max-pooling passes the gradient to one pixel of each window, and ReLU stops some of it:
-        the more inputs, the fewer pixels are missed.
-
-    Returns
-    -------
-    Tensor [H,W]
-    """
-    arguments.module(model)
-    if len(shape) != 3:
-        raise ValueError(f"shape must be (C, H, W), not {shape}.")
-    arguments.whole("samples", samples)
-    model = copy.deepcopy(model).cpu().double().eval()
-    generator = torch.Generator().manual_seed(0)
-    total = torch.zeros(shape[1:], dtype=torch.double)
-    with torch.enable_grad():
-        for _ in range(samples):
-            x = torch.randn(1, *shape, generator=generator, dtype=torch.double, requires_grad=True)
-            y = model(x)
-            if not isinstance(y, Tensor) or y.ndim != 4 or not y.requires_grad:
-                found = list(y.shape) if isinstance(y, Tensor) else type(y).__name__
-                raise ValueError(f"the model must give a differentiable [1,C',H',W']; it gave {found}.")
-            row, column = position or (y.shape[2] // 2, y.shape[3] // 2)
-            if not (0 <= row < y.shape[2] and 0 <= column < y.shape[3]):
-                raise ValueError(f"position {position} lies outside the output, which has size {list(y.shape[2:])}.")
-            channels = torch.randn(y.shape[1], generator=generator, dtype=torch.double)  # so that no two cancel out
-            (gradient,) = torch.autograd.grad(y[0, :, row, column] @ channels, x)
-            total += gradient[0].abs().sum(0)
-    return total / samples
-
-
 def _layers(model: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Walk through nested Sequentials in order; unlike `named_modules`, give a layer that is used twice two times."""
     if not isinstance(model, nn.Sequential):
@@ -218,8 +170,7 @@ def _geometry(name: str, layer: nn.Module) -> tuple:
         raise ValueError(
             f"layer {name!r} is a {type(layer).__name__}, and receptive_field knows convolutions, max and average "
             "pooling, and layers that treat each position by itself. Where a layer sees the whole image (flatten, "
-            "linear, adaptive pooling), give the part of the model before it, such as model[:4]; for other models "
-            "take receptive_field_by_gradient."
+            "linear, adaptive pooling), give the part of the model before it, such as model[:4]."
         )
     kernel, dilation = _pair(layer.kernel_size), _pair(getattr(layer, "dilation", 1))
     padding = layer.padding

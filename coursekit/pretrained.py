@@ -19,7 +19,6 @@ from typing import Any
 import safetensors.torch
 import torch
 import torchvision
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 import coursekit
@@ -66,10 +65,8 @@ class Pretrained:
 
         Raises
         ------
-        TypeError
-            If they are not floats.
-        ValueError
-            If they do not have three channels, or values outside 0..1, as bytes have and normalized images.
+        TypeError, ValueError
+            If they are not floats, have not three channels, or values outside 0..1, as normalized images have.
         """
         if not arguments.tensor("images", images, "[..., 3, H, W]").is_floating_point():
             raise TypeError(f"images must be floats in 0..1, not {images.dtype}. From bytes: images.float() / 255")
@@ -77,7 +74,7 @@ class Pretrained:
             last = images.ndim > 2 and images.shape[-1] == 3
             advice = "Channels last: images.movedim(-1, -3)" if last else "From gray: images.expand(-1, 3, -1, -1)"
             raise ValueError(f"images must be [..., 3, H, W], not {list(images.shape)}. {advice}")
-        if images.numel() and not images.is_meta:
+        if images.numel():
             low, high = (extreme.item() for extreme in images.aminmax())
             if not (low >= -1e-3 and high <= 1 + 1e-3):  # so that NaN is refused, too
                 raise ValueError(
@@ -109,10 +106,8 @@ def load(name: str) -> Pretrained:
     ------
     ValueError
         If there is no such network.
-    WeightsError
-        If the file that came with the course is missing or damaged.
-    DownloadError
-        On the full profile, if the weights cannot be had, with what to do.
+    WeightsError, DownloadError
+        If the file is missing, damaged or cannot be had, with what to do.
     """
     if name not in NETWORKS:
         raise ValueError(f"there is no pretrained network {name!r}. There are: {', '.join(NETWORKS)}.")
@@ -133,9 +128,8 @@ def _imagenet(name: str) -> Pretrained:
     model = NETWORKS[name]()
     try:
         model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # a damaged file fails in as many ways as there are places to damage
-        cause = str(error).partition("\n")[0].partition(". ")[0] or "it is empty"  # the rest is advice to trust it
-        raise WeightsError(f"{path} holds no weights of {name} ({cause}). Delete it and run this again.") from None
+    except Exception:  # torch's own errors advise to trust the file
+        raise WeightsError(f"{path} holds no weights of {name}. Delete it and run this again.") from None
     return Pretrained(model.eval(), tuple(weights.meta["categories"]), 224, MEAN, STD, "ImageNet, through torchvision")
 
 
@@ -161,9 +155,8 @@ def vgg16(
         Units of the two hidden layers of ``classifier``; 4096 times the width if not given.
     """
     features = _channels(512, width)
-    hidden = _channels(4096, width) if hidden is None else arguments.whole("hidden", hidden)
+    hidden = _channels(4096, width) if hidden is None else hidden
     arguments.whole("classes", classes)
-    arguments.whole("pooled", pooled)
     make = torchvision.models.vgg16_bn if batch_norm else torchvision.models.vgg16
     with torch.device("meta"):  # no memory for the 138 million weights that are thrown away
         model = make(weights=None, init_weights=False)
@@ -220,16 +213,11 @@ def _narrow(model: nn.Module, width: float) -> None:
 
 
 def read_weights(name: str, where: Path | None = None) -> tuple[dict[str, Tensor], dict]:
-    """Return stored weights in single precision, and their card.
+    """Return stored weights of a folder (the package's if not given) in single precision, and their card.
 
-    ``where`` is the folder; that of the package if not given.
-
-    Raises
-    ------
-    WeightsError
-        If there is no such card or file, or the file's bytes are not those that the card promises.
+    A missing card or file, and a file whose bytes are not those that the card promises, are a `WeightsError`.
     """
-    where = weights_folder() if where is None else Path(where)
+    where = where or weights_folder()
     cards = read_cards(where)
     if name not in cards:
         raise WeightsError(f"there are no weights called {name!r}. There are: {', '.join(sorted(cards))}.")
@@ -238,40 +226,13 @@ def read_weights(name: str, where: Path | None = None) -> tuple[dict[str, Tensor
         data = path.read_bytes()
     except OSError as error:
         raise WeightsError(f"cannot read {path} ({error.strerror}). Get a fresh copy of the course.") from error
-    if len(data) != card["bytes"] or hashlib.sha256(data).hexdigest() != card["sha256"]:
+    if hashlib.sha256(data).hexdigest() != card["sha256"]:
         raise WeightsError(
-            f"{path} is not the file that its card describes: {len(data):,} bytes instead of {card['bytes']:,}, or "
-            "other contents. It is damaged or was replaced; get a fresh copy of the course."
+            f"{path} is not the file that its card describes: it is damaged ({len(data):,} of {card['bytes']:,} bytes) "
+            "or was replaced. Get a fresh copy of the course."
         )
-    try:
-        tensors = safetensors.torch.load(data)
-    except SafetensorError as error:  # only where the card was replaced as well
-        raise WeightsError(f"{path} is no safetensors file ({error}).") from error
+    tensors = safetensors.torch.load(data)
     return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}, card
-
-
-def write_weights(name: str, model: nn.Module, card: dict, into: Path) -> dict:
-    """Store parameters and buffers of a network in half precision, and its card; return the card.
-
-    Parameters
-    ----------
-    name : str
-        A new name, or one whose file ``NAME.safetensors`` and card are replaced.
-    model : nn.Module
-    card : dict
-        Facts for ``cards.json``: text, numbers and lists of them. "sha256", "bytes" and "parameters" are filled in.
-    into : Path
-        The folder; it is made if it is missing.
-    """
-    into = Path(into)
-    into.mkdir(parents=True, exist_ok=True)
-    data = safetensors.torch.save({key: _half(value) for key, value in model.state_dict().items()})
-    (into / f"{name}.safetensors").write_bytes(data)
-    cards = read_cards(into) if (into / CARDS).exists() else {}
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    cards[name] = card | {"parameters": parameters, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    (into / CARDS).write_text(json.dumps(cards, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return cards[name]
 
 
 def weights_folder() -> Path:
@@ -284,17 +245,8 @@ def weights_folder() -> Path:
 
 def read_cards(where: Path | None = None) -> dict[str, dict]:
     """Return the cards by name: those of the package's own weights, or of another folder."""
-    path = (weights_folder() if where is None else Path(where)) / CARDS
+    path = (where or weights_folder()) / CARDS
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise WeightsError(f"cannot read {path} ({error}). Get a fresh copy of the course.") from error
-
-
-def _half(value: Tensor) -> Tensor:
-    value = value.detach().cpu().contiguous()
-    if not value.is_floating_point():
-        return value
-    if not torch.isfinite(value.half()).all():
-        raise ValueError("a weight is not a number, or too large for half precision (above 65,504).")
-    return value.half()

@@ -13,12 +13,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platformdirs import user_cache_path, user_data_path
+from platformdirs import user_cache_path
 
 if TYPE_CHECKING:
     import torch
-
-_DRIVE = Path("/content/drive")  # where Colab shows Google Drive
 
 
 @dataclass(frozen=True)
@@ -91,30 +89,12 @@ def device() -> torch.device:
 def cache_dir() -> Path:
     """Return the folder for downloads: ``COURSEKIT_CACHE``, or your cache folder; an OSError if it cannot be made."""
     named = os.path.expandvars(os.environ.get("COURSEKIT_CACHE", "").strip())
-    return _made(Path(named) if named else user_cache_path("coursekit", appauthor=False))
-
-
-def lasting_folder() -> Path:
-    """Return a folder for files that shall survive the session; it is made as that of `cache_dir` is.
-
-    On Colab it is ``coursekit`` on your Google Drive, after Colab asked you. Elsewhere it is your data folder.
-    """
-    if "COLAB_RELEASE_TAG" not in os.environ:
-        return _made(user_data_path("coursekit", appauthor=False))
-    from google.colab import drive  # pyright: ignore[reportMissingImports] -- only Colab has it
-
-    drive.mount(str(_DRIVE))
-    if not (_DRIVE / "MyDrive").is_dir():
-        raise OSError("Google Drive is not mounted: run the cell again, and give Colab the permission it asks for.")
-    return _made(_DRIVE / "MyDrive" / "coursekit")
-
-
-def _made(folder: Path) -> Path:
+    folder = Path(named) if named else user_cache_path("coursekit", appauthor=False)
     try:
         folder = folder.expanduser().absolute()
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:  # RuntimeError: "~" of somebody who is not a user here
-        advice = "For downloads, set the environment variable COURSEKIT_CACHE to a folder that you may write to."
+        advice = "Set the environment variable COURSEKIT_CACHE to a folder that you may write to."
         raise OSError(f"cannot make the folder {folder} ({getattr(error, 'strerror', error)}). {advice}") from error
     return folder
 

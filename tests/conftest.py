@@ -6,6 +6,7 @@ import pytest
 from filelock import FileLock
 
 ROOT = Path(__file__).parent.parent
+SEEDS = (0, 1, 2)  # of what is trained in tests: the first by day, all at night
 FIRST = ("test_browser", "test_execute", "test_labs_make")  # long files begin early
 
 
@@ -15,6 +16,13 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: runs with `--all` only")
+    config.addinivalue_line("markers", "trained: says how good something trained is, for any `seed` and processor")
+
+
+def pytest_generate_tests(metafunc):
+    """Give each test of something trained its seeds; `test_processors` runs these under other instruction sets, too."""
+    if metafunc.definition.get_closest_marker("trained"):
+        metafunc.parametrize("seed", SEEDS if metafunc.config.getoption("--all") else SEEDS[:1], scope="module")
 
 
 @pytest.hookimpl(tryfirst=True)

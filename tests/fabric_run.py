@@ -1,9 +1,10 @@
 """Training runs in the two processes of a Fabric, started by `test_fabric.py`; a person may run it too.
 
-    python tests/fabric_run.py OUT AUTOSAVE [--die 3 1]
+    python tests/fabric_run.py OUT AUTOSAVE [--die 3 1] [--strategy ddp_fork]
 
 Each process writes weights and history to ``OUT.RANK``: of a plain network, and of one with batch norm and dropout. The
-run of the second is saved to AUTOSAVE, and goes on from there; ``--die`` kills a process in it, here 1 in epoch 3.
+run of the second is saved to AUTOSAVE, and goes on from there; ``--die`` kills a process in it, here 1 in epoch 3. With
+``ddp_fork`` the second process is a copy of the first and imports nothing again, which is quick.
 """
 
 import argparse
@@ -58,10 +59,13 @@ def main() -> None:
     parser.add_argument("out")
     parser.add_argument("autosave")
     parser.add_argument("--die", nargs=2, type=int, metavar=("EPOCH", "RANK"), default=(0, 0))
+    parser.add_argument("--strategy", default="ddp", choices=["ddp", "ddp_fork"])
     options = parser.parse_args()
     torch.set_num_threads(1)
-    fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
-    fabric.launch()
+    Fabric(accelerator="cpu", devices=2, strategy=options.strategy).launch(train, options)
+
+
+def train(fabric: Fabric, options: argparse.Namespace) -> None:
     epoch, rank = options.die
     lives = (epoch - 1) * 12 + 6 if epoch and fabric.global_rank == rank else None
     found = {"plain": run(False, fabric=fabric)}

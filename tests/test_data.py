@@ -102,10 +102,11 @@ def test_digits_are_those_of_scikit_learn():
     assert (torch.from_numpy(labels)[distances.argmin(1)] == splits.train.labels).float().mean() > 0.999
 
 
-def test_digits_can_be_learnt():
+@pytest.mark.trained
+def test_digits_can_be_learnt(seed):
     from sklearn.linear_model import LogisticRegression
 
-    splits = data.digits()
+    splits = data.digits(seed=seed)
     flat = [part.images.flatten(1).numpy() / 255 for part in (splits.train, splits.test)]
     model = LogisticRegression(max_iter=200).fit(flat[0], splits.train.labels)
     assert model.score(flat[1], splits.test.labels) > 0.93

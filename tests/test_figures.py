@@ -27,7 +27,6 @@ HELPERS = {
     "curves": lambda **k: figures.curves(
         [1, 10], {"a": [[1, 2], [3, 4]], "b": [1, np.nan]}, xlabel="x", ylabel="y", log="xy", dashed=["b"], **k
     ),
-    "bars": lambda **k: figures.bars({"a": 1, "b": [1, 2]}, ylabel="y", limits=(0, 3), **k),
     "runs": lambda **k: figures.runs({"a": [1, 2], "b": 3}, xlabel="x", reference="a", **k),
     "confusion": lambda **k: figures.confusion([[3, 1], [0, 2]], ["cats", "dogs"], **k),
     "overlay": lambda **k: figures.overlay(COLOUR, GRAY[:2, :2], **k),
@@ -108,9 +107,8 @@ def test_a_constant_image_is_drawn():
         (lambda: figures.kernels([COLOUR], alt=ALT), r"expected \[H,W\]"),
         (lambda: figures.curves([1, 2], {}, xlabel="x", ylabel="y", alt=ALT), "at least one label"),
         (lambda: figures.curves([1, 2], {"a": [1]}, xlabel="x", ylabel="y", alt=ALT), "curve 'a' has shape"),
-        (lambda: figures.bars({}, ylabel="y", alt=ALT), "at least one label"),
-        (lambda: figures.bars({"a": []}, ylabel="y", alt=ALT), "each label needs a number"),
         (lambda: figures.runs({}, xlabel="x", alt=ALT), "at least one label"),
+        (lambda: figures.runs({"a": []}, xlabel="x", alt=ALT), "each label needs a number"),
         (lambda: figures.runs([1, 2], xlabel="x", alt=ALT), "expected a mapping"),
         (lambda: figures.runs({"a": 1}, xlabel="x", reference="b", alt=ALT), "'b' is not among the labels: a"),
         (lambda: figures.confusion([[1, 2]], ["a", "b"], alt=ALT), "2 classes need a square matrix"),

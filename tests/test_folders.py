@@ -11,8 +11,9 @@ import torch
 from PIL import Image, ImageOps
 
 from coursekit.data import folders
-from coursekit.data.folders import FolderError, ImageFileError, read, read_image
+from coursekit.data.folders import FolderError, read
 from coursekit.data.imageset import ImageSet
+from coursekit.photos import ImageFileError, read_image
 from tests import odd_images as odd
 from tests.odd_folders import CONVERTED, IGNORED, LAYOUTS, PLACES, REFUSED, fill, lay, make
 
@@ -268,11 +269,11 @@ VALID = {
 def test_cut_and_changed_bytes_never_crash(write, kind):
     draw, data = random.Random(0), VALID[kind]
     for length in range(0, len(data), max(len(data) // 40, 1)):
-        outcome = folders._decode(write(data[:length], f"cut.{kind}"), 8, "squash")
+        outcome = folders._outcome(write(data[:length], f"cut.{kind}"), 8, "squash")
         assert isinstance(outcome, str) or length > len(data) / 10  # a tenth of a picture cannot have been read
     for _ in range(40):
         changed = bytearray(data)
         for _ in range(draw.randint(1, 8)):
             changed[draw.randrange(len(data))] = draw.randrange(256)
-        folders._decode(write(bytes(changed), f"changed.{kind}"), 8, "squash")
+        folders._outcome(write(bytes(changed), f"changed.{kind}"), 8, "squash")
     assert read_image(write(data, f"whole.{kind}"), 8)[0].shape == (8, 8, 3)

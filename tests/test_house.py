@@ -31,6 +31,7 @@ def test_the_version_stands_in_one_place():
 SLOW = {  # what takes seconds to import, and which modules do without it
     "torch": ["coursekit", "coursekit.convolution", "coursekit.critters", "coursekit.checks", "coursekit.photos"],
     "torchvision": ["coursekit.data", "coursekit.filters", "coursekit.training"],
+    "lightning": ["coursekit.training"],
     "nbclient": ["tools.__main__"],
 }
 

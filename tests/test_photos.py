@@ -9,6 +9,7 @@ from PIL import Image
 
 from coursekit import photos
 from coursekit.photos import photo
+from tests import odd_images as odd
 
 
 def test_each_photo_is_as_its_package_gives_it_and_as_the_help_says(monkeypatch):
@@ -86,6 +87,16 @@ def test_a_file_of_ones_own_is_upright_and_not_too_large(tmp_path, monkeypatch):
 def test_a_gray_file_stays_gray(tmp_path, mode):
     Image.new(mode, (8, 6)).save(tmp_path / "gray.png")
     assert photo(tmp_path / "gray.png").shape == (6, 8)
+
+
+@pytest.mark.parametrize("name", ["16-bit.png", "see-through.png", "cmyk.jpg"])
+def test_a_file_of_ones_own_is_read_as_in_a_folder(tmp_path, name):
+    image = {"16": Image.fromarray(odd.gray_16()), "se": odd.see_through("RGBA"), "cm": odd.COLOUR.convert("CMYK")}
+    image[name[:2]].save(tmp_path / name)
+    expected, notes = photos.read_image(tmp_path / name)
+    assert notes
+    found = photo(tmp_path / name)
+    np.testing.assert_array_equal(found if found.ndim == 3 else np.stack([found] * 3, axis=-1), expected)
 
 
 def test_what_is_no_photo_is_named(tmp_path):

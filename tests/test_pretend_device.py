@@ -1,10 +1,10 @@
 """On a pretend accelerator: what torch and CUDA refuse is refused, and the course mixes no devices."""
 
 import copy
+import inspect
 import pickle
 from unittest import mock
 
-import nbformat
 import numpy as np
 import pytest
 import torch
@@ -14,8 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from coursekit import attribution, colorization, pretrained, resnet, training, transfer
 from tests import pretend_device
-from tests.notebook_functions import NOTEBOOKS, functions_of
-from tools import execute
+from tests.notebook_functions import NOTEBOOKS, functions_of, run_with
 
 MIXED = "same device"
 
@@ -178,6 +177,12 @@ def resnet_without(device):
         return rest(pairs().tensors[0].to(device)).cpu()
 
 
+def test_each_call_that_takes_a_device_is_tried():
+    modules = (attribution, colorization, pretrained, resnet, training, transfer)
+    calls = {name: call for module in modules for name, call in vars(module).items() if inspect.isfunction(call)}
+    assert {name for name, call in calls.items() if "device" in inspect.signature(call).parameters} <= CALLS.keys()
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_a_call_gives_on_the_device_what_it_gives_on_the_cpu(name, device):
     """It gets tensors on the CPU, as from a data set, and a model that is there."""
@@ -256,13 +261,6 @@ STARTUP = "from tests import pretend_device\npretend_device.take_over()\n"
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")), ids=lambda path: path.stem)
 def test_a_notebook_runs_on_the_device(path, tmp_path, monkeypatch):
-    startup = tmp_path / "ipython" / "profile_default" / "startup" / "device.py"
-    startup.parent.mkdir(parents=True)
-    startup.write_text(STARTUP)
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    monkeypatch.setenv("PYTHONPATH", str(NOTEBOOKS.parent))
-    notebook = nbformat.read(path, as_version=4)
-    result = execute.execute(notebook, name=path.stem, folder=tmp_path, strict=True, timeout=900)
-    assert result.error == ""
-    printed = [output.text for cell in notebook.cells for output in cell.get("outputs", []) if "text" in output]
-    assert any("| device pretend |" in text for text in printed)
+    error, printed = run_with(STARTUP, path, tmp_path, monkeypatch)
+    assert error == ""
+    assert "| device pretend |" in printed

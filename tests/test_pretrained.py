@@ -1,7 +1,6 @@
 """Thin networks: torchvision's layout, batch norm folded, weights stored and checked, the recipe in small."""
 
 import hashlib
-import json
 import re
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from coursekit.data import ImageSet
 from tools.pretraining import __main__ as command
 from tools.pretraining import recipe
 from tools.pretraining.folding import fold_batch_norm, insert_batch_norm
+from tools.pretraining.storing import write_weights
 from tools.pretraining.views import Views
 
 THEIRS = {"vgg16": torchvision.models.vgg16, "resnet18": torchvision.models.resnet18}
@@ -99,13 +99,6 @@ def test_wrong_layouts(name, arguments, error, message):
         OURS[name](**arguments)
 
 
-def test_wrong_classifier():
-    with pytest.raises(ValueError, match="pooled must be at least 1"):
-        pretrained.vgg16(pooled=0)
-    with pytest.raises(TypeError, match="hidden must be a whole number"):
-        pretrained.vgg16(hidden="many")
-
-
 # Folding
 
 
@@ -168,7 +161,7 @@ def test_folding_leaves_the_model_alone():
 def shelf(tmp_path):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
-    pretrained.write_weights("small", model, {"source": "a test"}, tmp_path)
+    write_weights("small", model, {"source": "a test"}, tmp_path)
     return tmp_path, model
 
 
@@ -200,16 +193,6 @@ def test_a_damaged_file_is_refused(shelf, damage):
         pretrained.read_weights("small", shelf[0])
 
 
-def test_a_pickle_in_its_place_is_refused_even_with_a_card_of_its_own(shelf):
-    path = shelf[0] / "small.safetensors"
-    torch.save({"weight": torch.zeros(3)}, path)
-    cards = json.loads((shelf[0] / pretrained.CARDS).read_text())
-    cards["small"] |= {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    (shelf[0] / pretrained.CARDS).write_text(json.dumps(cards))
-    with pytest.raises(pretrained.WeightsError, match="no safetensors file"):
-        pretrained.read_weights("small", shelf[0])
-
-
 def test_missing_files_and_cards(shelf):
     folder = shelf[0]
     with pytest.raises(pretrained.WeightsError, match=r"no weights called 'large'.*small"):
@@ -226,7 +209,7 @@ def test_weights_that_half_precision_cannot_hold_are_not_written(tmp_path):
     model = nn.Linear(1, 1)
     nn.init.constant_(model.weight, 1e6)
     with pytest.raises(ValueError, match="half precision"):
-        pretrained.write_weights("large", model, {}, tmp_path)
+        write_weights("large", model, {}, tmp_path)
 
 
 def test_the_folder_is_that_of_a_wheel_or_of_the_repository(monkeypatch, tmp_path):
@@ -275,10 +258,11 @@ def test_together_they_stay_under_4_mb():
     assert sum(cards[name]["bytes"] for name in OURS) < 4_000_000
 
 
-def test_they_know_the_species_they_were_trained_on():
+@pytest.mark.trained
+def test_they_know_the_species_they_were_trained_on(seed):
     """Pictures of another seed than those of the training."""
     species = [name for name in critters.SPECIES if name not in recipe.TARGETS]
-    part = data.critters(180, 2, 96, seed=987, species=species).train
+    part = data.critters(180, 2, 96, seed=987 + seed, species=species).train
     for name in OURS:
         net = pretrained.load(name)
         images = nn.functional.interpolate(part.images.float() / 255, net.size, mode="bilinear", antialias=True)
@@ -355,24 +339,13 @@ def damaged(folder, content):
     return path
 
 
-@pytest.mark.parametrize(
-    ("content", "cause"),
-    [
-        (b"", "it is empty"),
-        (b"<html>not found</html>", "Weights only load failed"),
-        (nn.Linear(2, 2), "Weights only load failed"),
-        ([torch.ones(1)], "Expected state_dict to be dict-like"),
-        ({"fc.weight": torch.ones(1)}, "loading state_dict for ResNet"),
-    ],
-)
-def test_a_download_that_holds_no_weights(content, cause, monkeypatch, tmp_path):
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", nn.Linear(2, 2), {"fc.weight": torch.ones(1)}])
+def test_a_download_that_holds_no_weights(content, monkeypatch, tmp_path):
     path = damaged(tmp_path, content)
     monkeypatch.setattr(pretrained, "fetch", lambda *_, **__: path)
     monkeypatch.setattr(runtime, "profile", lambda: "full")
-    with pytest.raises(pretrained.WeightsError, match=rf"no weights of resnet18 .*({cause}).*Delete it") as caught:
+    with pytest.raises(pretrained.WeightsError, match=r"no weights of resnet18\. Delete it"):
         pretrained.load("resnet18")
-    assert "weights_only=False" not in str(caught.value)  # torch's advice is the wrong one here
-    assert caught.value.__suppress_context__
 
 
 # Views and the recipe
@@ -434,14 +407,15 @@ def test_the_source_has_no_cat_and_no_dog(tmp_path):
         assert not train & test
 
 
+@pytest.mark.trained
 @pytest.mark.parametrize("name", OURS)
-def test_the_recipe_in_small(name, tmp_path, capsys):
+def test_the_recipe_in_small(name, seed, tmp_path, capsys):
     """Bright against dark. With six seeds on several instruction sets all were right, with losses of 0.2 and less."""
     part = image_set(400, 32)
     part = ImageSet((part.images // 4 + part.labels[:, None, None, None] * 128).byte(), part.labels, part.classes)
     tasks = {"toy": data.Splits(*part.split(0.8, 0), "toy", "toy")}
     saved = tmp_path / "autosave.pt"
-    model, card = recipe.train(name, tasks, epochs=4, rate=0.02, batch_size=32, sizes=(32,), autosave=saved)
+    model, card = recipe.train(name, tasks, epochs=4, rate=0.02, batch_size=32, sizes=(32,), seed=seed, autosave=saved)
     assert card["accuracy"]["toy"] > 0.9
     assert card["images"] == 320
     assert card["layout"]["classes"] == 2

@@ -1,6 +1,7 @@
 """The training of the stored colorizer: it learns, writes, loads again, and one seed gives one network."""
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -9,14 +10,15 @@ from coursekit.colorization import stored
 from tools import train_colorizer
 
 
-def test_training_learns_writes_and_loads_again(tmp_path, monkeypatch, capsys):
+@pytest.mark.trained
+def test_training_learns_writes_and_loads_again(seed, tmp_path, monkeypatch, capsys):
     """Two kinds of pictures, bright ones red and dark ones blue: after a few epochs it knows."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     bright = rng.random(256) < 0.5
     pixels = np.where(bright[:, None], (230, 120, 110), (30, 40, 110)) + rng.integers(-9, 10, (256, 1))
     images = torch.tensor(pixels, dtype=torch.uint8)[:, :, None, None].expand(-1, -1, 16, 16).contiguous()
     images = data.ImageSet(images, torch.tensor(bright).long(), ("dark", "bright"))
-    model, bins = train_colorizer.train_colorizer(images, epochs=6, width=0.125)
+    model, bins = train_colorizer.train_colorizer(images, epochs=6, width=0.125, seed=seed)
     light, ab = colorization.lab_pairs(images).tensors
     with torch.no_grad():
         guess = bins.decode(model(light))

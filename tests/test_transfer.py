@@ -2,7 +2,6 @@
 
 import os
 import random
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,8 +16,6 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 from coursekit import pretrained, training, transfer
 from coursekit.data import ImageSet
 from tests import pretend_device
-
-ROOT = Path(__file__).parent.parent
 
 
 def thin(name="resnet18", classes=4):
@@ -258,14 +255,8 @@ def double(image):
     return image * 2
 
 
-def test_the_backbone_is_left_where_it_was():
-    """In a process of its own, which knows one device more."""
-    code = "from tests.test_transfer import compute_elsewhere as there; there('cpu'); there('pretend')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-
-
-def compute_elsewhere(home):
+@pytest.mark.parametrize("home", ["cpu", "pretend"])
+def test_the_backbone_is_left_where_it_was(home):
     """The backbone's layers are the model's: a model of which half lies on another device cannot be used."""
     with pretend_device.installed():
         model = thin().to(home)

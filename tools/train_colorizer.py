@@ -13,9 +13,10 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 
-from coursekit import data, pretrained, training
+from coursekit import data, training
 from coursekit.colorization import Bins, Colorizer, lab_pairs, pairs_to_rgb, score, stored
 from coursekit.data import ImageSet
+from tools.pretraining.storing import write_weights
 
 WIDTH = 0.5
 _BATCH, _LARGER = 64, 1.5
@@ -86,7 +87,7 @@ def write(model: Colorizer, bins: Bins, card: dict, into: Path) -> dict:
         whole.add_module(name, module)
     whole.register_buffer("centres", bins.centres)
     whole.register_buffer("shares", bins.shares)
-    return pretrained.write_weights(stored.NAME, whole, card, into)
+    return write_weights(stored.NAME, whole, card, into)
 
 
 class Batches(Dataset):

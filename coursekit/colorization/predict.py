@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from coursekit import arguments
 from coursekit.colorization.bins import Bins
 from coursekit.colorization.cielab import SCALE, check_rgb, lab_to_rgb, rgb_to_lab
-from coursekit.data.folders import read_image
+from coursekit.photos import read_image
 from coursekit.training.forward import eval_mode
 
 _LONGEST = 4  # times the shorter side: more of a panorama is squeezed for the network

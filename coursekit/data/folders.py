@@ -9,27 +9,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from coursekit import arguments, runtime
 from coursekit.data.imageset import ImageSet
+from coursekit.photos import Decoded, ImageFileError, decode
 
-_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM")  # of Pillow's, those that photos have
 _SUFFIXES = {".heic", ".heif", *Image.registered_extensions()}  # of files that claim to be an image
-_KINDS = {"1": "gray", "L": "gray", "LA": "gray", "P": "palette", "PA": "palette", "CMYK": "CMYK", "LAB": "CIELAB"}
 _SYSTEM = {"__macosx", "thumbs.db", "desktop.ini", "@eadir"}
-_Decoded = tuple[np.ndarray, tuple[str, ...]]  # an image, and what was converted
 _LAYOUT = "Expected in it: cats/1.jpg, dogs/1.jpg and so on, one folder for each class."
 
 
 class FolderError(ValueError):
     """A folder cannot serve as a data set. The message says what was found, what was expected, what to do."""
-
-
-class ImageFileError(ValueError):
-    """A file cannot be read as an image. The message is a short kind, a colon, and the details."""
 
 
 @dataclass
@@ -76,7 +69,7 @@ def read(root: str | os.PathLike, size: int = 64, *, resize: str = "squash") -> 
     """Read a folder that has one sub-folder of images for each class, as torchvision's ``ImageFolder`` expects it.
 
     It is laid out as ``root/cats/*.jpg``, ``root/dogs/*.jpg``. Files and classes come in the order of their names, each
-    image as ``[3, size, size]``, see `read_image`. When a file is refused, one line says so; see ``.report``. A
+    image as ``[3, size, size]``, see `photos.read_image`. When a file is refused, one line says so; see ``.report``. A
     FileNotFoundError, NotADirectoryError or FolderError says what is wrong, also where a class has no image or more
     files were refused than read.
     """
@@ -126,12 +119,14 @@ def read_files(
     files: Sequence[tuple[Path, int]], classes: Iterable[str], report: Report, size: int, resize: str
 ) -> FolderSet:
     """Decode files, each given with its label; the report has what became of them."""
-    _check_options(arguments.whole("size", size), resize)
+    arguments.whole("size", size)
+    if resize not in ("squash", "crop"):
+        raise ValueError(f'resize must be "squash" or "crop", not {resize!r}.')
     images, labels, names = torch.empty(len(files), 3, size, size, dtype=torch.uint8), [], []
     pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 8))  # Pillow works outside the interpreter's lock
     bar = runtime.progress_bar(desc="reading", total=len(files), unit=" images")
     with warnings.catch_warnings(action="ignore"), pool, bar as shown:
-        outcomes = pool.map(lambda file: _decode(file[0], size, resize), files)
+        outcomes = pool.map(lambda file: _outcome(file[0], size, resize), files)
         for (path, label), outcome in zip(files, outcomes, strict=True):
             shown.update()
             name = _shown(path.parent.name, path.name)
@@ -151,89 +146,11 @@ def read_files(
     return dataset
 
 
-def read_image(
-    path: str | os.PathLike, size: int | None = None, *, resize: str = "squash"
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read one image file, whatever its name; an ImageFileError says why it cannot be read.
-
-    Parameters
-    ----------
-    size : int, optional
-        Height and width of the result in pixels; without it the image stays as large as it is.
-    resize : {"squash", "crop"}
-        ``"squash"`` scales both sides to ``size`` on their own; ``"crop"`` cuts out the largest square in the middle.
-        Both are bilinear with antialiasing.
-
-    Returns
-    -------
-    ndarray, tuple of str
-        uint8 ``[H, W, 3]``, and what was converted: gray and palette become RGB, 16 bits 8, transparent parts white. Of
-        several frames the first is taken. EXIF's orientation is applied.
-    """
-    _check_options(size, resize)
-    with warnings.catch_warnings(action="ignore"):
-        outcome = _decode(Path(path), size, resize)
-    if isinstance(outcome, str):
-        raise ImageFileError(outcome)
-    return outcome
-
-
-def _check_options(size: int | None, resize: str) -> None:
-    if size is not None:
-        arguments.whole("size", size)
-    if resize not in ("squash", "crop"):
-        raise ValueError(f'resize must be "squash" or "crop", not {resize!r}.')
-
-
-def _decode(path: Path, size: int | None, resize: str) -> _Decoded | str:
-    """Return what `read_image` does, or why the file cannot be read."""
+def _outcome(path: Path, size: int, resize: str) -> Decoded | str:
     try:
-        if not path.is_file():  # a pipe would wait for ever
-            return "not a file: missing, a folder, or a broken link"
-        if path.stat().st_size == 0:
-            return "empty: 0 bytes"
-        with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
-            return _to_array(image, path.suffix, size, resize)
-    except UnidentifiedImageError:
-        head = path.read_bytes()[:512].lower()
-        if b"<html" in head or b"<!doctype html" in head:
-            return "not an image: a web page, often an error or login page saved in place of the image"
-        return "not an image: or a format such as HEIC that must be exported as JPEG, or damaged at its beginning"
-    except PermissionError:
-        return "no permission: this user may not read it"
-    except Exception as error:  # a damaged file makes Pillow raise nearly anything, from OSError to IndexError
-        reason = str(error) or type(error).__name__
-        return f"{'truncated' if 'truncated' in reason.lower() else 'unreadable'}: {reason:.120}"
-
-
-def _to_array(file: ImageFile.ImageFile, suffix: str, size: int | None, resize: str) -> _Decoded:
-    notes = []
-    family = "JPEG" if file.format == "MPO" else file.format
-    if Image.registered_extensions().get(suffix.lower()) not in (family, file.format):
-        notes.append(f"{family} named {suffix!a}")
-    if getattr(file, "is_animated", False):
-        notes.append("first of several frames")
-    if ";16" in str(file.tile):
-        notes.append("16-bit to 8-bit")
-    if file.getexif().get(ExifTags.Base.Orientation) in range(2, 9):
-        notes.append("turned upright")
-    if size:
-        file.draft(None, (4 * size, 4 * size))  # a large JPEG shrinks while it decodes, which is quick
-    image = ImageOps.exif_transpose(file)
-    if image.mode == "F" or (image.mode == "I" and np.asarray(image).max() > 65535):
-        raise ValueError("more than 16 bits for a colour; save it with 8")
-    if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
-    if image.has_transparency_data:
-        notes.append("transparent parts to white")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-    elif image.mode in _KINDS:
-        notes.append(f"{_KINDS[image.mode]} to RGB")
-    image = image.convert("RGB")
-    if size:
-        fit = ImageOps.fit if resize == "crop" else Image.Image.resize
-        image = fit(image, (size, size), Image.Resampling.BILINEAR)
-    return np.array(image), tuple(notes)
+        return decode(path, size, resize)
+    except ImageFileError as error:
+        return str(error)
 
 
 def _existing_folder(root: str | os.PathLike) -> Path:

@@ -64,7 +64,7 @@ def cats_vs_dogs(
 
     A download of 825 MB, 1.7 GB on the disk. Source: Elson, Douceur, Howell and Saul (2007), from Microsoft. Damaged
     files are named and replaced by others. The test images stay the same, whatever the number for training; the same
-    seed gives the same images. For `size` and `resize` see `folders.read_image`.
+    seed gives the same images. For `size` and `resize` see `photos.read_image`.
     """
     wanted = arguments.whole("train", train) + arguments.whole("test", test)
     files = _files("cats_vs_dogs", [([_CATS_VS_DOGS], {"sha256": _CATS_VS_DOGS_SHA256})])

@@ -5,13 +5,13 @@ and Jupyter shows it, with its alternative text (``alt``) stored in the notebook
 readers find it. Helpers take numpy arrays or torch tensors, detached or not and on any device.
 """
 
-from coursekit.figures.charts import bars, confusion, curves, runs
+from coursekit.figures.charts import confusion, curves, runs
 from coursekit.figures.diagrams import channels, network
 from coursekit.figures.interaction import Interactive, interactive
 from coursekit.figures.panels import images, kernels, overlay, sliding
 from coursekit.figures.picture import COLOURS, Picture, show
 
 __all__ = [
-    "COLOURS", "Interactive", "Picture", "bars", "channels", "confusion", "curves", "images", "interactive", "kernels",
+    "COLOURS", "Interactive", "Picture", "channels", "confusion", "curves", "images", "interactive", "kernels",
     "network", "overlay", "runs", "show", "sliding",
 ]  # fmt: skip

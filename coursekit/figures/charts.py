@@ -1,4 +1,4 @@
-"""Numbers as charts: curves with bands, bars, runs as dots, confusion matrices."""
+"""Numbers as charts: curves with bands, runs as dots, confusion matrices."""
 
 from __future__ import annotations
 
@@ -73,28 +73,6 @@ def curves(
     return show(figure, alt=alt)
 
 
-def bars(values: Mapping[str, ArrayLike], *, alt: str = "", ylabel: str, limits: tuple | None = None) -> Picture:
-    """Compare numbers as bars; several runs of one bar become their mean, with a line for one standard deviation.
-
-    Parameters
-    ----------
-    values : mapping from label to number or array [runs]
-    alt, ylabel, limits : str, str, (float, float)
-        As in `curves`; the ends of the value axis.
-    """
-    rows = _rows(values)
-    figure, axis = _axis("", ylabel)
-    means = [row.mean() for row in rows.values()]
-    spreads = [row.std(ddof=1) if row.size > 1 else np.nan for row in rows.values()]
-    drawn = axis.bar(range(len(rows)), means, yerr=spreads, capsize=4, color=COLOURS[0], width=0.6)
-    axis.bar_label(drawn, fmt="{:.3g}", padding=3)
-    axis.set_xticks(range(len(rows)), list(rows))
-    axis.margins(y=0.12)
-    if limits:
-        axis.set_ylim(*limits)
-    return show(figure, alt=alt)
-
-
 def runs(values: Mapping[str, ArrayLike], *, alt: str = "", xlabel: str, reference: str | None = None) -> Picture:
     """Compare recipes by their runs: a row for each, a dot for each run, a bar at the mean; the best row on top.
 
@@ -106,7 +84,10 @@ def runs(values: Mapping[str, ArrayLike], *, alt: str = "", xlabel: str, referen
     reference : str, optional
         The label whose mean is drawn as a dashed line through all rows; another one is a ValueError.
     """
-    rows = _rows(values)
+    _check_mapping(values, "{'SGD': [0.91, 0.93]}")
+    rows = {label: np.atleast_1d(numbers(row)) for label, row in values.items()}
+    if any(row.ndim != 1 or row.size == 0 for row in rows.values()):
+        raise ValueError("each label needs a number or a list of numbers.")
     if reference is not None and reference not in rows:
         raise ValueError(f"the reference {reference!r} is not among the labels: {', '.join(rows)}.")
     figure, axis = _axis(xlabel, "", size=(WIDTH, 0.6 + 0.3 * len(rows)))
@@ -146,14 +127,6 @@ def confusion(matrix: ArrayLike, classes: Sequence[str], *, alt: str = "") -> Pi
 def _check_mapping(values: Mapping, example: str) -> None:
     if not isinstance(values, Mapping) or not values:
         raise ValueError(f"expected a mapping with at least one label, such as {example}; got {values!r:.60}.")
-
-
-def _rows(values: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
-    _check_mapping(values, "{'SGD': [0.91, 0.93]}")
-    rows = {label: np.atleast_1d(numbers(row)) for label, row in values.items()}
-    if any(row.ndim != 1 or row.size == 0 for row in rows.values()):
-        raise ValueError("each label needs a number or a list of numbers.")
-    return rows
 
 
 def _axis(xlabel: str, ylabel: str, size: tuple[float, float] = (WIDTH, 3.6)) -> tuple:

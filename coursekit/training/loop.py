@@ -72,7 +72,7 @@ def fit(
         The column that tells which epoch is best, by default "val_loss" or, without ``val``, "loss"; and whether
         "lower" or "higher" numbers of it are better, where its name does not tell.
     keep_best, early_stopping : bool, and int, optional
-        End with the weights of the best epoch; stop when so many in a row were no better than it, which needs ``val``.
+        End with the weights of the best epoch; stop when so many in a row were no better than it.
     autosave, resume : path, optional, and bool
         A file that always holds a whole checkpoint of the last epoch; and whether to go on from it, if it exists, to
         the same result as without the interruption. Give what makes optimizer and scheduler: those made took steps.
@@ -102,8 +102,6 @@ def fit(
     arguments.whole("epochs", epochs)
     if resume and autosave is None:
         raise ValueError("resume needs autosave: the file to save to and to go on from.")
-    if early_stopping is not None and val is None:
-        raise ValueError("early_stopping needs val: data to tell when the model no longer gets better.")
     monitor = monitor or ("loss" if val is None else "val_loss")
     measures = {"loss", *(["accuracy"] if metrics is None else metrics)}
     columns = measures if val is None else measures | {f"val_{name}" for name in measures}

@@ -86,8 +86,6 @@ def lr_range_test(
     """
     if not (0 < low < high < math.inf) or steps < 2:
         raise ValueError(f"expected 0 < low < high and steps >= 2, not low={low}, high={high}, steps={steps}.")
-    if isinstance(optimizer, Optimizer):
-        raise TypeError("optimizer must be what makes one, as torch.optim.SGD: the test trains a copy of the model.")
     forward = Forward(copy.deepcopy(model), loss, device=device)
     learner = make_optimizer(optimizer, forward.model)
     loader = make_loader(train, "train", batch_size, OneProcess(), torch.Generator().manual_seed(int(seed)))

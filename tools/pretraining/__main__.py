@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from coursekit import pretrained, runtime
+from coursekit import runtime
 from tools.pretraining import recipe
+from tools.pretraining.storing import write_weights
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -27,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name in options.names or recipe.LAYOUTS:
         saved = runtime.cache_dir() / "pretraining" / f"{name}-{options.seed}-{options.epochs}-{options.pictures}.pt"
         model, card = recipe.train(name, tasks, epochs=options.epochs, seed=options.seed, autosave=saved)
-        written = pretrained.write_weights(name, model, card, options.into)
+        written = write_weights(name, model, card, options.into)
         print(f"{name}: {written['accuracy']}, {written['bytes']:,} bytes, {written['minutes']} minutes")
         saved.unlink(missing_ok=True)
 
