@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import nbformat
 import pytest
 
-from tools import colabcheck, launch
+from tests import colab_check
+from tools import launch
 from tools.__main__ import main
 
 ROOT = Path(__file__).parent.parent
@@ -192,20 +193,20 @@ def test_the_first_cell_adds_two_packages_and_changes_none(tmp_path):
     wheels.mkdir()
     venv.create(environment, with_pip=True)
     (packages,) = [*environment.glob("lib/python*/site-packages"), *environment.glob("Lib/site-packages")]
-    for name, version in colabcheck.COLAB.items():
+    for name, version in colab_check.COLAB.items():
         with zipfile.ZipFile(wheel(wheels, name.replace("-", "_"), version or "1.0")) as archive:
             archive.extractall(packages)
-    newer = [f"{name}>=99" for name in colabcheck.COLAB]
+    newer = [f"{name}>=99" for name in colab_check.COLAB]
     ours = wheel(wheels, "coursekit", "0.1", *newer)
     wheel(wheels, "torchinfo", "1.8", *newer)
-    words = colabcheck.pip_words(launch.fork(ROOT).for_pip)
+    words = colab_check.pip_words(launch.fork(ROOT).for_pip)
     words = [str(ours) if word.startswith("coursekit") else word for word in words]
     python = environment / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    before = colabcheck.installed(python)
-    assert len(before) >= len(colabcheck.COLAB)
-    colabcheck.pip(python, *words, "--no-index", "--find-links", str(wheels))
-    after = colabcheck.installed(python)
-    assert colabcheck.changed(before, after) == []
+    before = colab_check.installed(python)
+    assert len(before) >= len(colab_check.COLAB)
+    colab_check.pip(python, *words, "--no-index", "--find-links", str(wheels))
+    after = colab_check.installed(python)
+    assert colab_check.changed(before, after) == []
     assert after.keys() - before.keys() == {"coursekit", "torchinfo"}
 
 
@@ -214,19 +215,19 @@ def test_what_the_package_needs_is_on_colab_or_installed_by_the_first_cell():
 
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     needed = {line.split(">=")[0]: line.split(">=")[1] for line in settings["project"]["dependencies"]}
-    assert needed.keys() <= {*colabcheck.COLAB, *colabcheck.pip_words(launch.fork(ROOT).for_pip)}
-    for name, version in colabcheck.COLAB.items():
+    assert needed.keys() <= {*colab_check.COLAB, *colab_check.pip_words(launch.fork(ROOT).for_pip)}
+    for name, version in colab_check.COLAB.items():
         if version and name in needed:
             assert [int(part) for part in version.split(".")] >= [int(part) for part in needed[name].split(".")][:2]
 
 
 def test_changes_are_told_in_words():
     before, after = {"torch": "2.11", "numpy": "2.1", "old": "1"}, {"torch": "2.15", "numpy": "2.1", "new": "1"}
-    assert colabcheck.changed(before, after) == ["torch: 2.11 became 2.15", "old: 1 became nothing"]
-    assert colabcheck.changed(before, before | {"coursekit": "1"}) == []
+    assert colab_check.changed(before, after) == ["torch: 2.11 became 2.15", "old: 1 became nothing"]
+    assert colab_check.changed(before, before | {"coursekit": "1"}) == []
 
 
 def test_the_setup_cells_line_for_pip_is_read():
-    words = colabcheck.pip_words("https://github.com/a/b@main")
+    words = colab_check.pip_words("https://github.com/a/b@main")
     assert words[:3] == ["install", "--quiet", "--no-deps"]
     assert words[3:] == ["coursekit @ git+https://github.com/a/b@main", "torchinfo"]

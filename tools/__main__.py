@@ -14,8 +14,6 @@ COMMANDS = {
     "links": "write the repository's address from pyproject.toml into every notebook, and the students' labs",
     "site": "build the site from the notebooks as they stand",
     "slides": "make the decks of slides from the notebooks as they stand",
-    "rehearse": "run every notebook on the full profile, with files of the right form instead of the real ones",
-    "colab-check": "run every notebook in an environment with Colab's versions",
     "labs": "make student and instructor copies and Gradescope archives of the labs, and prove that they work",
     "grade": "grade a folder of submissions to a lab",
     "measured": "run the benchmarks, and write the page of measured results",
@@ -62,10 +60,6 @@ def _carry_out(options: argparse.Namespace, root: Path) -> int:
         wrong = [f"{path.name}: {fault}" for path in paths for fault in rules.check_all(path, root)]
         print(*wrong, sep="\n", end="\n" if wrong else "")
         return 1 if wrong else 0
-    if command == "rehearse":
-        from tools import rehearse
-
-        return rehearse.rehearse(root, paths)
     if command == "links":
         from tools import launch
 
@@ -74,10 +68,6 @@ def _carry_out(options: argparse.Namespace, root: Path) -> int:
         from tools import slides
 
         return slides.publish(root, paths)
-    if command == "colab-check":
-        from tools import colabcheck
-
-        return colabcheck.check(root, paths)
     return _execute(root, paths, options)
 
 
