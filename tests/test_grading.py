@@ -22,9 +22,9 @@ from coursekit.checks import compare
 from coursekit.checks.answers import Function, Hint
 from coursekit.checks.lab import Lab
 from tests.grading.making import ROOT, answer, blank, find, packed, right, text, with_answers
-from tools.grading import classroom, feedback, gradescope, records, sandbox, submissions
-from tools.grading.judge import Judge, Limits, Outcome
-from tools.grading.submissions import Cell, Submission, printable, read, written_answers
+from tools.grading import classroom, gradescope, pages, sandbox, submissions, tables
+from tools.grading.judge import Judge, Limits
+from tools.grading.submissions import Cell, Outcome, printable
 
 lab = Lab("lab99", "Test")
 
@@ -50,12 +50,12 @@ def walls():
 
 
 def test_a_submission_is_judged_question_by_question(walls):
-    with Judge([], walls, Limits(question_seconds=2)) as judge:
-        outcome = judge.judge(Submission("k", "n", ["double = lambda x: 2 * x", "b = 2"]), lab, 7, ahead=True)
+    with Judge(walls, Limits(question_seconds=2)) as judge:
+        outcome = judge.judge(["double = lambda x: 2 * x", "b = 2"], lab, 7)
         assert {name: verdict["points"] for name, verdict in outcome.verdicts.items()} == {"q1": 2, "q2": 1}
         assert (outcome.problems, outcome.sound) == ([], True)
         cells = ["def double(x):\n    while True: pass", "b = 3", "import os; os._exit(0)"]
-        outcome = judge.judge(Submission("k", "n", cells), lab, 7)
+        outcome = judge.judge(cells, lab, 7)
         assert "CellTimeoutError" in outcome.verdicts["q1"]["text"]
         assert "too large" in outcome.verdicts["q2"]["text"]
         assert outcome.problems == ["cell 3: the process ended; left out"]
@@ -107,11 +107,11 @@ class Fake:
     def __init__(self, *_):
         pass
 
-    def judge(self, submission, lab, seed, **_):
-        Fake.judged.append(submission.name)
+    def judge(self, cells, lab, seed):
+        Fake.judged.append(cells)
         if Fake.error:
             raise Fake.error
-        full = "steps + reach" in "".join(submission.cells)
+        full = "steps + reach" in "".join(cells)
         verdicts = {name: {"state": "open", "text": "", "points": 0} for name in lab.questions if name != "q7"}
         verdicts["q2"] = {"state": "right" if full else "wrong", "text": "<b>no</b>", "points": 2 * full}
         return Outcome(verdicts)
@@ -180,7 +180,7 @@ def test_a_class_from_roster_to_upload(course, capsys):
 
 def test_results_are_kept_but_not_those_of_a_machine_that_failed(course, monkeypatch):
     Fake.error = OSError(28, "No space left on device")
-    assert all("No space left" in "".join(result["problems"]) for result in grade(course) if result["key"])
+    assert all("No space left" in "".join(row.all_problems) for row in grade(course) if row.path)
     Fake.error, Fake.judged = None, []
     first = grade(course)
     assert len(Fake.judged) == 4
@@ -227,17 +227,26 @@ def one(tmp_path, data, name="a.ipynb"):
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data.encode() if isinstance(data, str) else data)
-    return read(path, tmp_path, "lab01")
+    return submissions.find(path.parent, "lab01")[0]
 
 
 def test_every_file_is_a_submission_or_lies_beside_one(tmp_path):
-    for name in ("a/x.ipynb", "a/p.png", "a/photos/q.png", "b/e.pdf", ".h/y.ipynb", "c/.DS_Store", "w.IPYNB", "v.zip"):
-        one(tmp_path, "no", name)
+    for name in (
+        *("a/x.ipynb", "a/p.png", "a/photos/q.png", "b/e.pdf", ".h/y.ipynb", "c/.DS_Store", "w.IPYNB", "v.zip"),
+        *("ana/lab01.ipynb", "bo/lab01.ipynb", "ana_lab01.ipynb", "é.ipynb", "è.ipynb"),
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text("no")
     (tmp_path / "loop").symlink_to(tmp_path)
-    found = {path.relative_to(tmp_path).as_posix(): len(beside) for path, beside in submissions.find(tmp_path).items()}
-    assert found == {"a/x.ipynb": 2, "b/e.pdf": 0, "loop": 0, "v.zip": 0, "w.IPYNB": 0}
-    names = ["ana/lab01.ipynb", "bo/lab01.ipynb", "ana_lab01.ipynb", "é.ipynb", "è.ipynb"]
-    assert len({one(tmp_path, "no", name).key for name in names}) == len(names)
+    found = {row.path: row for row in submissions.find(tmp_path, "lab01")}
+    assert list(found) == [
+        *("a/x.ipynb", "ana/lab01.ipynb", "ana_lab01.ipynb", "b/e.pdf", "bo/lab01.ipynb", "loop", "v.zip", "w.IPYNB"),
+        *("è.ipynb", "é.ipynb"),
+    ]
+    assert [path for path, row in found.items() if "beside it" in row.problems[-1]] == ["a/x.ipynb"]
+    assert "p.png, q.png" in found["a/x.ipynb"].problems[-1]
+    assert len({row.key for row in found.values()}) == len(found)
 
 
 def test_a_notebook_of_this_lab_is_known_by_any_import(tmp_path):
@@ -260,8 +269,8 @@ def answers_of(change):
     cells = [Cell(cell["cell_type"], "".join(cell["source"]), cell.get("id", "")) for cell in notebook["cells"]]
     copy = [{**cell, "source": "".join(cell["source"])} for cell in blank()["cells"]]
     copy = [type("Blank", (dict,), {"source": cell["source"], "id": cell["id"]})(cell) for cell in copy]
-    found = written_answers(Submission("k", "n", texts=cells), copy, ["q7"])["q7"]
-    return [cell.source for _, cell in found["cells"] if "mine" in cell.source], found["note"]
+    found, note = pages.find_answers(cells, copy, ["q7"])["q7"]
+    return [cell.source for _, cell in found if "mine" in cell.source], note
 
 
 def _without_heading(cells, at):
@@ -294,13 +303,18 @@ def test_written_answers_are_found_wherever_they_stand(change, note):
     assert said.startswith(note) if note else said == ""
 
 
-def test_pages_show_what_strangers_wrote_and_run_none_of_it():
-    cell = Cell("markdown", "**x** <script>1</script> [a](javascript:1)", "q7-answer")
-    page = feedback._answer(cell)
-    assert "<strong>x</strong>" in page
-    assert "<script>" not in page
-    assert "javascript:" not in page
-    assert "default-src 'none'" in feedback._page("<b>", [])
+def test_pages_show_what_strangers_wrote_and_run_none_of_it(tmp_path):
+    row = submissions.Submission("<b>", "<b>", "k", student="<b>", who="<b>", outcome=Outcome(problems=["<b>"]))
+    for kind in ("markdown", "code"):
+        row.cells.append(Cell(kind, "**x** <script>1</script> [a](javascript:1)\x1b", "q7-answer"))
+    pages.write(tmp_path, [row], classroom.load_lab("lab01"), ROOT)
+    with zipfile.ZipFile(tmp_path / "feedback.zip") as archive:
+        shown = [(tmp_path / "written.html").read_text(encoding="utf-8"), archive.read("k.html").decode()]
+    assert "<strong>x</strong>" in shown[0]
+    for page in shown:
+        assert "default-src 'none'" in page
+        assert not any(part in page for part in ("<script>", "<b><", 'href="javascript:', "\x1b"))
+        assert "&lt;b&gt;" in page
 
 
 def test_a_roster_that_cannot_be_read_is_refused(tmp_path):
@@ -312,8 +326,8 @@ def test_a_roster_that_cannot_be_read_is_refused(tmp_path):
     ):
         path.write_text(rows, encoding="utf-8")
         with pytest.raises(SystemExit, match=wrong):
-            records.read_roster(path)
-    student = records.Student("12", "A", "12")
+            tables.read_roster(path)
+    student = tables.Student("12", "A", "12")
     assert student.handed_in("mueller_12_lab.ipynb")
     assert not student.handed_in("mueller_123_lab.ipynb")
 

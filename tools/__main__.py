@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,8 @@ def _carry_out(options: argparse.Namespace, root: Path) -> int:
     if command == "grade":
         from tools.grading import classroom
         from tools.grading.judge import Limits
+
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is there gets written
 
         given = {name: getattr(options, name) for name in ("jobs", "roster", "marks", "deadline", "count")}
         limits = Limits(cell_seconds=options.seconds, question_seconds=min(20, options.seconds))

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from tools.grading import sandbox, submissions
-from tools.grading.classroom import lab_names, load_lab
+from tools.grading.classroom import load_lab
 from tools.grading.judge import Judge, Limits
 
 USER = 61234  # of nobody else's; it needs no name
@@ -40,15 +40,15 @@ def main(name: str, base: Path) -> None:
     """
     lab, folder = load_lab(name), base / "submission"
     (base / "results").mkdir(exist_ok=True)
-    handed_in = [submissions.read(path, folder, name, beside) for path, beside in submissions.find(folder).items()]
+    handed_in = submissions.find(folder, name)
     handed_in.sort(key=lambda submission: (len(submission.problems), -len(submission.cells)))
     if not handed_in:
         return _write(base, {"score": 0, "output": "There is no file in the submission."})
     with tempfile.TemporaryDirectory(prefix="course-") as course:
         walls = _walls(base, Path(course))
         try:
-            with Judge(lab_names(), walls, Limits(seconds=_SECONDS)) as judge:
-                outcome = judge.judge(handed_in[0], lab, _seed(base))
+            with Judge(walls, Limits(seconds=_SECONDS)) as judge:
+                outcome = judge.judge(handed_in[0].code, lab, _seed(base))
         finally:
             _end_all()
     tests = []

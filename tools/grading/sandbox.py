@@ -196,14 +196,17 @@ class Sandbox:
                 continue
         return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
-    def end(self) -> None:
+    def kill(self) -> None:
         """Kill it; the kernel ends all that it started."""
-        self.channel.close()
         self._process.kill()
+
+    def end(self) -> None:
+        """Kill it, and remove every trace of it."""
+        self.kill()
         self._process.wait()
-        if self._group:
-            for _ in range(100):  # it is empty as soon as the kernel has ended them all
-                try:
-                    return self._group.rmdir()
-                except OSError:
-                    time.sleep(0.05)
+        self.channel.close()
+        for _ in range(100):  # the group is empty as soon as the kernel has ended them all
+            try:
+                return self._group.rmdir() if self._group else None
+            except OSError:
+                time.sleep(0.05)
