@@ -13,6 +13,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import psutil
 import pytest
 
 if not sys.platform.startswith("linux"):
@@ -41,7 +42,41 @@ def q2(b):
         raise Hint("`b` is too large.")
 
 
+@lab.question("A slope", points=1)
+def q3(slope: Function):
+    if compare.as_number(slope(3.0), "the slope") != 6:
+        raise Hint("another slope")
+
+
 lab.written("q4", "Explain", points=3)
+
+
+# Settings that a notebook leaves on, an answer that spoils everything for those behind it, and cells that wait for one.
+LEFT_ON = """
+import os, random, sys, warnings
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+os.chdir("/tmp"), random.seed(1), plt.switch_backend("agg"), np.seterr(all="raise")
+torch.set_default_dtype(torch.float64), torch.set_grad_enabled(False), warnings.filterwarnings("error")
+"""
+SPOILER = """
+def double(x):
+    result = 2 * x
+    np.add, torch.tensor, sys.stdout = None, None, None
+    sys.setrecursionlimit(200), os.closerange(0, 3), os.chdir("/"), globals().update(b=77, slope=None)
+    return result
+"""
+DONE = """
+from coursekit.checks import lab99
+number = torch.rand(3), random.random(), np.random.rand()
+torch.manual_seed(0), random.seed(0), np.random.seed(0)
+first = torch.rand(3).sum(), random.random(), np.random.rand()
+torch.manual_seed(0), random.seed(0), np.random.seed(0)
+if lab99.done("Q1") and lab99.done(2) and not lab99.done("q9") and not lab99.done("q4"):
+    assert first == (torch.rand(3).sum(), random.random(), np.random.rand())
+    assert False, "as far as here"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +85,14 @@ def walls():
 
 
 def test_a_submission_is_judged_question_by_question(walls):
+    slope = (
+        "def slope(x):\n    x = torch.tensor(x, requires_grad=True)\n    (x * x).backward()\n    return float(x.grad)"
+    )
     with Judge(walls, Limits(question_seconds=2)) as judge:
-        outcome = judge.judge(["double = lambda x: 2 * x", "b = 2"], lab, 7)
-        assert {name: verdict["points"] for name, verdict in outcome.verdicts.items()} == {"q1": 2, "q2": 1}
-        assert (outcome.problems, outcome.sound) == ([], True)
+        outcome = judge.judge([LEFT_ON, SPOILER, "b = 2", slope, LEFT_ON, DONE], lab, 7)
+        assert {name: verdict["points"] for name, verdict in outcome.verdicts.items()} == {"q1": 2, "q2": 1, "q3": 1}
+        assert outcome.problems == ["cell 6: AssertionError: as far as here"]
+        assert outcome.sound
         cells = ["def double(x):\n    while True: pass", "b = 3", "import os; os._exit(0)"]
         outcome = judge.judge(cells, lab, 7)
         assert "CellTimeoutError" in outcome.verdicts["q1"]["text"]
@@ -201,23 +240,27 @@ def test_what_a_result_depends_on(tmp_path, monkeypatch):
     assert classroom._version(Limits(), 1) != before
 
 
-def test_an_interrupted_run_writes_what_is_there(tmp_path):
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
+def test_an_interrupted_run_writes_what_is_there_and_ends_every_sandbox(tmp_path, number):
     (tmp_path / "in").mkdir()
-    for number in range(4):
-        cell = f"smallest_image = {number}" + "\nimport time\ntime.sleep(600)" * (number > 0)
-        (tmp_path / "in" / f"s{number}.ipynb").write_bytes(with_answers(q2=cell))
+    for file in range(3):
+        cell = f"smallest_image = {file}" + "\nimport time\ntime.sleep(600)" * (file > 0)
+        (tmp_path / "in" / f"s{file}.ipynb").write_bytes(with_answers(q2=cell))
     (tmp_path / "in" / "z.pdf").write_text("x")
     command = [sys.executable, "-m", "tools", "grade", str(tmp_path / "in"), "lab01", "--output", str(tmp_path / "out")]
     process = subprocess.Popen([*command, "--jobs", "2"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     while not list(tmp_path.glob("out/results/*.json")):
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert family
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=20)
     assert process.returncode == 130
     assert b"goes on from there" in said
+    assert psutil.wait_procs(family, timeout=5)[1] == []
     rows = table(tmp_path)
-    assert [row["points"] for row in rows] == ["15", "0", "0", "0", "0"]
-    assert "interrupted" in rows[3]["problems"]
+    assert [row["points"] for row in rows] == ["15", "0", "0", "0"]
+    assert "interrupted" in rows[2]["problems"]
 
 
 # Reading submissions -------------------------------------------------------------------------------------------------
