@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -48,6 +49,14 @@ def q3(slope: Function):
         raise Hint("another slope")
 
 
+@lab.question("The names in a folder", points=1)
+def q5(names: Function):
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "photo.txt").write_text("x")
+        if names(Path(folder)) != ["photo.txt"] or names(folder) != ["photo.txt"]:
+            raise Hint("other names")
+
+
 lab.written("q4", "Explain", points=3)
 
 
@@ -81,23 +90,29 @@ if lab99.done("Q1") and lab99.done(2) and not lab99.done("q9") and not lab99.don
 
 @pytest.fixture(scope="module")
 def walls():
-    return sandbox.bubblewrap()
+    with sandbox.shared_folder() as shared:
+        yield sandbox.bubblewrap(shared)
 
 
 def test_a_submission_is_judged_question_by_question(walls):
     slope = (
         "def slope(x):\n    x = torch.tensor(x, requires_grad=True)\n    (x * x).backward()\n    return float(x.grad)"
     )
-    with Judge(walls, Limits(question_seconds=2)) as judge:
-        outcome = judge.judge([LEFT_ON, SPOILER, "b = 2", slope, LEFT_ON, DONE], lab, 7)
-        assert {name: verdict["points"] for name, verdict in outcome.verdicts.items()} == {"q1": 2, "q2": 1, "q3": 1}
-        assert outcome.problems == ["cell 6: AssertionError: as far as here"]
-        assert outcome.sound
-        cells = ["def double(x):\n    while True: pass", "b = 3", "import os; os._exit(0)"]
-        outcome = judge.judge(cells, lab, 7)
-        assert "CellTimeoutError" in outcome.verdicts["q1"]["text"]
-        assert "too large" in outcome.verdicts["q2"]["text"]
-        assert outcome.problems == ["cell 3: the process ended; left out"]
+    judge = Judge(walls, Limits(question_seconds=2))
+    outcome = judge.judge([LEFT_ON, SPOILER, "b = 2", slope, "names = os.listdir", LEFT_ON, DONE], lab, 7)
+    assert {name: verdict["points"] for name, verdict in outcome.verdicts.items()} == {
+        "q1": 2,
+        "q2": 1,
+        "q3": 1,
+        "q5": 1,
+    }
+    assert outcome.problems == ["cell 7: AssertionError: as far as here"]
+    assert outcome.sound
+    cells = ["def double(x):\n    while True: pass", "b = 3", "import os; os._exit(0)"]
+    outcome = judge.judge(cells, lab, 7)
+    assert "CellTimeoutError" in outcome.verdicts["q1"]["text"]
+    assert "too large" in outcome.verdicts["q2"]["text"]
+    assert outcome.problems == ["cell 3: the process ended; left out"]
 
 
 # No walls, no grading -------------------------------------------------------------------------------------------------

@@ -154,7 +154,6 @@ CELLS = {  # in a notebook that is right otherwise: name -> cell, what must be s
         "cell 3: ",
     ),
 }
-NOTHING_TO_SAY = ("prints megabytes", "closes what it prints to")
 CHANGES_ITSELF = {  # what they break is their own: they may lose points, but nobody else does
     *(
         "bends the shell",
@@ -322,14 +321,23 @@ def _links(folder):
 
 
 write_links = _links
-QUICK = {
-    *("half a character", "control characters", "exits at once", "hangs", "eats memory"),
-    *("kills its group", "reads the grader's files", "calls a port", "leaves a daemon"),
-    *("patched", "forged replies", "an answer that kills", "nan in a figure"),
-}
+SMALL = ("half a character", "control characters", "reads the grader's files", "calls a port", "leaves a daemon")
+ENDS = ("exits at once", "kills its group", "eats memory", "hangs")
+QUICK = ("patched", "forged replies", "an answer that kills", "nan in a figure")
+
+
+def _together(names):
+    """Several cells in one notebook, and what must be said of each."""
+    return with_cell(*(CELLS[name][0] for name in names)), tuple(
+        CELLS[name][1].replace("cell 3", f"cell {number}") for number, name in enumerate(names, 3)
+    )
+
+
 HOSTILE = [
+    Case("hostile in small ways", _together(SMALL)[0], 17, _together(SMALL)[1], quick=True),
+    Case("hostile to the end", _together(ENDS)[0], 17, _together(ENDS)[1], quick=True),
     *(
-        Case(f"hostile {name}", with_cell(cell), -1 if name in CHANGES_ITSELF else 17, problem, quick=name in QUICK)
+        Case(f"hostile {name}", with_cell(cell), -1 if name in CHANGES_ITSELF else 17, problem)
         for name, (cell, problem) in CELLS.items()
     ),
     *(Case(f"hostile {name}", data, points, problem, quick=name in QUICK) for name, data, points, problem in _tricks()),
@@ -340,7 +348,7 @@ HOSTILE = [
             points,
             problem,
             suffix,
-            quick=name not in ("many cells", "many failing cells", "null bytes"),
+            quick=name not in ("many cells", "many failing cells", "null bytes", "half characters"),
         )
         for name, data, suffix, points, problem in _files()
     ),

@@ -86,10 +86,11 @@ def grade(
         due = datetime.fromisoformat(deadline).timestamp() if deadline else float("inf")
     except ValueError:
         sys.exit(f"the deadline {deadline!r} must be written like 2026-11-30 18:00.")
-    walls = sandbox.bubblewrap()
-    (output / "results").mkdir(parents=True, exist_ok=True)
-    seed = _seed_of(output) if seed is None else seed
-    interrupted = _judge_all(rows, lab, seed, output, Judge(walls, limits), jobs, _version(limits, seed))
+    with sandbox.shared_folder() as shared:
+        judge = Judge(sandbox.bubblewrap(shared), limits)
+        (output / "results").mkdir(parents=True, exist_ok=True)
+        seed = _seed_of(output) if seed is None else seed
+        interrupted = _judge_all(rows, lab, seed, output, judge, jobs, _version(limits, seed))
     for row in rows:
         row.late = round(max(0.0, row.time - due) / 3600, 1)
     _find_owners(rows, students, count)

@@ -59,14 +59,6 @@ class Judge:
         self._at_work: set[Sandbox] = set()
         self._closed = False
 
-    def __enter__(self) -> Judge:
-        """Return itself."""
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        """End every sandbox."""
-        self.close()
-
     def close(self) -> None:
         """End every sandbox, also those at work in other threads, and start no more."""
         self._closed = True
@@ -143,7 +135,7 @@ class Session:
         limits = self._limits
         self._news(time.monotonic() + _START)
         self._end += _GRACE - _START
-        self._base = self._sandbox.kilobytes(self._sandbox.family(limits.processes))
+        _, self._base = self._sandbox.use(limits.processes)
         job = {"seconds": int(limits.seconds), "megabytes": limits.megabytes}
         self._order(**job, cell_seconds=limits.cell_seconds, question_seconds=limits.question_seconds)
         for number, source in enumerate(cells, 1):
@@ -193,6 +185,7 @@ class Session:
         end = time.monotonic() + self._limits.question_seconds + _GRACE
 
         def ask(request: bytes) -> bytes:
+            self._sandbox.share()
             self._send(request)
             reply = self._receive(LARGEST + TEXTS, end)
             if not reply:
@@ -261,9 +254,8 @@ class Session:
         if time.monotonic() - self._looked < 0.1 or not self._base:
             return
         self._looked = time.monotonic()
-        family = self._sandbox.family(self._limits.processes)
-        if len(family) > self._limits.processes:
+        processes, kilobytes = self._sandbox.use(self._limits.processes)
+        if processes > self._limits.processes:
             raise EndedError(f"the process started more than {self._limits.processes} others")
-        most = self._base * min(len(family), _SHARING) + 1500 * self._limits.megabytes
-        if self._sandbox.kilobytes(family) > most:
+        if kilobytes > self._base * min(processes, _SHARING) + 1500 * self._limits.megabytes:
             raise EndedError(f"the process took more than {self._limits.megabytes} MB of memory")

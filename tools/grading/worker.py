@@ -21,11 +21,7 @@ import warnings
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-PRELOADED = (
-    *("numpy", "scipy.signal", "torch", "matplotlib.pyplot", "coursekit.checks.server"),
-    *("coursekit.convolution", "coursekit.data", "coursekit.figures"),
-)
-LIBRARIES = 1500  # MB that these reserve before anything runs
+LIBRARIES = 1500  # MB that libraries reserve before anything runs
 ENDS = {b"wrong": 10, b"right": 11}  # how the judge ends a question; the exit codes that tell it to the process above
 
 
@@ -38,9 +34,8 @@ def main(descriptor: int) -> None:
     os.nice(5)  # whoever looks after it comes first
     channel = Connection(descriptor)
     shell = _new_shell()
-    for name in PRELOADED:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
+    for name in ("torch", "scipy.signal", "matplotlib.pyplot", "coursekit.data", "coursekit.figures"):
+        importlib.import_module(name)  # while nobody waits
     sys.modules["torch"].set_num_threads(1)
     channel.send_bytes(b'{"ready": true}')
     job = json.loads(channel.recv_bytes())
@@ -49,7 +44,10 @@ def main(descriptor: int) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):  # megabytes of prints cost nothing
         os.dup2(nowhere, stream)
-    _limit_resources(job["megabytes"], job["seconds"])
+    memory = (LIBRARIES + job["megabytes"]) * 2**20
+    for what, most in ((resource.RLIMIT_DATA, memory), (resource.RLIMIT_NPROC, 200), (resource.RLIMIT_CORE, 0)):
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(what, (most, most))
     _replace_checks(lambda name: _done(channel, shell.user_ns, name, job["question_seconds"]))
     with contextlib.suppress(EOFError, OSError):
         while True:
@@ -59,20 +57,6 @@ def main(descriptor: int) -> None:
                 channel.send_bytes(json.dumps({"error": error[:500]}).encode())
             else:
                 _answer(channel, shell.user_ns, job["question_seconds"], order["apart"])
-
-
-def _limit_resources(megabytes: int, seconds: int) -> None:
-    """Bound memory, processor time, the size of files, open files, processes."""
-    for what, most in [
-        (resource.RLIMIT_DATA, (LIBRARIES + megabytes) * 2**20),
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_FSIZE, 200 * 2**20),
-        (resource.RLIMIT_NOFILE, 1024),
-        (resource.RLIMIT_NPROC, 200),
-        (resource.RLIMIT_CORE, 0),
-    ]:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(what, (most, most))
 
 
 def _replace_checks(done) -> None:
@@ -97,14 +81,11 @@ def _new_shell():
     class Shell(InteractiveShell):
         failure: BaseException | None = None  # the first one of a cell, also of a magic that runs a cell
 
-        def note(self) -> None:
+        def showtraceback(self, *_: object, **__: object) -> None:
             error = sys.exc_info()[1]
             if isinstance(error, CellTimeoutError):
                 raise error
             self.failure = self.failure or error
-
-        def showtraceback(self, *_: object, **__: object) -> None:
-            self.failure = self.failure or sys.exc_info()[1]
 
         showsyntaxerror = showtraceback
 
@@ -117,11 +98,10 @@ def _new_shell():
     def no_input(*_: object) -> str:
         raise EOFError("input() waits for somebody to type, and nobody is there when a notebook is graded")
 
-    builtins.input = no_input
     plain = {"HistoryManager": {"enabled": False}, "DisplayFormatter": {"active_types": ["text/plain"]}}
     shell = Shell.instance(config=Config(plain))
     shell.ast_transformers.append(GoOn())
-    vars(builtins)["__note_failure__"] = shell.note
+    vars(builtins).update(input=no_input, __failed__=shell.showtraceback)
     return shell
 
 
@@ -133,42 +113,30 @@ class GoOn(ast.NodeTransformer):
         for number, statement in enumerate(module.body):
             last = statement is module.body[-1] and isinstance(statement, ast.Expr)
             if not last and getattr(statement, "module", "") != "__future__":
-                guard = ast.parse("try: pass\nexcept BaseException: __note_failure__()").body[0]
-                guard = ast.copy_location(guard, statement)
+                guard = ast.parse("try: pass\nexcept BaseException: __failed__()").body[0]
                 guard.body = [statement]
-                module.body[number] = guard
+                module.body[number] = ast.copy_location(guard, statement)
         return module
 
 
 def _run_cell(shell, source: str, seconds: float) -> str:
     """Run a cell whatever happens; return its first error, or ""."""
-    error = ""
+    late = f"stopped after {seconds:g} seconds"
     try:
         signal.signal(signal.SIGALRM, _raise_timeout)
         signal.setitimer(signal.ITIMER_REAL, seconds)
         shell.failure = None
         result = shell.run_cell(source, store_history=True)
-        failure = result.error_before_exec or shell.failure or result.error_in_exec
-        late = isinstance(failure, CellTimeoutError)
-        error = f"stopped after {seconds:g} seconds" if late else _describe(failure) if failure else ""
+        error = result.error_before_exec or shell.failure or result.error_in_exec
+        return late if isinstance(error, CellTimeoutError) else f"{type(error).__name__}: {error}" if error else ""
     except CellTimeoutError:
-        error = f"stopped after {seconds:g} seconds"
-    except BaseException as failure:  # of IPython itself, because somebody bends it
-        error = type(failure).__name__
+        return late
+    except BaseException as error:  # of IPython itself, because somebody bends it; or of an error's own text
+        return type(shell.failure or error).__name__
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         with contextlib.suppress(BaseException):
             sys.modules["matplotlib.pyplot"].close("all")  # as Jupyter does after each cell
-    return error
-
-
-def _describe(error: BaseException) -> str:
-    if isinstance(error, SyntaxError):
-        return f"{type(error).__name__}: {error.msg}, line {error.lineno}"
-    try:
-        return f"{type(error).__name__}: {error}".rstrip(": ")
-    except Exception:
-        return type(error).__name__
 
 
 def _raise_timeout(*_: object) -> None:
@@ -184,9 +152,9 @@ def _done(channel: Connection, namespace: dict, question: str, seconds: float) -
 def _answer(channel: Connection, namespace: dict, seconds: float, apart: bool) -> bool:
     """Answer requests about the notebook's variables until the judge says "right" or "wrong"; return which.
 
-    With ``apart``, a process of its own does so, and what an answer breaks is broken for no other question. Threads
-    that the notebook has started are not in it, and ones of torch would be waited for; the judge then asks again.
-    Without it, torch's and numpy's settings are for the time being what they are in a fresh notebook.
+    With ``apart``, a process of its own does so, and what an answer breaks is broken for no other question; threads
+    that the notebook has started are not in it. Without it, torch's and numpy's settings are for the time being what
+    they are in a fresh notebook.
     """
     import numpy as np
     import torch
@@ -207,7 +175,7 @@ def _answer(channel: Connection, namespace: dict, seconds: float, apart: bool) -
         return said == b"right"
     with contextlib.ExitStack() as settings:
         if apart:
-            torch.set_num_threads(1)
+            torch.set_num_threads(1)  # others would be waited for
         else:
             settings.callback(torch.set_default_dtype, torch.get_default_dtype())
             torch.set_default_dtype(torch.float32)
