@@ -116,50 +116,40 @@ def _judge_all(
     rows: list[Submission], lab: Lab, seed: int, output: Path, judge: Judge, jobs: int, version: str
 ) -> bool:
     """Judge what has no result yet, in as many threads as jobs; return whether somebody interrupted it."""
-    alike: dict[str, list[Submission]] = {}  # equal files are judged once
-    for row in rows:
-        if row.cells:
-            alike.setdefault(row.digest, []).append(row)
-    waiting = []
-    for digest, group in alike.items():
-        if earlier := _earlier(output, digest, version):
-            for row in group:
-                row.outcome = earlier
-        else:
-            waiting.append(group)
-    if len(waiting) < len(alike):
-        print(f"{len(alike) - len(waiting)} submissions are graded already, {len(waiting)} to go.")
+    notebooks = {row.digest: row.code for row in rows if row.cells}  # equal files are judged once
+    outcomes = {digest: found for digest in notebooks if (found := _earlier(output, digest, version))}
+    waiting = [digest for digest in notebooks if digest not in outcomes]
+    if outcomes:
+        print(f"{len(outcomes)} submissions are graded already, {len(waiting)} to go.")
 
-    def one(group: list[Submission]) -> None:
+    def one(digest: str) -> None:
         try:
-            outcome = judge.judge(group[0].code, lab, seed)
+            outcomes[digest] = judge.judge(notebooks[digest], lab, seed)
         except Exception as error:  # one submission may not end the others' grading
             text = printable(f"not graded, {type(error).__name__}: {error}")
-            outcome = Outcome(problems=[text], sound=False)
-        for row in group:
-            row.outcome = outcome
-        if outcome.sound:
-            _keep(output, group[0].digest, asdict(outcome) | {"version": version})
+            outcomes[digest] = Outcome(problems=[text], sound=False)
+        if outcomes[digest].sound:
+            _keep(output, digest, asdict(outcomes[digest]) | {"version": version})
 
     memory = psutil.virtual_memory().total // (Limits.megabytes * 1_500_000)
-    pool = ThreadPoolExecutor(jobs or max(1, min(len(os.sched_getaffinity(0)), memory)))
+    pool, interrupted = ThreadPoolExecutor(jobs or max(1, min(len(os.sched_getaffinity(0)), memory))), False
     try:
-        for group in waiting:
-            for row in group:
-                row.outcome = Outcome(problems=["not graded: interrupted before its turn"])
-        futures = [pool.submit(one, group) for group in waiting]
+        futures = [pool.submit(one, digest) for digest in waiting]
         with progress_bar(total=len(futures), unit="notebook", desc=lab.name) as bar:
             for future in as_completed(futures):
                 future.result()
                 bar.update()
     except KeyboardInterrupt:
+        interrupted = True
         for number in (signal.SIGINT, signal.SIGTERM):  # writing takes a moment
             signal.signal(number, signal.SIG_IGN)
-        return True
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         judge.close()
-    return False
+    for row in rows:
+        if row.cells:
+            row.outcome = outcomes.get(row.digest) or Outcome(problems=["not graded: interrupted before its turn"])
+    return interrupted
 
 
 def _find_owners(rows: list[Submission], students: list[tables.Student], count: str) -> None:

@@ -92,14 +92,12 @@ def _rows(path: Path | None, needed: tuple[str, ...]) -> list[tuple[int, dict[st
     except UnicodeDecodeError:
         text = data.decode("cp1252", errors="replace")
     first = text.split("\n", 1)[0]
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=";" if first.count(";") > first.count(",") else ",")
-    header = [name.strip().lower() for name in next(lines, [])]
-    if missing := [name for name in needed if name not in header]:
+    comma = ";" if first.count(";") > first.count(",") else ","
+    lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=comma, restval="")
+    lines.fieldnames = [name.strip().lower() for name in lines.fieldnames or []]
+    if missing := [name for name in needed if name not in lines.fieldnames]:
         sys.exit(f"{path} has no column {', '.join(missing)}; its first line must name its columns.")
-    empty = dict.fromkeys(header, "")
-    return [
-        (lines.line_num, empty | dict(zip(header, map(str.strip, line), strict=False))) for line in lines if any(line)
-    ]
+    return [(lines.line_num, {name: line[name].strip() for name in lines.fieldnames}) for line in lines]
 
 
 def write(output: Path, rows: list[Submission], lab: Lab) -> None:
