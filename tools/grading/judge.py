@@ -67,11 +67,13 @@ class Judge:
 
     @contextmanager
     def _sandbox(self) -> Iterator[Sandbox]:
+        if self._closed:
+            raise InterruptedError("grading was interrupted")
         sandbox = Sandbox(self._walls)
         self._at_work.add(sandbox)
         try:
-            if self._closed:
-                raise InterruptedError("grading was interrupted")
+            if self._closed:  # meanwhile
+                sandbox.kill()
             yield sandbox
         finally:
             sandbox.end()
