@@ -99,7 +99,7 @@ def test_in_place_a_second_run_changes_no_byte_and_keeps_what_was_measured(cours
         return read(path).cells[1].outputs
 
     first, once = outputs(), path.read_bytes()
-    assert [read(path).cells[number].outputs[0].text for number in (0, 2)] == ["0\\n1\\n2\\n", "1\\n"]
+    assert [read(path).cells[number].outputs[0].text for number in (0, 2)] == ["0\n1\n2\n", "1\n"]
     assert outputs() == first
     assert path.read_bytes() == once
     renewed = outputs(remeasure=True)
