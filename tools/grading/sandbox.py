@@ -218,8 +218,9 @@ class Sandbox:
         self.kill()
         self._process.wait()
         self.channel.close()
-        for _ in range(100 if self._group else 0):  # the group is empty as soon as the kernel has ended them all
-            try:
-                return self._group.rmdir()
-            except OSError:
-                time.sleep(0.05)
+        if self._group:
+            for _ in range(100):  # it is empty as soon as the kernel has ended them all
+                try:
+                    return self._group.rmdir()
+                except OSError:
+                    time.sleep(0.05)

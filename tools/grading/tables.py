@@ -106,7 +106,7 @@ def write(output: Path, rows: list[Submission], lab: Lab) -> None:
     most = sum(question.points for question in questions)
     grades, canvas, moodle = [], [{"Student": "    Points Possible", lab.name: most}], []
     for row in rows:
-        line = {"submission": row.name, "student": row.student, "name": row.who}
+        line: dict[str, object] = {"submission": row.name, "student": row.student, "name": row.who}
         line |= {"counts": "yes" if row.counts else "no", "points": row.points}
         line["of"] = sum(question.points for question in questions if question.check)
         for question in questions:

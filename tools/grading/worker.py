@@ -101,7 +101,8 @@ def _new_shell():
     plain = {"HistoryManager": {"enabled": False}, "DisplayFormatter": {"active_types": ["text/plain"]}}
     shell = Shell.instance(config=Config(plain))
     shell.ast_transformers.append(GoOn())
-    vars(builtins).update(input=no_input, __failed__=shell.showtraceback)
+    builtins.input = no_input
+    setattr(builtins, "__failed__", shell.showtraceback)  # noqa: B010 -- nobody else knows this name
     return shell
 
 
@@ -113,9 +114,9 @@ class GoOn(ast.NodeTransformer):
         for number, statement in enumerate(module.body):
             last = statement is module.body[-1] and isinstance(statement, ast.Expr)
             if not last and getattr(statement, "module", "") != "__future__":
-                guard = ast.parse("try: pass\nexcept BaseException: __failed__()").body[0]
-                guard.body = [statement]
-                module.body[number] = ast.copy_location(guard, statement)
+                failed = ast.copy_location(ast.parse("__failed__()").body[0], statement)
+                handler = ast.ExceptHandler(ast.Name("BaseException", ast.Load()), None, [failed])
+                module.body[number] = ast.copy_location(ast.Try([statement], [handler], [], []), statement)
         return module
 
 
