@@ -24,7 +24,7 @@ from coursekit.checks import compare
 from coursekit.checks.answers import Function, Hint
 from coursekit.checks.lab import Lab
 from tests.grading.making import ROOT, answer, blank, find, packed, right, text, with_answers
-from tools.grading import classroom, gradescope, pages, sandbox, submissions, tables
+from tools.grading import classroom, gradebook, gradescope, pages, sandbox, submissions
 from tools.grading.judge import Judge, Limits
 from tools.grading.submissions import Cell, Outcome, printable
 
@@ -384,8 +384,8 @@ def test_a_roster_that_cannot_be_read_is_refused(tmp_path):
     ):
         path.write_text(rows, encoding="utf-8")
         with pytest.raises(SystemExit, match=wrong):
-            tables.read_roster(path)
-    student = tables.Student("12", "A", "12")
+            gradebook.read_roster(path)
+    student = gradebook.Student("12", "A", "12")
     assert student.handed_in("mueller_12_lab.ipynb")
     assert not student.handed_in("mueller_123_lab.ipynb")
 

@@ -21,7 +21,7 @@ import psutil
 from coursekit import checks
 from coursekit.checks.lab import Lab
 from coursekit.runtime import progress_bar
-from tools.grading import pages, sandbox, submissions, tables
+from tools.grading import gradebook, pages, sandbox, submissions
 from tools.grading.judge import Judge, Limits
 from tools.grading.submissions import Outcome, Submission, printable
 
@@ -64,7 +64,7 @@ def grade(
     seed : int, optional
         For the inputs of the checks. Without it, a random one is drawn once for this output folder.
     roster, marks : Path, optional
-        Tables, see `tables`; ``roster.csv`` and ``marks.csv`` beside ``folder`` without it, if they are there.
+        Tables, see `gradebook`; ``roster.csv`` and ``marks.csv`` beside ``folder`` without it, if they are there.
     deadline : str
         Such as ``"2026-11-30 18:00"``, in this machine's time.
     count : {"best", "last"}
@@ -78,7 +78,7 @@ def grade(
     lab, limits, output = load_lab(name), limits or Limits(), output or root / "build" / "grades" / name
     if not folder.is_dir():
         sys.exit(f"there is no folder {folder}: give the folder with the submissions, SUBMISSIONS=folder.")
-    students = tables.read_roster(_beside(folder, "roster.csv", roster))
+    students = gradebook.read_roster(_beside(folder, "roster.csv", roster))
     rows = submissions.find(folder, name)
     if not rows and not students:
         sys.exit(f"the folder {folder} holds no file.")
@@ -94,11 +94,11 @@ def grade(
     for row in rows:
         row.late = round(max(0.0, row.time - due) / 3600, 1)
     _find_owners(rows, students, count)
-    given = tables.read_marks(_beside(folder, "marks.csv", marks), lab, {row.student for row in rows})
+    given = gradebook.read_marks(_beside(folder, "marks.csv", marks), lab, {row.student for row in rows})
     for row in rows:
         row.marks = given.get(row.student, {}) if row.counts else {}
     pages.write(output, rows, lab, root)
-    tables.write(output, rows, lab)
+    gradebook.write(output, rows, lab)
     _report(rows, lab, output)
     if interrupted:
         print("Interrupted: what was graded until then is written. The same command goes on from there.")
@@ -152,7 +152,7 @@ def _judge_all(
     return interrupted
 
 
-def _find_owners(rows: list[Submission], students: list[tables.Student], count: str) -> None:
+def _find_owners(rows: list[Submission], students: list[gradebook.Student], count: str) -> None:
     """Say whose each file is and which attempt counts; add a row for whoever is missing."""
     attempts: dict[str, list[Submission]] = {student.id: [] for student in students}
     for row in rows:
