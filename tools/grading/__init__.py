@@ -1,6 +1,6 @@
 """Grading: each submission runs in a sandbox of its own, and is judged from outside.
 
 `classroom` grades a whole folder: `submissions` finds and reads the files, `judge` starts a `sandbox` for each, in
-which `worker` runs the cells and answers what the checks ask; then `gradebook` and `pages` write tables and pages. `gradescope`
-grades one submission there.
+which `worker` runs the cells and answers what the checks ask; `pages` and `gradebook` write pages and tables.
+`gradescope` grades one submission there.
 """

@@ -1,4 +1,4 @@
-"""The grade book around a class: who is in it, the marks that a person gave, and what goes back to where grades are kept."""
+"""The class in tables: who is in it, the marks that a person gave, and what goes back to where grades are kept."""
 
 from __future__ import annotations
 
