@@ -10,7 +10,7 @@ import select
 import struct
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from coursekit.checks.answers import Hint
@@ -147,7 +147,8 @@ class Session:
             self._order(cell=source)
             while "done" in (news := self._news(end)):
                 known = self._lab._find(news["done"])
-                self._ask(known.name if known and known.check else "", (PUBLIC,), apart=True)
+                with suppress(_ChildDiedError):
+                    self._ask(known.name if known and known.check else "", (PUBLIC,), apart=True)
             if "error" not in news:
                 raise EndedError(_ODD)
             if news["error"]:
@@ -166,7 +167,7 @@ class Session:
             except _ChildDiedError:
                 again.add(name)
             else:
-                if verdict["state"] != "wrong":
+                if verdict["state"] in ("right", "open"):
                     return verdict
         return self._ask(name, seeds, apart=False)
 
