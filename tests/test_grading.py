@@ -108,10 +108,11 @@ def test_a_submission_is_judged_question_by_question(walls):
     }
     assert outcome.problems == ["cell 7: AssertionError: as far as here"]
     assert outcome.sound
-    cells = ["def double(x):\n    while True: pass", "b = 3", "import os; os._exit(0)"]
-    outcome = judge.judge(cells, lab, 7)
+    spoiler = "def double(x):\n    global b\n    b = 3\n    while True: pass"
+    outcome = judge.judge([spoiler, "b = 2\nnames = lambda folder: []", "import os; os._exit(0)"], lab, 7)
     assert "CellTimeoutError" in outcome.verdicts["q1"]["text"]
-    assert "too large" in outcome.verdicts["q2"]["text"]
+    assert outcome.verdicts["q2"]["state"] == "right"
+    assert outcome.verdicts["q5"]["text"] == "other names"
     assert outcome.problems == ["cell 3: the process ended; left out"]
 
 

@@ -40,7 +40,7 @@ class Graded:
             (base / "marks.csv").write_text(f"student,question,points,comment\n{HONEST[0].name},q7,2.5,well argued\n")
             command = [sys.executable, "-m", "tools", "grade", str(folder), "lab01", "--output", str(base / "out")]
             done = subprocess.run(
-                [*command, "--seconds", "10", *options],
+                [*command, "--seconds", "15", *options],
                 cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MY_TOKEN": SECRET},
                 capture_output=True,

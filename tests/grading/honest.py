@@ -209,6 +209,7 @@ logging.info("x")
 WARNINGS_AS_ERRORS = """
 import os, warnings
 import matplotlib
+import matplotlib.pyplot as plt
 import torch
 os.chdir("/tmp")
 plt.switch_backend("agg")

@@ -173,6 +173,7 @@ CHANGES_ITSELF = {  # what they break is their own: they may lose points, but no
         "bends the shell",
         "bends builtins",
         "bends forks",
+        "eats memory together",
         "stays behind a cell that asks",
         "deletes its folder",
         "kills its parents",

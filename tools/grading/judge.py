@@ -10,7 +10,7 @@ import select
 import struct
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from coursekit.checks.answers import Hint
@@ -51,6 +51,10 @@ class _ChildDiedError(EndedError):
     """The process of a question has gone; the worker itself is still there."""
 
 
+def _wrong(text: str) -> dict:
+    return {"state": "wrong", "text": text, "points": 0}
+
+
 class Judge:
     """Judges submissions, in any number of threads."""
 
@@ -80,7 +84,11 @@ class Judge:
             self._at_work.discard(sandbox)
 
     def judge(self, cells: Sequence[str], lab: Lab, seed: int) -> Outcome:
-        """Run the cells of a notebook and judge its answers; ``seed`` is for the inputs of the checks."""
+        """Run the cells of a notebook and judge its answers; ``seed`` is for the inputs of the checks.
+
+        Each question is first asked in a process of its own, in which everything is as the notebook has left it. What
+        is not right there is asked again in the notebook's process, after all others.
+        """
         start, limits = time.monotonic(), self._limits
         names = [question.name for question in lab.questions.values() if question.check]
         outcome = Outcome({name: {"state": "open", "text": "not reached", "points": 0} for name in names})
@@ -90,9 +98,13 @@ class Judge:
                 session = Session(sandbox, limits, lab, start)
                 try:
                     session.run(cells, left_out, outcome.problems)
-                    while waiting:
-                        outcome.verdicts[waiting[0]] = session.judge(waiting[0], seed, again)
-                        waiting.pop(0)
+                    for apart in (True, False):
+                        for name in [name for name in waiting if (name not in again) == apart]:
+                            outcome.verdicts[name] = verdict = session.judge(name, seed, apart)
+                            if apart and verdict["state"] in ("wrong", "failed"):
+                                again.add(name)
+                            else:
+                                waiting.remove(name)
                     break
                 except EndedError as ended:
                     step, why, gone = session.step, str(ended), isinstance(ended, GoneError)
@@ -103,7 +115,7 @@ class Judge:
             if step not in again and (gone or step in waiting):
                 again.add(step)  # once may be the machine's fault
             elif step in waiting:
-                outcome.verdicts[step] = {"state": "wrong", "text": why, "points": 0}
+                outcome.verdicts[step] = _wrong(why)
                 waiting.remove(step)
             else:
                 outcome.problems.append(f"{step}: {why}; left out")
@@ -147,40 +159,24 @@ class Session:
             self._order(cell=source)
             while "done" in (news := self._news(end)):
                 known = self._lab._find(news["done"])
-                with suppress(_ChildDiedError):
-                    self._ask(known.name if known and known.check else "", (PUBLIC,), apart=True)
+                self._ask(known.name if known and known.check else "", (PUBLIC,), apart=True)
             if "error" not in news:
                 raise EndedError(_ODD)
             if news["error"]:
                 problems.append(f"{cell}: {news['error']}")
 
-    def judge(self, name: str, seed: int, again: set[str]) -> dict:
-        """Judge a question with the instant check's inputs first, then with others.
+    def judge(self, name: str, seed: int, apart: bool) -> dict:
+        """Judge a question with the instant check's inputs first, then with others."""
+        self.step = name
+        return self._ask(name, (PUBLIC, (seed, 1), (seed, 2)), apart)
 
-        It is asked in a process of its own, as the notebook has left everything; if it is not right there, once more
-        in the notebook's process. A question that is asked ``again``, since a process has ended, is asked there alone.
-        """
-        self.step, seeds = name, (PUBLIC, (seed, 1), (seed, 2))
-        if name not in again:
-            try:
-                verdict = self._ask(name, seeds, apart=True)
-            except _ChildDiedError:
-                again.add(name)
-            else:
-                if verdict["state"] in ("right", "open"):
-                    return verdict
-        return self._ask(name, seeds, apart=False)
-
-    def _ask(self, name: str, seeds: Sequence, *, apart: bool) -> dict:
-        """Have a question judged; without a name, the answer is wrong."""
+    def _ask(self, name: str, seeds: Sequence, apart: bool) -> dict:
+        """Have a question judged, ``apart`` or in the notebook's own process; without a name, it is wrong."""
         self._order(apart=apart)
-        verdict = {"state": "wrong", "text": "", "points": 0}
         try:
-            if name:
-                verdict = self._verdict(name, seeds)
-        except _ChildDiedError:
-            self._send(b"wrong")
-            raise
+            verdict = self._verdict(name, seeds) if name else _wrong("there is no such question")
+        except _ChildDiedError as died:
+            verdict = _wrong(str(died))
         self._send(b"right" if verdict["state"] == "right" else b"wrong")
         return verdict
 

@@ -129,7 +129,13 @@ def _run_cell(shell, source: str, seconds: float) -> str:
         shell.failure = None
         result = shell.run_cell(source, store_history=True)
         error = result.error_before_exec or shell.failure or result.error_in_exec
-        return late if isinstance(error, CellTimeoutError) else f"{type(error).__name__}: {error}" if error else ""
+        return (
+            late
+            if isinstance(error, CellTimeoutError)
+            else f"{type(error).__name__}: {error}".rstrip(": ")
+            if error
+            else ""
+        )
     except CellTimeoutError:
         return late
     except BaseException as error:  # of IPython itself, because somebody bends it; or of an error's own text
