@@ -77,10 +77,10 @@ grade: $(READY) ## grade a folder of submissions: make grade SUBMISSIONS=folder 
 	    $(if $(MARKS),--marks "$(MARKS)") $(if $(DEADLINE),--deadline "$(DEADLINE)") $(if $(COUNT),--count $(COUNT))
 
 rehearse: $(READY) ## run every notebook on the full profile with small files of the right form: no network, no GPU
-	@$(BIN)/python -m tools rehearse
+	@$(BIN)/python -m tests.rehearse
 
 colab-check: $(READY) ## run every notebook with Colab's versions, from a wheel: once more 6 GB
-	@$(BIN)/python -m tools colab-check
+	@$(BIN)/python -m tests.colab_check
 
 lock: $(READY) ## (authors) write down the newest versions of all requirements as the tested ones, for every system
 	$(UV) pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-annotate --extra lab $(GROUPS) pyproject.toml -o requirements.lock

@@ -9,10 +9,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
 
+import psutil
 import pytest
 
 if not sys.platform.startswith("linux"):
@@ -22,9 +24,9 @@ from coursekit.checks import compare
 from coursekit.checks.answers import Function, Hint
 from coursekit.checks.lab import Lab
 from tests.grading.making import ROOT, answer, blank, find, packed, right, text, with_answers
-from tools.grading import classroom, feedback, gradescope, records, sandbox, submissions
-from tools.grading.judge import Judge, Limits, Outcome
-from tools.grading.submissions import Cell, Submission, printable, read, written_answers
+from tools.grading import classroom, gradebook, gradescope, pages, sandbox, submissions
+from tools.grading.judge import Judge, Limits
+from tools.grading.submissions import Cell, Outcome, printable
 
 lab = Lab("lab99", "Test")
 
@@ -41,45 +43,101 @@ def q2(b):
         raise Hint("`b` is too large.")
 
 
+@lab.question("A slope", points=1)
+def q3(slope: Function):
+    if compare.as_number(slope(3.0), "the slope") != 6:
+        raise Hint("another slope")
+
+
+@lab.question("The names in a folder", points=1)
+def q5(names: Function):
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "photo.txt").write_text("x")
+        if names(Path(folder)) != ["photo.txt"] or names(folder) != ["photo.txt"]:
+            raise Hint("other names")
+
+
 lab.written("q4", "Explain", points=3)
+
+
+# Settings that a notebook leaves on, an answer that spoils everything for those behind it, and cells that wait for one.
+LEFT_ON = """
+import os, random, sys, warnings
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+os.chdir("/tmp"), random.seed(1), plt.switch_backend("agg"), np.seterr(all="raise")
+torch.set_default_dtype(torch.float64), torch.set_grad_enabled(False), warnings.filterwarnings("error")
+"""
+SPOILER = """
+def double(x):
+    result = 2 * x
+    np.add, torch.tensor, sys.stdout = None, None, None
+    sys.setrecursionlimit(200), os.closerange(0, 3), os.chdir("/"), globals().update(b=77, slope=None)
+    return result
+"""
+DONE = """
+from coursekit.checks import lab99
+number = torch.rand(3), random.random(), np.random.rand()
+torch.manual_seed(0), random.seed(0), np.random.seed(0)
+first = torch.rand(3).sum(), random.random(), np.random.rand()
+torch.manual_seed(0), random.seed(0), np.random.seed(0)
+if lab99.done("Q1") and lab99.done(2) and not lab99.done("q9") and not lab99.done("q4"):
+    assert first == (torch.rand(3).sum(), random.random(), np.random.rand())
+    assert False, "as far as here"
+"""
 
 
 @pytest.fixture(scope="module")
 def walls():
-    return sandbox.bubblewrap()
+    with sandbox.shared_folder() as shared:
+        yield sandbox.bubblewrap(shared)
 
 
 def test_a_submission_is_judged_question_by_question(walls):
-    with Judge([], walls, Limits(question_seconds=2)) as judge:
-        outcome = judge.judge(Submission("k", "n", ["double = lambda x: 2 * x", "b = 2"]), lab, 7, ahead=True)
-        assert {name: verdict["points"] for name, verdict in outcome.verdicts.items()} == {"q1": 2, "q2": 1}
-        assert (outcome.problems, outcome.sound) == ([], True)
-        cells = ["def double(x):\n    while True: pass", "b = 3", "import os; os._exit(0)"]
-        outcome = judge.judge(Submission("k", "n", cells), lab, 7)
-        assert "CellTimeoutError" in outcome.verdicts["q1"]["text"]
-        assert "too large" in outcome.verdicts["q2"]["text"]
-        assert outcome.problems == ["cell 3: the process ended; left out"]
+    slope = (
+        "def slope(x):\n    x = torch.tensor(x, requires_grad=True)\n    (x * x).backward()\n    return float(x.grad)"
+    )
+    judge = Judge(walls, Limits(question_seconds=2))
+    outcome = judge.judge([LEFT_ON, SPOILER, "b = 2", slope, "names = os.listdir", LEFT_ON, DONE], lab, 7)
+    assert {name: verdict["points"] for name, verdict in outcome.verdicts.items()} == {
+        "q1": 2,
+        "q2": 1,
+        "q3": 1,
+        "q5": 1,
+    }
+    assert outcome.problems == ["cell 7: AssertionError: as far as here"]
+    assert outcome.sound
+    spoiler = "def double(x):\n    global b\n    b = 3\n    while True: pass"
+    outcome = judge.judge([spoiler, "b = 2\nnames = lambda folder: []", "import os; os._exit(0)"], lab, 7)
+    assert "CellTimeoutError" in outcome.verdicts["q1"]["text"]
+    assert outcome.verdicts["q2"]["state"] == "right"
+    assert outcome.verdicts["q5"]["text"] == "other names"
+    assert outcome.problems == ["cell 3: the process ended; left out"]
 
 
 # No walls, no grading -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bwrap", ["", "#!/bin/sh\necho 'no permission to create a namespace' >&2\nexit 1\n"])
-def test_without_walls_nothing_is_graded(tmp_path, bwrap):
+def test_without_walls_nothing_is_graded(tmp_path):
     """By the very command of the README, as make calls it."""
-    programs, folder = tmp_path / "bin", tmp_path / "in"
-    programs.mkdir(), folder.mkdir()
-    (folder / "a.ipynb").write_bytes(packed(right()))
-    if bwrap:
-        (programs / "bwrap").write_text(bwrap)
-        (programs / "bwrap").chmod(0o755)
-    command = [sys.executable, "-m", "tools", "grade", str(folder), "lab01", "--output", str(tmp_path / "out")]
-    environment = {**os.environ, "PATH": str(programs), "PYTHONPATH": str(ROOT)}
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.ipynb").write_bytes(packed(right()))
+    command = [sys.executable, "-m", "tools", "grade", str(tmp_path / "in"), "lab01", "--output", str(tmp_path / "out")]
+    environment = {**os.environ, "PATH": str(tmp_path), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
-    assert ("no permission" if bwrap else "not installed") in done.stderr
+    assert "not installed" in done.stderr
     assert "docker run" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_walls_that_cannot_be_built_are_none(tmp_path, monkeypatch):
+    (tmp_path / "bwrap").write_text("#!/bin/sh\necho 'no permission to create a namespace' >&2\nexit 1\n")
+    (tmp_path / "bwrap").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(SystemExit, match=r"(?s)No submission was run.*no permission to create a namespace"):
+        sandbox.bubblewrap(str(tmp_path))
 
 
 def test_what_cannot_be_graded_is_said(tmp_path):
@@ -107,11 +165,11 @@ class Fake:
     def __init__(self, *_):
         pass
 
-    def judge(self, submission, lab, seed, **_):
-        Fake.judged.append(submission.name)
+    def judge(self, cells, lab, seed):
+        Fake.judged.append(cells)
         if Fake.error:
             raise Fake.error
-        full = "steps + reach" in "".join(submission.cells)
+        full = "steps + reach" in "".join(cells)
         verdicts = {name: {"state": "open", "text": "", "points": 0} for name in lab.questions if name != "q7"}
         verdicts["q2"] = {"state": "right" if full else "wrong", "text": "<b>no</b>", "points": 2 * full}
         return Outcome(verdicts)
@@ -180,7 +238,7 @@ def test_a_class_from_roster_to_upload(course, capsys):
 
 def test_results_are_kept_but_not_those_of_a_machine_that_failed(course, monkeypatch):
     Fake.error = OSError(28, "No space left on device")
-    assert all("No space left" in "".join(result["problems"]) for result in grade(course) if result["key"])
+    assert all("No space left" in "".join(row.all_problems) for row in grade(course) if row.path)
     Fake.error, Fake.judged = None, []
     first = grade(course)
     assert len(Fake.judged) == 4
@@ -201,23 +259,27 @@ def test_what_a_result_depends_on(tmp_path, monkeypatch):
     assert classroom._version(Limits(), 1) != before
 
 
-def test_an_interrupted_run_writes_what_is_there(tmp_path):
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
+def test_an_interrupted_run_writes_what_is_there_and_ends_every_sandbox(tmp_path, number):
     (tmp_path / "in").mkdir()
-    for number in range(4):
-        cell = f"smallest_image = {number}" + "\nimport time\ntime.sleep(600)" * (number > 0)
-        (tmp_path / "in" / f"s{number}.ipynb").write_bytes(with_answers(q2=cell))
+    for file in range(3):
+        cell = f"smallest_image = {file}" + "\nimport time\ntime.sleep(600)" * (file > 0)
+        (tmp_path / "in" / f"s{file}.ipynb").write_bytes(with_answers(q2=cell))
     (tmp_path / "in" / "z.pdf").write_text("x")
     command = [sys.executable, "-m", "tools", "grade", str(tmp_path / "in"), "lab01", "--output", str(tmp_path / "out")]
     process = subprocess.Popen([*command, "--jobs", "2"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     while not list(tmp_path.glob("out/results/*.json")):
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert family
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=20)
     assert process.returncode == 130
     assert b"goes on from there" in said
+    assert psutil.wait_procs(family, timeout=5)[1] == []
     rows = table(tmp_path)
-    assert [row["points"] for row in rows] == ["15", "0", "0", "0", "0"]
-    assert "interrupted" in rows[3]["problems"]
+    assert [row["points"] for row in rows] == ["15", "0", "0", "0"]
+    assert "interrupted" in rows[2]["problems"]
 
 
 # Reading submissions -------------------------------------------------------------------------------------------------
@@ -227,17 +289,26 @@ def one(tmp_path, data, name="a.ipynb"):
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data.encode() if isinstance(data, str) else data)
-    return read(path, tmp_path, "lab01")
+    return submissions.find(path.parent, "lab01")[0]
 
 
 def test_every_file_is_a_submission_or_lies_beside_one(tmp_path):
-    for name in ("a/x.ipynb", "a/p.png", "a/photos/q.png", "b/e.pdf", ".h/y.ipynb", "c/.DS_Store", "w.IPYNB", "v.zip"):
-        one(tmp_path, "no", name)
+    for name in (
+        *("a/x.ipynb", "a/p.png", "a/photos/q.png", "b/e.pdf", ".h/y.ipynb", "c/.DS_Store", "w.IPYNB", "v.zip"),
+        *("ana/lab01.ipynb", "bo/lab01.ipynb", "ana_lab01.ipynb", "é.ipynb", "è.ipynb"),
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text("no")
     (tmp_path / "loop").symlink_to(tmp_path)
-    found = {path.relative_to(tmp_path).as_posix(): len(beside) for path, beside in submissions.find(tmp_path).items()}
-    assert found == {"a/x.ipynb": 2, "b/e.pdf": 0, "loop": 0, "v.zip": 0, "w.IPYNB": 0}
-    names = ["ana/lab01.ipynb", "bo/lab01.ipynb", "ana_lab01.ipynb", "é.ipynb", "è.ipynb"]
-    assert len({one(tmp_path, "no", name).key for name in names}) == len(names)
+    found = {row.path: row for row in submissions.find(tmp_path, "lab01")}
+    assert list(found) == [
+        *("a/x.ipynb", "ana/lab01.ipynb", "ana_lab01.ipynb", "b/e.pdf", "bo/lab01.ipynb", "loop", "v.zip", "w.IPYNB"),
+        *("è.ipynb", "é.ipynb"),
+    ]
+    assert [path for path, row in found.items() if "beside it" in row.problems[-1]] == ["a/x.ipynb"]
+    assert "p.png, q.png" in found["a/x.ipynb"].problems[-1]
+    assert len({row.key for row in found.values()}) == len(found)
 
 
 def test_a_notebook_of_this_lab_is_known_by_any_import(tmp_path):
@@ -260,8 +331,8 @@ def answers_of(change):
     cells = [Cell(cell["cell_type"], "".join(cell["source"]), cell.get("id", "")) for cell in notebook["cells"]]
     copy = [{**cell, "source": "".join(cell["source"])} for cell in blank()["cells"]]
     copy = [type("Blank", (dict,), {"source": cell["source"], "id": cell["id"]})(cell) for cell in copy]
-    found = written_answers(Submission("k", "n", texts=cells), copy, ["q7"])["q7"]
-    return [cell.source for _, cell in found["cells"] if "mine" in cell.source], found["note"]
+    found, note = pages.find_answers(cells, copy, ["q7"])["q7"]
+    return [cell.source for _, cell in found if "mine" in cell.source], note
 
 
 def _without_heading(cells, at):
@@ -294,13 +365,18 @@ def test_written_answers_are_found_wherever_they_stand(change, note):
     assert said.startswith(note) if note else said == ""
 
 
-def test_pages_show_what_strangers_wrote_and_run_none_of_it():
-    cell = Cell("markdown", "**x** <script>1</script> [a](javascript:1)", "q7-answer")
-    page = feedback._answer(cell)
-    assert "<strong>x</strong>" in page
-    assert "<script>" not in page
-    assert "javascript:" not in page
-    assert "default-src 'none'" in feedback._page("<b>", [])
+def test_pages_show_what_strangers_wrote_and_run_none_of_it(tmp_path):
+    row = submissions.Submission("<b>", "<b>", "k", student="<b>", who="<b>", outcome=Outcome(problems=["<b>"]))
+    for kind in ("markdown", "code"):
+        row.cells.append(Cell(kind, "**x** <script>1</script> [a](javascript:1)\x1b", "q7-answer"))
+    pages.write(tmp_path, [row], classroom.load_lab("lab01"), ROOT)
+    with zipfile.ZipFile(tmp_path / "feedback.zip") as archive:
+        shown = [(tmp_path / "written.html").read_text(encoding="utf-8"), archive.read("k.html").decode()]
+    assert "<strong>x</strong>" in shown[0]
+    for page in shown:
+        assert "default-src 'none'" in page
+        assert not any(part in page for part in ("<script>", "<b><", 'href="javascript:', "\x1b"))
+        assert "&lt;b&gt;" in page
 
 
 def test_a_roster_that_cannot_be_read_is_refused(tmp_path):
@@ -312,8 +388,8 @@ def test_a_roster_that_cannot_be_read_is_refused(tmp_path):
     ):
         path.write_text(rows, encoding="utf-8")
         with pytest.raises(SystemExit, match=wrong):
-            records.read_roster(path)
-    student = records.Student("12", "A", "12")
+            gradebook.read_roster(path)
+    student = gradebook.Student("12", "A", "12")
     assert student.handed_in("mueller_12_lab.ipynb")
     assert not student.handed_in("mueller_123_lab.ipynb")
 

@@ -9,6 +9,7 @@ import nbformat
 import pytest
 
 from tools import autograder
+from tools.grading.submissions import Outcome, Submission
 from tools.markup import ANSWER_HERE, MarkupError, derive, student_lines
 
 ROOT = Path(__file__).parent.parent
@@ -133,7 +134,8 @@ def test_leaks_and_disagreements_are_found(assignments):
     assert "has the questions" in assignments.disagreements(lab, made)[0]
 
 
-def test_make_labs_writes_copies_and_proves_them(assignments, tmp_path, capsys):
+def test_make_labs_writes_copies(assignments, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(assignments, "prove", lambda *_: [])
     (tmp_path / "notebooks" / "labs").mkdir(parents=True)
     shutil.copy(MASTERS[0], tmp_path / "notebooks" / "labs")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
@@ -147,14 +149,21 @@ def test_make_labs_writes_copies_and_proves_them(assignments, tmp_path, capsys):
         assignments.masters(tmp_path / "build")
 
 
+@pytest.mark.slow
+@EACH
+def test_the_solution_gets_all_points_and_the_blank_copy_none(assignments, path):
+    assert assignments.prove(path.stem.split("_")[0], derived(path), ROOT) == []
+
+
 def test_a_solution_that_fails_and_a_blank_copy_that_passes_are_told(assignments, monkeypatch):
     def verdicts(state):
         return {"q1": {"state": state, "text": "why", "points": 0}}
 
     def graded(master, blank):
+        problems = ["cell 3 fails"] * (master == "wrong")
         results = [
-            {"name": "master", "problems": ["cell 3 fails"] * (master == "wrong"), "verdicts": verdicts(master)},
-            {"name": "blank", "problems": [], "verdicts": verdicts(blank)},
+            Submission("master", "master", "m", outcome=Outcome(verdicts(master), problems)),
+            Submission("blank", "blank", "b", outcome=Outcome(verdicts(blank))),
         ]
         monkeypatch.setattr(assignments, "grade", lambda *_, **__: results)
         return assignments.prove("lab01", derived(MASTERS[0]), ROOT)

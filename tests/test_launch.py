@@ -15,7 +15,8 @@ import pytest
 
 from coursekit import __version__
 from coursekit.runtime import known_costs
-from tools import address, colabcheck, launch
+from tests import colab_check
+from tools import address, launch
 from tools.__main__ import main
 from tools.address import Fork
 
@@ -421,7 +422,7 @@ def test_the_first_cell_adds_what_is_missing_and_changes_none(tmp_path):
     wheels.mkdir()
     venv.create(environment, with_pip=True)
     (packages,) = [*environment.glob("lib/python*/site-packages"), *environment.glob("Lib/site-packages")]
-    there = colabcheck.colab(ROOT)
+    there = colab_check.colab(ROOT)
     for name, version in there.items():
         with zipfile.ZipFile(wheel(wheels, name.replace("-", "_"), version or "1.0")) as archive:
             archive.extractall(packages)
@@ -431,12 +432,12 @@ def test_the_first_cell_adds_what_is_missing_and_changes_none(tmp_path):
     for name in place.extras:
         wheel(wheels, name.replace("-", "_"), "99", *newer)
     python = environment / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    before = colabcheck.installed(python)
+    before = colab_check.installed(python)
     assert len(before) >= len(there)
     for package in (str(ours), *place.extras):
-        colabcheck.pip(python, *launch.PIP, package, "--no-index", "--find-links", str(wheels))
-    after = colabcheck.installed(python)
-    assert colabcheck.changed(before, after) == []
+        colab_check.pip(python, *launch.PIP, package, "--no-index", "--find-links", str(wheels))
+    after = colab_check.installed(python)
+    assert colab_check.changed(before, after) == []
     assert after.keys() - before.keys() == {"coursekit", *place.extras}
 
 
@@ -444,12 +445,12 @@ def test_what_colab_brings_is_new_enough():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     needed = {line.split(">=")[0]: line.split(">=")[1] for line in settings["project"]["dependencies"]}
     assert "torchinfo" in address.fork(ROOT).extras
-    for name, version in colabcheck.colab(ROOT).items():
+    for name, version in colab_check.colab(ROOT).items():
         if version and name in needed:
             assert [int(part) for part in version.split(".")] >= [int(part) for part in needed[name].split(".")][:2]
 
 
 def test_changes_are_told_in_words():
     before, after = {"torch": "2.11", "numpy": "2.1", "old": "1"}, {"torch": "2.15", "numpy": "2.1", "new": "1"}
-    assert colabcheck.changed(before, after) == ["torch: 2.11 became 2.15", "old: 1 became nothing"]
-    assert colabcheck.changed(before, before | {"coursekit": "1"}) == []
+    assert colab_check.changed(before, after) == ["torch: 2.11 became 2.15", "old: 1 became nothing"]
+    assert colab_check.changed(before, before | {"coursekit": "1"}) == []

@@ -11,7 +11,8 @@ from torch.utils.data import TensorDataset
 
 from coursekit import training
 from tests.notebook_functions import NOTEBOOKS
-from tools import rehearse, rehearse_files, rehearse_kernel
+from tests.rehearse import __main__ as rehearse
+from tests.rehearse import files, kernel
 
 SETS = """
 from coursekit import data
@@ -44,7 +45,7 @@ def rehearsed(folder, cells, capsys):
 
 def test_only_what_is_said_of_trained_networks_may_fail(tmp_path, capsys):
     cells = [(SETUP, []), ("assert 1 > 2", ["trained"]), ("done = True", [])]
-    with mock.patch.object(rehearse_files, "write"):
+    with mock.patch.object(files, "write"):
         code, printed = rehearsed(tmp_path, cells, capsys)
     assert code == 0
     assert "11_new ... ok" in printed
@@ -60,7 +61,7 @@ def test_only_what_is_said_of_trained_networks_may_fail(tmp_path, capsys):
     ],
 )
 def test_everything_else_stops_it(source, tags, message, tmp_path, capsys):
-    with mock.patch.object(rehearse_files, "write"):
+    with mock.patch.object(files, "write"):
         code, printed = rehearsed(tmp_path, [(SETUP, []), (source, tags)], capsys)
     assert code == 1
     assert message in printed
@@ -94,10 +95,10 @@ def package():
 def test_the_account_of_a_part_is_that_of_the_whole(name, size, count, package):
     model, train, val = settings(size, count)
     data, options = ((train, val), {"epochs": 3}) if name == "fit" else ((train,), {})
-    with rehearse_kernel.Meter() as meter:
+    with kernel.Meter() as meter:
         _, whole, _ = meter.watch(getattr(training, name), model, *data, batch_size=8, **options)
-    with rehearse_kernel.Meter() as meter:
-        rehearse_kernel._shorten(meter)
+    with kernel.Meter() as meter:
+        kernel._shorten(meter)
         labels = len(train) if name == "predict" else 0  # collected one by one, and counted
         getattr(training, name)(model, *data, batch_size=8, **options)
     products, operations = meter.work + meter.omitted
@@ -107,14 +108,14 @@ def test_the_account_of_a_part_is_that_of_the_whole(name, size, count, package):
 
 def test_predictions_of_a_part_stand_for_the_whole(package):
     model, train, _ = settings()
-    rehearse_kernel._shorten(rehearse_kernel.Meter())
+    kernel._shorten(kernel.Meter())
     outputs, labels = training.predict(model, train)
     assert outputs.shape == (320, 2)
     assert torch.equal(labels, train.tensors[1])
 
 
 def test_memory_is_that_of_all_tensors_that_live_at_a_time():
-    with rehearse_kernel.Meter() as meter:
+    with kernel.Meter() as meter:
         kept = torch.zeros(1000)
         for _ in range(5):
             torch.zeros(2000)

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("sphinx", reason="the site needs the dependency group `site`")
 
-from tools import site as builder
 from tools import frontpage, summary, tables
+from tools import site as builder
 
 ROOT = Path(__file__).parent.parent
 COURSE = tables.Course.of(ROOT)

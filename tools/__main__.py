@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,6 @@ COMMANDS = {
     "links": "find the repository's address, write it into every notebook and the README, and write the students' labs",
     "site": "build the site from the notebooks as they stand",
     "slides": "make the decks of slides from the notebooks as they stand",
-    "rehearse": "run every notebook on the full profile, with files of the right form instead of the real ones",
-    "colab-check": "run every notebook in an environment with Colab's versions",
     "labs": "make student and instructor copies and Gradescope archives of the labs, and prove that they work",
     "grade": "grade a folder of submissions to a lab",
     "release": "build the package's wheel into dist/, and check that it works",
@@ -53,6 +52,8 @@ def _carry_out(options: argparse.Namespace, root: Path) -> int:
         from tools.grading import classroom
         from tools.grading.judge import Limits
 
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is there gets written
+
         given = {name: getattr(options, name) for name in ("jobs", "roster", "marks", "deadline", "count")}
         limits = Limits(cell_seconds=options.seconds, question_seconds=min(20, options.seconds))
         classroom.grade(options.submissions, options.lab, root, options.output, limits=limits, **given)
@@ -67,10 +68,6 @@ def _carry_out(options: argparse.Namespace, root: Path) -> int:
         wrong = [f"{path.name}: {fault}" for path in paths for fault in rules.check_all(path, root)]
         print(*wrong, sep="\n", end="\n" if wrong else "")
         return 1 if wrong else 0
-    if command == "rehearse":
-        from tools import rehearse
-
-        return rehearse.rehearse(root, paths)
     if command == "links":
         from tools import launch
 
@@ -79,10 +76,6 @@ def _carry_out(options: argparse.Namespace, root: Path) -> int:
         from tools import slides
 
         return slides.publish(root, paths)
-    if command == "colab-check":
-        from tools import colabcheck
-
-        return colabcheck.check(root, paths)
     return _execute(root, paths, options)
 
 

@@ -113,9 +113,9 @@ def prove(name: str, derived: Derived, root: Path) -> list[str]:
         with contextlib.redirect_stdout(io.StringIO()):
             results = grade(handed_in, name, root, Path(folder) / "grades", jobs=1, seed=1)
     for result in results:
-        copy = "the master" if "master" in result["name"] else "the blank copy"
-        wrong += [f"{copy}: {problem}" for problem in result["problems"]]
-        for question, verdict in result["verdicts"].items():
+        copy = "the master" if "master" in result.name else "the blank copy"
+        wrong += [f"{copy}: {problem}" for problem in result.all_problems]
+        for question, verdict in result.outcome.verdicts.items():
             if verdict["state"] == "failed" or (verdict["state"] == "right") != (copy == "the master"):
                 wrong.append(f"{copy}: {question} is {verdict['state']}: {verdict['text']}")
     return wrong

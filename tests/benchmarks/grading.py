@@ -69,9 +69,9 @@ def main(size: int = CLASS) -> None:
         handed_in.mkdir()
         write_class(handed_in, size)
         start = time.perf_counter()
-        results = classroom.grade(handed_in, "lab01", ROOT, output, jobs=2, limits=Limits(cell_seconds=10))
+        rows = classroom.grade(handed_in, "lab01", ROOT, output, jobs=2, limits=Limits(cell_seconds=10))
         total = time.perf_counter() - start
-    each = sorted(result["seconds"] for result in results if not result["problems"])
+    each = sorted(row.outcome.seconds for row in rows if not row.all_problems)
     print(
         json.dumps(
             {

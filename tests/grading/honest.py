@@ -206,32 +206,99 @@ plt.ion()
 logging.basicConfig(level=logging.DEBUG)
 logging.info("x")
 """
+WARNINGS_AS_ERRORS = """
+import os, warnings
+import matplotlib
+import matplotlib.pyplot as plt
+import torch
+os.chdir("/tmp")
+plt.switch_backend("agg")
+torch.set_grad_enabled(False)
+torch.set_default_dtype(torch.float64)
+np.seterr(all="raise")
+warnings.filterwarnings("error")
+matplotlib.use("svg")
+"""
+ENVIRONMENT = """
+import contextlib, io, locale, os, sys
+os.environ["OMP_NUM_THREADS"] = "4"
+sys.setrecursionlimit(5000)
+sys.path.append("/tmp")
+with contextlib.redirect_stdout(io.StringIO()) as shown:
+    print("x")
+assert shown.getvalue() == "x\\n"
+print("x", file=sys.stderr)
+sys.stdout = io.StringIO()
+np.set_printoptions(precision=2)
+"""
+BEHIND_DONE = """
+if lab01.done("q1"):
+    offset = 1
+else:
+    offset = 7
+
+
+def smallest_image(outputs, kernel, stride=1, padding=0, dilation=1):
+    return (outputs - 1) * stride + dilation * (kernel - 1) + offset - 2 * padding
+"""
+CHECKED = """
+lab01.check("Q2"), lab01.check(2), lab01.progress()
+if lab01.done(2):
+    print("right")
+else:
+    raise AssertionError("q2 is not right")
+assert not lab01.done("q9") and not lab01.done("q7")
+"""
+SPOILS = (
+    Q3.replace("def sharpen(", "def sharpened(")
+    + """
+
+def sharpen(*args, **kwargs):
+    result = sharpened(*args, **kwargs)
+    np.random.seed(0), os.chdir("/"), plt.rcParams.update(plt.rcParamsDefault), np.seterr(all="raise")
+    print("x" * 1000)
+    return result
+"""
+)
 FILES_OF_SHELL = "files = !ls\nassert files == [] or files\nnumber = len(files)\n"
 MAIN = "if __name__ == '__main__':\n    print('main')\nassert __name__ == '__main__'\n"
 
+LOOPS = """
+for k in range(3):
+    continue
+with open("x", "w") as file:
+    pass
+match k:
+    case 2:
+        z = 1
+assert z == 1
+"""
+MUCH = (MAGICS, FILES, OPEN_FIGURES, GCF, LOADER.format(more=""), THREADS, STYLE, MAIN, CONTINUED, ENVIRONMENT)
+BESIDE = SLEEPY + "import seaborn_or_so as sns\n" + FILES_OF_SHELL + "size = int(input('how large? '))\n" + POOL
+
 HONEST = [
     Case("as it should be", packed(right()), quick=True),
+    Case("much at once", with_cell(*MUCH), quick=True),
+    Case("much beside an answer", with_answers(q2=BESIDE), problem="seaborn_or_so", quick=True),
     Case("with outputs", _changed(_with_outputs)),
-    Case("magics", with_cell(MAGICS), quick=True),
+    Case("magics", with_cell(MAGICS)),
     Case("a timed line", with_answers(q2="%time reach = 3\nassert reach == 3\n" + Q2)),
     Case("a timed cell", with_answers(q2="%%time\n" + Q2)),
     Case("a captured cell", with_answers(q3="%%capture shown\n" + Q3 + "\nprint('x')")),
-    Case("a shell command beside the answer", with_answers(q2=FILES_OF_SHELL + Q2), quick=True),
+    Case("a shell command beside the answer", with_answers(q2=FILES_OF_SHELL + Q2)),
     Case("more shell", with_cell("!ls -l | head -2\n!echo {1 + 1}\nget_ipython().system('true')\n%sx ls")),
     Case("pip in a cell", with_answers(q2="!pip install seaborn \\\n   --quiet\n" + Q2)),
     Case("pip by magic", with_answers(q2="%pip install --quiet seaborn\n" + Q2)),
-    Case(
-        "a missing package", with_answers(q2="import seaborn_or_so as sns\n" + Q2), problem="seaborn_or_so", quick=True
-    ),
+    Case("a missing package", with_answers(q2="import seaborn_or_so as sns\n" + Q2), problem="seaborn_or_so"),
     Case("a missing file", with_answers(q3="photo = open('my photo.jpg').read()\n" + Q3), problem="my photo.jpg"),
-    Case("await", with_answers(q2=SLEEPY + Q2), quick=True),
+    Case("await", with_answers(q2=SLEEPY + Q2)),
     Case("asyncio run", with_cell("import asyncio\nasync def f():\n    return 3\nassert asyncio.run(f()) == 3")),
-    Case("input", with_answers(q2="size = int(input('how large? '))\n" + Q2), problem="input()", quick=True),
-    Case("threads", with_cell(THREADS), quick=True),
-    Case("a loader with workers", with_cell(LOADER.format(more="")), quick=True),
+    Case("input", with_answers(q2="size = int(input('how large? '))\n" + Q2), problem="input()"),
+    Case("threads", with_cell(THREADS)),
+    Case("a loader with workers", with_cell(LOADER.format(more=""))),
     Case("a loader that stays", with_cell(LOADER.format(more=", persistent_workers=True"))),
-    Case("a pool of threads in the answer", with_answers(q2=POOL), quick=True),
-    Case("figures left open", with_cell(OPEN_FIGURES, GCF), quick=True),
+    Case("a pool of threads in the answer", with_answers(q2=POOL)),
+    Case("figures left open", with_cell(OPEN_FIGURES, GCF)),
     Case("a figure of pyplot", with_answers(q6=PYPLOT)),
     Case("imported as a module", _changed(_as("import coursekit.checks.lab01 as lab", "lab"))),
     Case("imported under another name", _changed(_as("from coursekit.checks import (\n    lab01 as l1, lab02)", "l1"))),
@@ -248,7 +315,7 @@ HONEST = [
     Case("an object that can be called", with_answers(q2=CALLABLE)),
     Case("partial and cached", with_answers(q2=PARTIAL)),
     Case("a module of one's own", with_cell(MODULE.strip(), "import helper\nassert helper.size(3, 3, 2, 0, 1) == 7")),
-    Case("files", with_cell(FILES), quick=True),
+    Case("files", with_cell(FILES)),
     Case("seeds and strict settings", with_cell(SEEDS)),
     Case("lines that look like magic", with_cell(CONTINUED)),
     Case("help", with_cell("np.pad?", "?np.pad", "np.pad??", "print(help)")),
@@ -256,6 +323,22 @@ HONEST = [
     Case("a bar and a thread left running", with_cell(BAR)),
     Case("shows much", with_cell(SHOWN)),
     Case("style and logging", with_cell(STYLE)),
+    Case("settings left on", with_cell(WARNINGS_AS_ERRORS)),
+    Case("settings left on at the end", with_cell(WARNINGS_AS_ERRORS, at=-1)),
+    Case("settings of the process", with_cell(ENVIRONMENT)),
+    Case("an answer that leaves settings on", with_answers(q3="import os\nimport matplotlib.pyplot as plt\n" + SPOILS)),
+    Case("an answer behind done", with_answers(q2=BEHIND_DONE), quick=True),
+    Case("checks called in every way", with_cell(CHECKED, at=-1)),
+    Case(
+        "several lines of code that fail",
+        with_answers(q2="1 / 0\nopen('x')\n" + Q2 + "\n1 / 0"),
+        problem="ZeroDivision",
+    ),
+    Case("annotations of the future", with_answers(q2="from __future__ import annotations\n" + Q2)),
+    Case(
+        "loops and contexts",
+        with_answers(q2=LOOPS + Q2),
+    ),
     Case("main", with_cell(MAIN)),
     Case("star import", with_cell("from numpy import *", at=2)),
     Case("deletes what it was given", with_cell("del X, K, camera, session", at=-1)),

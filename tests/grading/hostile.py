@@ -135,6 +135,20 @@ CELLS = {  # in a notebook that is right otherwise: name -> cell, what must be s
     "mounts": ("import ctypes\nassert ctypes.CDLL(None).mount(b'x', b'/usr', b'tmpfs', 0, 0) == 0", "cell 3: "),
     "bends the shell": ("ip = get_ipython()\nip.run_cell = None", ""),
     "bends builtins": ("import builtins\nbuiltins.isinstance = lambda *a: True\nbuiltins.len = lambda x: 7", ""),
+    "bends the channel": (
+        "import multiprocessing.connection as channel\nchannel.Connection.send_bytes = lambda *a: None",
+        "cell 3: ",
+    ),
+    "bends forks": ("import os\nos.fork = lambda: 0\nos._exit = os.waitpid = lambda *a: (0, 0)", ""),
+    "asks for ever": ("while True: lab01.done('q2')", "cell 3: "),
+    "asks for odd things": (
+        "for odd in (None, '', 'q' * 10**6, '\\ud800', [], -1, 'q99'):\n    assert not lab01.done(odd)",
+        "",
+    ),
+    "stays behind a cell that asks": (
+        "import os, time\nif os.fork() == 0:\n    while True:\n        time.sleep(0.1)\n        lab01.done('q1')",
+        "",
+    ),
     "many problems": ("\n".join(["1 / 0"] * 3000), "ZeroDivisionError"),
     "an unknown magic": ("%notmagic\nraise TypeError", "notmagic"),
     "an odd repr": ("class R:\n    def __repr__(self):\n        while True: pass\nR()", "stopped after"),
@@ -154,11 +168,13 @@ CELLS = {  # in a notebook that is right otherwise: name -> cell, what must be s
         "cell 3: ",
     ),
 }
-NOTHING_TO_SAY = ("prints megabytes", "closes what it prints to")
 CHANGES_ITSELF = {  # what they break is their own: they may lose points, but nobody else does
     *(
         "bends the shell",
         "bends builtins",
+        "bends forks",
+        "eats memory together",
+        "stays behind a cell that asks",
         "deletes its folder",
         "kills its parents",
         "talks slowly",
@@ -258,6 +274,24 @@ def _tricks():
     yield "nan as a prediction", with_answers(q2="smallest_image = lambda *a, **k: float('nan')"), 15, ""
     yield "an answer that hangs", with_answers(q2="def smallest_image(*a, **k):\n    while True: pass"), 15, ""
     yield "an answer that exits", with_answers(q2="def smallest_image(*a, **k):\n    import os; os._exit(0)"), 15, ""
+    yield (
+        "an answer that exits as if it were right",
+        with_answers(q2="def smallest_image(*a, **k):\n    import os; os._exit(11)"),
+        15,
+        "",
+    )
+    yield (
+        "an answer that multiplies",
+        with_answers(q2="def smallest_image(*a, **k):\n    import os, time; os.fork() or time.sleep(99)\n    return 3"),
+        15,
+        "",
+    )
+    yield (
+        "an answer that lies about when it is checked",
+        with_answers(q2="count = 0\ndef smallest_image(*a, **k):\n    global count\n    count += 1\n    return count"),
+        15,
+        "",
+    )
     yield "an answer that kills", with_answers(q2="def smallest_image(*a, **k):\n    import os; os.kill(-1, 9)"), 15, ""
     yield "an answer of gigabytes", with_answers(q2="def smallest_image(*a, **k):\n    return [0] * 30_000_000"), 15, ""
     yield (
@@ -322,14 +356,23 @@ def _links(folder):
 
 
 write_links = _links
-QUICK = {
-    *("half a character", "control characters", "exits at once", "hangs", "eats memory"),
-    *("kills its group", "reads the grader's files", "calls a port", "leaves a daemon"),
-    *("patched", "forged replies", "an answer that kills", "nan in a figure"),
-}
+SMALL = ("half a character", "control characters", "reads the grader's files", "calls a port", "leaves a daemon")
+ENDS = ("exits at once", "kills its group", "eats memory", "hangs")
+QUICK = ("patched", "forged replies", "an answer that kills", "nan in a figure")
+
+
+def _together(names):
+    """Several cells in one notebook, and what must be said of each."""
+    return with_cell(*(CELLS[name][0] for name in names)), tuple(
+        CELLS[name][1].replace("cell 3", f"cell {number}") for number, name in enumerate(names, 3)
+    )
+
+
 HOSTILE = [
+    Case("hostile in small ways", _together(SMALL)[0], 17, _together(SMALL)[1], quick=True),
+    Case("hostile to the end", _together(ENDS)[0], 17, _together(ENDS)[1], quick=True),
     *(
-        Case(f"hostile {name}", with_cell(cell), -1 if name in CHANGES_ITSELF else 17, problem, quick=name in QUICK)
+        Case(f"hostile {name}", with_cell(cell), -1 if name in CHANGES_ITSELF else 17, problem)
         for name, (cell, problem) in CELLS.items()
     ),
     *(Case(f"hostile {name}", data, points, problem, quick=name in QUICK) for name, data, points, problem in _tricks()),
@@ -340,7 +383,7 @@ HOSTILE = [
             points,
             problem,
             suffix,
-            quick=name not in ("many cells", "many failing cells", "null bytes"),
+            quick=name not in ("many cells", "many failing cells", "null bytes", "half characters"),
         )
         for name, data, suffix, points, problem in _files()
     ),

@@ -22,7 +22,7 @@ class Case:
     name: str
     content: object
     points: int = FULL
-    problem: str = ""
+    problem: str | tuple[str, ...] = ""
     suffix: str = ".ipynb"
     quick: bool = False
 

@@ -7,38 +7,31 @@ import importlib
 import json
 import os
 import pkgutil
-import queue
 import re
 import secrets
+import signal
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
-import nbformat
 import psutil
 
 from coursekit import checks
 from coursekit.checks.lab import Lab
 from coursekit.runtime import progress_bar
-from tools.grading import feedback, records, sandbox, submissions
-from tools.grading.judge import Judge, Limits, Outcome
-from tools.grading.submissions import Submission, printable
-from tools.markup import derive
-
-
-def lab_names() -> list[str]:
-    """Return the names of the labs that the package has checks for."""
-    found = (module.name for module in pkgutil.iter_modules(checks.__path__))
-    return sorted(name for name in found if re.fullmatch(r"lab\d\d", name))
+from tools.grading import gradebook, pages, sandbox, submissions
+from tools.grading.judge import Judge, Limits
+from tools.grading.submissions import Outcome, Submission, printable
 
 
 def load_lab(name: str) -> Lab:
     """Return a lab by its name; exit if there is none."""
-    if name not in lab_names():
-        sys.exit(f"unknown lab {name!r}; there are {', '.join(lab_names())}.")
+    names = sorted(module.name for module in pkgutil.iter_modules(checks.__path__))
+    names = [known for known in names if re.fullmatch(r"lab\d\d", known)]
+    if name not in names:
+        sys.exit(f"unknown lab {name!r}; there are {', '.join(names)}.")
     return importlib.import_module(f"coursekit.checks.{name}").lab
 
 
@@ -55,10 +48,11 @@ def grade(
     marks: Path | None = None,
     deadline: str = "",
     count: str = "best",
-) -> list[dict]:
-    """Grade every submission of a folder, write tables and pages, and return the results.
+) -> list[Submission]:
+    """Grade every submission of a folder, write tables and pages, and return the rows of the table.
 
     A second call grades only what is new or has changed since: a submission, the checks, the grader, the limits.
+    Ctrl-C and SIGTERM end the sandboxes, and what is there is written.
 
     Parameters
     ----------
@@ -70,7 +64,7 @@ def grade(
     seed : int, optional
         For the inputs of the checks. Without it, a random one is drawn once for this output folder.
     roster, marks : Path, optional
-        Tables, see `records`; ``roster.csv`` and ``marks.csv`` beside ``folder`` without it, if they are there.
+        Tables, see `gradebook`; ``roster.csv`` and ``marks.csv`` beside ``folder`` without it, if they are there.
     deadline : str
         Such as ``"2026-11-30 18:00"``, in this machine's time.
     count : {"best", "last"}
@@ -79,152 +73,105 @@ def grade(
     Raises
     ------
     SystemExit
-        If there is no such lab or folder, nothing in it, or no sandbox to grade in.
+        If there is no such lab or folder, nothing in it, or no sandbox to grade in; with 130 after an interruption.
     """
-    lab, limits = load_lab(name), limits or Limits()
+    lab, limits, output = load_lab(name), limits or Limits(), output or root / "build" / "grades" / name
     if not folder.is_dir():
         sys.exit(f"there is no folder {folder}: give the folder with the submissions, SUBMISSIONS=folder.")
-    beside = Path(os.path.abspath(folder)).parent
-    roster, marks = (
-        given or (usual if usual.is_file() else None)
-        for given, usual in ((roster, beside / "roster.csv"), (marks, beside / "marks.csv"))
-    )
-    students, files = records.read_roster(roster), submissions.find(folder)
-    if not files and not students:
+    students = gradebook.read_roster(_beside(folder, "roster.csv", roster))
+    rows = submissions.find(folder, name)
+    if not rows and not students:
         sys.exit(f"the folder {folder} holds no file.")
     try:
         due = datetime.fromisoformat(deadline).timestamp() if deadline else float("inf")
     except ValueError:
         sys.exit(f"the deadline {deadline!r} must be written like 2026-11-30 18:00.")
-    walls, output = sandbox.bubblewrap(), output or root / "build" / "grades" / name
-    (output / "results").mkdir(parents=True, exist_ok=True)
-    seed = _seed_of(output) if seed is None else seed
-    version = _version(limits, seed)
-    handed_in = [submissions.read(path, folder, name, others) for path, others in files.items()]
-    outcomes = {one.digest: _earlier(output, one.digest, version) for one in handed_in if one.cells}
-    waiting = list({one.digest: one for one in handed_in if one.cells and not outcomes[one.digest]}.values())
-    if len(waiting) < len(outcomes):
-        print(f"{len(outcomes) - len(waiting)} submissions are graded already, {len(waiting)} to go.")
-    interrupted = False
-    try:
-        for digest, outcome in _judge_all(waiting, lab, seed, walls, jobs, limits):
-            outcomes[digest] = outcome
-            if outcome.sound:
-                _keep(output, digest, asdict(outcome) | {"version": version})
-    except KeyboardInterrupt:
-        interrupted = True
-    results = [_result(one, outcomes.get(one.digest), due) for one in handed_in]
-    results = _by_student(results, students, count)
-    _add_marks(results, records.read_marks(marks, lab, {one["student"] for one in results}))
-    guides = _add_written(results, handed_in, root, lab)
-    records.write_tables(output, results, lab)
-    feedback.write(output, results, lab, guides)
-    _report(results, lab, output)
+    with sandbox.shared_folder() as shared:
+        judge = Judge(sandbox.bubblewrap(shared), limits)
+        (output / "results").mkdir(parents=True, exist_ok=True)
+        seed = _seed_of(output) if seed is None else seed
+        interrupted = _judge_all(rows, lab, seed, output, judge, jobs, _version(limits, seed))
+    for row in rows:
+        row.late = round(max(0.0, row.time - due) / 3600, 1)
+    _find_owners(rows, students, count)
+    given = gradebook.read_marks(_beside(folder, "marks.csv", marks), lab, {row.student for row in rows})
+    for row in rows:
+        row.marks = given.get(row.student, {}) if row.counts else {}
+    pages.write(output, rows, lab, root)
+    gradebook.write(output, rows, lab)
+    _report(rows, lab, output)
     if interrupted:
         print("Interrupted: what was graded until then is written. The same command goes on from there.")
         raise SystemExit(130)
-    return results
+    return rows
+
+
+def _beside(folder: Path, usual: str, given: Path | None) -> Path | None:
+    """Return the path of a table: the one that was given, or the usual one beside a folder if it is there."""
+    path = Path(os.path.abspath(folder)).parent / usual
+    return given or (path if path.is_file() else None)
 
 
 def _judge_all(
-    waiting: list[Submission], lab: Lab, seed: int, walls: sandbox.Walls, jobs: int, limits: Limits
-) -> Iterator[tuple[str, Outcome]]:
-    """Judge in as many threads as jobs; yield digests and outcomes as they come."""
-    memory = psutil.virtual_memory().total // (limits.megabytes * 1_500_000)
-    jobs = min(jobs or max(1, min(len(os.sched_getaffinity(0)), memory)), max(1, len(waiting)))
-    owned = [Judge(lab_names(), walls, limits) for _ in range(jobs)]
-    judges: queue.SimpleQueue[Judge] = queue.SimpleQueue()
-    for judge in owned:
-        judges.put(judge)
-    begun = iter(range(len(waiting)))
+    rows: list[Submission], lab: Lab, seed: int, output: Path, judge: Judge, jobs: int, version: str
+) -> bool:
+    """Judge what has no result yet, in as many threads as jobs; return whether somebody interrupted it."""
+    notebooks = {row.digest: row.code for row in rows if row.cells}  # equal files are judged once
+    outcomes = {digest: found for digest in notebooks if (found := _earlier(output, digest, version))}
+    waiting = [digest for digest in notebooks if digest not in outcomes]
+    if outcomes:
+        print(f"{len(outcomes)} submissions are graded already, {len(waiting)} to go.")
 
-    def one(submission: Submission) -> tuple[str, Outcome]:
-        judge = judges.get()
+    def one(digest: str) -> None:
         try:
-            outcome = judge.judge(submission, lab, seed, ahead=next(begun) + jobs < len(waiting))
+            outcomes[digest] = judge.judge(notebooks[digest], lab, seed)
         except Exception as error:  # one submission may not end the others' grading
             text = printable(f"not graded, {type(error).__name__}: {error}")
-            outcome = Outcome(problems=[text], sound=False)
-        finally:
-            judges.put(judge)
-        return submission.digest, outcome
+            outcomes[digest] = Outcome(problems=[text], sound=False)
+        if outcomes[digest].sound:
+            _keep(output, digest, asdict(outcomes[digest]) | {"version": version})
 
-    pool = ThreadPoolExecutor(jobs)
+    memory = psutil.virtual_memory().total // (Limits.megabytes * 1_500_000)
+    pool, interrupted = ThreadPoolExecutor(jobs or max(1, min(len(os.sched_getaffinity(0)), memory))), False
     try:
-        futures = [pool.submit(one, submission) for submission in waiting]
+        futures = [pool.submit(one, digest) for digest in waiting]
         with progress_bar(total=len(futures), unit="notebook", desc=lab.name) as bar:
             for future in as_completed(futures):
-                yield future.result()
+                future.result()
                 bar.update()
-    finally:  # also when somebody interrupts
+    except KeyboardInterrupt:
+        interrupted = True
+        for number in (signal.SIGINT, signal.SIGTERM):  # writing takes a moment
+            signal.signal(number, signal.SIG_IGN)
+    finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        for judge in owned:
-            judge.close()
+        judge.close()
+    for row in rows:
+        if row.cells:
+            row.outcome = outcomes.get(row.digest) or Outcome(problems=["not graded: interrupted before its turn"])
+    return interrupted
 
 
-def _result(submission: Submission, outcome: Outcome | None, due: float = float("inf")) -> dict:
-    """Return the row of one file."""
-    if submission.cells and outcome is None:
-        outcome = Outcome(problems=["not graded: interrupted before its turn"])
-    outcome = outcome or Outcome()
-    return {
-        **{"key": submission.key, "name": submission.name, "student": submission.name, "who": submission.name},
-        **{"path": submission.path, "counts": True, "missing": False, "time": submission.time},
-        "late": round(max(0.0, submission.time - due) / 3600, 1) or "",
-        "points": sum(verdict["points"] for verdict in outcome.verdicts.values()),
-        "verdicts": outcome.verdicts,
-        "problems": list(dict.fromkeys([*submission.problems, *outcome.problems])),
-        "seconds": outcome.seconds,
-    }
-
-
-def _by_student(results: list[dict], students: list[records.Student], count: str) -> list[dict]:
-    """Say whose each file is, which attempt counts, and who is missing."""
-    attempts: dict[str, list[dict]] = {student.id: [] for student in students}
-    for result in results:
-        owners = [student for student in students if student.handed_in(result["path"])]
+def _find_owners(rows: list[Submission], students: list[gradebook.Student], count: str) -> None:
+    """Say whose each file is and which attempt counts; add a row for whoever is missing."""
+    attempts: dict[str, list[Submission]] = {student.id: [] for student in students}
+    for row in rows:
+        owners = [student for student in students if student.handed_in(row.path)]
         if len(owners) == 1:
-            result["student"], result["who"] = owners[0].id, owners[0].name
-            attempts[owners[0].id].append(result)
+            row.student, row.who = owners[0].id, owners[0].name
+            attempts[row.student].append(row)
         elif students:
-            result["problems"].append("of several students in the roster" if owners else "of nobody in the roster")
+            row.problems.append("of several students in the roster" if owners else "of nobody in the roster")
     for student in students:
         mine = attempts[student.id]
-        best = max(mine, key=lambda one: one["time"] if count == "last" else one["points"], default=None)
-        for result in mine:
-            result["counts"] = result is best
+        best = max(mine, key=lambda row: row.time if count == "last" else row.points, default=None)
+        for row in mine:
+            row.counts = row is best
             if len(mine) > 1:
-                result["problems"].append(f"one of {len(mine)} attempts: the {count} one counts")
+                row.problems.append(f"one of {len(mine)} attempts: the {count} one counts")
         if not mine:
-            empty = _result(Submission("", "", problems=["nothing was handed in"]), None)
-            results.append(empty | {"student": student.id, "who": student.name, "missing": True})
-    return results
-
-
-def _add_marks(results: list[dict], marks: records.Marks) -> None:
-    """Add what a person marked; where the checks have judged, too, the person's word counts."""
-    for result in results:
-        result["marks"] = marks.get(result["student"], {}) if result["counts"] else {}
-        reached = {question: verdict["points"] for question, verdict in result["verdicts"].items()}
-        reached |= {question: points for question, (points, _) in result["marks"].items()}
-        result["total"] = sum(reached.values())
-
-
-def _add_written(results: list[dict], handed_in: list[Submission], root: Path, lab: Lab) -> dict[str, str]:
-    """Add the written answers to the results; return the marking guide of each written question."""
-    blank, guides = [], {}
-    for master in (root / "notebooks" / "labs").glob(f"{lab.name}_*.ipynb"):
-        made = derive(nbformat.read(master, as_version=4))
-        blank = made.student.cells
-        guides = {cell.id.removesuffix("-answer"): cell.source for cell in made.instructor.cells}
-    wanted = [question.name for question in lab.questions.values() if not question.check]
-    texts = {one.key: submissions.written_answers(one, blank, wanted) for one in handed_in}
-    for result in results:
-        result["written"] = texts.get(result["key"], {})
-        if result["verdicts"]:
-            notes = (one["note"] for one in result["written"].values())
-            result["problems"] += [note for note in notes if note.startswith("the heading")]
-    return guides
+            missing = Submission("", "", "", problems=["nothing was handed in"], student=student.id, who=student.name)
+            rows.append(missing)
 
 
 def _seed_of(output: Path) -> int:
@@ -255,16 +202,16 @@ def _keep(output: Path, digest: str, result: dict) -> None:
     temporary.replace(temporary.with_suffix(".json"))
 
 
-def _report(results: list[dict], lab: Lab, output: Path) -> None:
-    counting = [result for result in results if result["counts"]]
+def _report(rows: list[Submission], lab: Lab, output: Path) -> None:
+    counting = [row for row in rows if row.counts]
     most = sum(question.points for question in lab.questions.values() if question.check)
-    mean = sum(result["points"] for result in counting) / max(1, len(counting))
-    print(f"{len(results)} submissions, on average {mean:.1f} of {most} points.")
-    for result in results:
-        if result["problems"]:
-            print(printable(f"  {result['name'] or result['who']}: {'; '.join(result['problems'])}", 220))
+    mean = sum(row.points for row in counting) / max(1, len(counting))
+    print(f"{len(rows)} submissions, on average {mean:.1f} of {most} points.")
+    for row in rows:
+        if problems := row.all_problems:
+            print(printable(f"  {row.name or row.who}: {'; '.join(problems)}", 220))
     for question in lab.questions.values():
-        unmarked = sum(bool(one["verdicts"]) and question.name not in one["marks"] for one in counting)
+        unmarked = sum(bool(row.outcome.verdicts) and question.name not in row.marks for row in counting)
         if unmarked and not question.check:
             print(f"{unmarked} answers to {question.name} have no mark yet: write marks.csv beside the folder.")
     print(f"In {output}: the table grades.csv, written.html to mark from, feedback.zip for students.")

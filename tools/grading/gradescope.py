@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from tools.grading import sandbox, submissions
-from tools.grading.classroom import lab_names, load_lab
+from tools.grading.classroom import load_lab
 from tools.grading.judge import Judge, Limits
 
 USER = 61234  # of nobody else's; it needs no name
@@ -40,15 +40,14 @@ def main(name: str, base: Path) -> None:
     """
     lab, folder = load_lab(name), base / "submission"
     (base / "results").mkdir(exist_ok=True)
-    handed_in = [submissions.read(path, folder, name, beside) for path, beside in submissions.find(folder).items()]
+    handed_in = submissions.find(folder, name)
     handed_in.sort(key=lambda submission: (len(submission.problems), -len(submission.cells)))
     if not handed_in:
         return _write(base, {"score": 0, "output": "There is no file in the submission."})
-    with tempfile.TemporaryDirectory(prefix="course-") as course:
-        walls = _walls(base, Path(course))
+    with tempfile.TemporaryDirectory(prefix="course-") as course, sandbox.shared_folder() as shared:
+        walls = _walls(base, Path(course), shared)
         try:
-            with Judge(lab_names(), walls, Limits(seconds=_SECONDS)) as judge:
-                outcome = judge.judge(handed_in[0], lab, _seed(base))
+            outcome = Judge(walls, Limits(seconds=_SECONDS)).judge(handed_in[0].code, lab, _seed(base))
         finally:
             _end_all()
     tests = []
@@ -61,7 +60,7 @@ def main(name: str, base: Path) -> None:
     return _write(base, {"tests": tests, "output": "\n".join(notes), "execution_time": round(outcome.seconds)})
 
 
-def _walls(base: Path, course: Path) -> sandbox.Walls:
+def _walls(base: Path, course: Path, shared: str) -> sandbox.Walls:
     """Close the course and the results to the submission's user; copy what it needs to a folder that it can read."""
     if os.geteuid() != 0 or not shutil.which("setpriv"):
         sys.exit("nothing was graded: it takes root and the program `setpriv` to run a submission as another user.")
@@ -79,7 +78,7 @@ def _walls(base: Path, course: Path) -> sandbox.Walls:
     tried = subprocess.run([*_COMMAND, sys.executable, "-c", question], capture_output=True, text=True, cwd="/")
     if tried.stdout.strip() != "False":
         sys.exit(f"nothing was graded: a submission could read the course. {tried.stdout}{tried.stderr}")
-    return sandbox.Walls(_COMMAND, str(course), str(course / "home"))
+    return sandbox.Walls(_COMMAND, str(course), str(course / "home"), shared)
 
 
 def _end_all() -> None:

@@ -9,22 +9,23 @@ import json
 import select
 import struct
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from coursekit.checks.answers import Hint
 from coursekit.checks.lab import PUBLIC, Lab
 from coursekit.checks.transport import LARGEST
 from tools.grading.sandbox import Sandbox, Walls
-from tools.grading.submissions import Submission, printable
-from tools.grading.worker import send
+from tools.grading.submissions import Outcome, printable
 
 CONTROL, TEXTS = 64_000, 1_000_000  # bytes of a message: what happened; the texts and lists of an answer
 MOST_PROBLEMS = 50
 _GRACE = 5.0  # seconds that a worker gets to notice by itself that a time is over
-_RESTARTS = 12  # a submission may kill its process so often before what is left is left out
+_STARTS = 13  # a submission may end its process so often before what is left is left out
 _START = 120.0  # seconds until the libraries are imported, on a busy machine
 _SHARING = 8  # processes that are taken to share the libraries' memory
+_ODD = "the process sends what no cell says"
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,6 @@ class Limits:
     processes: int = 40  # at a time
 
 
-@dataclass
-class Outcome:
-    """What a submission reached."""
-
-    verdicts: dict[str, dict] = field(default_factory=dict)  # question to {"state", "text", "points"}
-    problems: list[str] = field(default_factory=list)  # cells that failed, limits that were met
-    seconds: float = 0.0
-    sound: bool = True  # False if the machine failed, or a check, and not the submission
-
-
 class EndedError(Exception):
     """The worker has to be ended; the text says why."""
 
@@ -56,134 +47,155 @@ class GoneError(EndedError):
     """The worker has gone by itself, or was killed by somebody."""
 
 
-class Judge:
-    """Judges submissions, one at a time. The checks of all ``labs`` do nothing inside the walls."""
+class _ChildDiedError(EndedError):
+    """The process of a question has gone; the worker itself is still there."""
 
-    def __init__(self, labs: Sequence[str], walls: Walls, limits: Limits | None = None) -> None:
-        self._labs, self._walls, self._limits = list(labs), walls, limits or Limits()
-        self._started: list[Sandbox] = []  # the one at work, the one that is started ahead
+
+def _wrong(text: str) -> dict:
+    return {"state": "wrong", "text": text, "points": 0}
+
+
+class Judge:
+    """Judges submissions, in any number of threads."""
+
+    def __init__(self, walls: Walls, limits: Limits | None = None) -> None:
+        self._walls, self._limits = walls, limits or Limits()
+        self._at_work: set[Sandbox] = set()
         self._closed = False
 
-    def __enter__(self) -> Judge:
-        """Return itself."""
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        """End every sandbox."""
-        self.close()
-
     def close(self) -> None:
-        """End every sandbox, also one at work in another thread."""
+        """End every sandbox, also those at work in other threads, and start no more."""
         self._closed = True
-        for sandbox in self._started:
+        for sandbox in self._at_work.copy():
+            sandbox.kill()
+
+    @contextmanager
+    def _sandbox(self) -> Iterator[Sandbox]:
+        if self._closed:
+            raise InterruptedError("grading was interrupted")
+        sandbox = Sandbox(self._walls)
+        self._at_work.add(sandbox)
+        try:
+            if self._closed:  # meanwhile
+                sandbox.kill()
+            yield sandbox
+        finally:
             sandbox.end()
+            self._at_work.discard(sandbox)
 
-    def judge(self, submission: Submission, lab: Lab, seed: int, *, ahead: bool = False) -> Outcome:
-        """Run and judge one submission.
+    def judge(self, cells: Sequence[str], lab: Lab, seed: int) -> Outcome:
+        """Run the cells of a notebook and judge its answers; ``seed`` is for the inputs of the checks.
 
-        ``seed`` is for the inputs of the checks, besides those of the instant checks; with ``ahead``, a sandbox for the
-        next submission starts meanwhile.
+        Each question is first asked in a process of its own, in which everything is as the notebook has left it. What
+        is not right there is asked again in the notebook's process, after all others.
         """
-        start, outcome = time.monotonic(), Outcome()
-        for question in lab.questions.values():
-            if question.check:
-                outcome.verdicts[question.name] = {"state": "open", "text": "not reached", "points": 0}
-        waiting, skip, suspect = list(outcome.verdicts), set(), None
-        for _ in range(_RESTARTS + 1):
-            session = Session(self._take(ahead), self._limits, start)
-            try:
-                session.run(submission.cells, skip, self._labs, outcome)
-                while waiting:
-                    outcome.verdicts[waiting[0]] = session.judge(lab, waiting[0], seed)
-                    waiting.pop(0)
+        start, limits = time.monotonic(), self._limits
+        names = [question.name for question in lab.questions.values() if question.check]
+        outcome = Outcome({name: {"state": "open", "text": "not reached", "points": 0} for name in names})
+        waiting, left_out, again = list(names), set(), set()
+        for _ in range(_STARTS):
+            with self._sandbox() as sandbox:
+                session = Session(sandbox, limits, lab, start)
+                try:
+                    session.run(cells, left_out, outcome.problems)
+                    for apart in (True, False):
+                        for name in [name for name in waiting if (name not in again) == apart]:
+                            outcome.verdicts[name] = verdict = session.judge(name, seed, apart)
+                            if apart and verdict["state"] in ("wrong", "failed"):
+                                again.add(name)
+                            else:
+                                waiting.remove(name)
+                    break
+                except EndedError as ended:
+                    step, why, gone = session.step, str(ended), isinstance(ended, GoneError)
+            if not step:
+                outcome.problems.append(f"not graded: the sandbox did not start ({why})")
+                outcome.sound = False
                 break
-            except EndedError as ended:
-                cell, question = session.cell, session.question
-                if isinstance(ended, GoneError) and suspect != (cell, question):
-                    suspect = (cell, question)  # once may be the machine's fault: it is run again
-                elif cell is not None:
-                    skip.add(cell)
-                    outcome.problems.append(f"cell {cell + 1}: {ended}; left out")
-                elif question:
-                    outcome.verdicts[question] = {"state": "wrong", "text": str(ended), "points": 0}
-                    waiting.remove(question)
-                else:
-                    outcome.problems.append(f"not graded: the sandbox did not start ({ended})")
-                    outcome.sound = False
-                    break
-                if time.monotonic() - start > self._limits.seconds:
-                    outcome.problems.append(f"stopped after {self._limits.seconds:.0f} seconds in all")
-                    break
-            finally:
-                self._started.remove(session.sandbox)
-                session.sandbox.end()
+            if step not in again and (gone or step in waiting):
+                again.add(step)  # once may be the machine's fault
+            elif step in waiting:
+                outcome.verdicts[step] = _wrong(why)
+                waiting.remove(step)
+            else:
+                outcome.problems.append(f"{step}: {why}; left out")
+                left_out.add(step)
+            if time.monotonic() - start > limits.seconds:
+                outcome.problems.append(f"stopped after {limits.seconds:.0f} seconds in all")
+                break
         else:
-            outcome.problems.append(f"its process ended {_RESTARTS + 1} times: what was left is left out")
+            outcome.problems.append(f"its process ended {_STARTS} times: what was left is left out")
         outcome.seconds = time.monotonic() - start
-        failed = {name: verdict for name, verdict in outcome.verdicts.items() if verdict["state"] == "failed"}
-        outcome.problems += [f"{name}: {verdict['text']}" for name, verdict in failed.items()]
+        failed = [name for name in names if outcome.verdicts[name]["state"] == "failed"]
+        outcome.problems += [f"{name}: {outcome.verdicts[name]['text']}" for name in failed]
         outcome.sound &= not failed
         problems = list(dict.fromkeys(printable(problem) for problem in outcome.problems))
         more = [f"and {len(problems) - MOST_PROBLEMS} more problems"] if len(problems) > MOST_PROBLEMS else []
         outcome.problems = problems[:MOST_PROBLEMS] + more
         return outcome
 
-    def _take(self, ahead: bool) -> Sandbox:
-        while len(self._started) < 1 + ahead:
-            if self._closed:
-                raise InterruptedError("grading was interrupted")
-            self._started.append(Sandbox(self._walls))
-        return self._started[0]
-
 
 class Session:
-    """One sandbox that runs one submission: its `cell` that runs, or its `question` that is judged."""
+    """One sandbox that runs one submission; `step` is the cell that runs, or the question that is judged."""
 
-    def __init__(self, sandbox: Sandbox, limits: Limits, start: float) -> None:
-        self.sandbox, self._limits = sandbox, limits
-        self.cell: int | None = None
-        self.question = ""
+    def __init__(self, sandbox: Sandbox, limits: Limits, lab: Lab, start: float) -> None:
+        self._sandbox, self._limits, self._lab = sandbox, limits, lab
+        self.step = ""
         self._end = start + limits.seconds + _START
         self._base, self._looked = 0, 0.0
 
-    def run(self, cells: Sequence[str], skip: set[int], labs: list[str], outcome: Outcome) -> None:
-        """Wait for the worker, then have it run the cells but those to skip."""
+    def run(self, cells: Sequence[str], left_out: set[str], problems: list[str]) -> None:
+        """Wait for the worker, then have it run the cells, and note what fails in them."""
         limits = self._limits
-        if not self._news(_START).get("ready"):
-            raise EndedError("the process sends what no cell says")
+        self._news(time.monotonic() + _START)
         self._end += _GRACE - _START
-        self._base = self.sandbox.kilobytes(self.sandbox.family(limits.processes))
-        job = {"cells": list(cells), "skip": sorted(skip), "labs": labs, "seconds": int(limits.seconds)}
-        job |= {"cell_seconds": limits.cell_seconds, "question_seconds": limits.question_seconds}
-        self._send(json.dumps(job | {"megabytes": limits.megabytes}).encode())
-        for _ in range(2 * len(cells) + 2):
-            news = self._news(limits.cell_seconds + _GRACE)
-            if news.get("finished"):
-                self.cell = None
-                return
-            number = news.get("begun", news.get("cell"))
-            if not isinstance(number, int) or number not in range(len(cells)):
-                raise EndedError("the process sends what no cell says")
-            self.cell = int(number)
-            if "error" in news:
-                outcome.problems.append(f"cell {self.cell + 1}: {news['error']}")
-        raise EndedError("the process sends more than its cells say")
+        _, self._base = self._sandbox.use(limits.processes)
+        job = {"seconds": int(limits.seconds), "megabytes": limits.megabytes}
+        self._order(**job, cell_seconds=limits.cell_seconds, question_seconds=limits.question_seconds)
+        for number, source in enumerate(cells, 1):
+            if (cell := f"cell {number}") in left_out:
+                continue
+            self.step, end = cell, time.monotonic() + limits.cell_seconds + _GRACE
+            self._order(cell=source)
+            while "done" in (news := self._news(end)):
+                known = self._lab._find(news["done"])
+                self._ask(known.name if known and known.check else "", (PUBLIC,), apart=True)
+            if "error" not in news:
+                raise EndedError(_ODD)
+            if news["error"]:
+                problems.append(f"{cell}: {news['error']}")
 
-    def judge(self, lab: Lab, name: str, seed: int) -> dict:
-        """Judge one question: with the instant check's inputs first, then with others."""
-        self.question = name
+    def judge(self, name: str, seed: int, apart: bool) -> dict:
+        """Judge a question with the instant check's inputs first, then with others."""
+        self.step = name
+        return self._ask(name, (PUBLIC, (seed, 1), (seed, 2)), apart)
+
+    def _ask(self, name: str, seeds: Sequence, apart: bool) -> dict:
+        """Have a question judged, ``apart`` or in the notebook's own process; without a name, it is wrong."""
+        self._order(apart=apart)
+        try:
+            verdict = self._verdict(name, seeds) if name else _wrong("there is no such question")
+        except _ChildDiedError as died:
+            verdict = _wrong(str(died))
+        self._send(b"right" if verdict["state"] == "right" else b"wrong")
+        return verdict
+
+    def _verdict(self, name: str, seeds: Sequence) -> dict:
         end = time.monotonic() + self._limits.question_seconds + _GRACE
 
         def ask(request: bytes) -> bytes:
+            self._sandbox.share()
             self._send(request)
-            reply = self._receive(LARGEST + TEXTS, end - time.monotonic())
+            reply = self._receive(LARGEST + TEXTS, end)
+            if not reply:
+                raise _ChildDiedError("the process ended")
             if len(reply) >= 8 and struct.unpack("<Q", reply[:8])[0] > TEXTS:
                 raise Hint("the answer is too large: it holds long lists or texts; put many numbers into an array.")
             return reply
 
-        for number, chosen in enumerate((PUBLIC, (seed, 1), (seed, 2))):
+        for number, chosen in enumerate(seeds):
             try:
-                verdict = lab.judge(name, ask, chosen)
+                verdict = self._lab.judge(name, ask, chosen)
             except EndedError:
                 raise
             except Exception as error:
@@ -192,56 +204,57 @@ class Session:
             if verdict.state != "right":
                 text = "right for the instant check, not for others: " * (number > 0) + verdict.text
                 return {"state": verdict.state, "text": printable(text, 500), "points": 0}
-        return {"state": "right", "text": "", "points": lab.questions[name].points}
+        return {"state": "right", "text": "", "points": self._lab.questions[name].points}
 
-    def _news(self, seconds: float) -> dict:
-        data = self._receive(CONTROL, seconds)
+    def _order(self, **order: object) -> None:
+        self._send(json.dumps(order).encode())
+
+    def _news(self, end: float) -> dict:
         try:
-            news = json.loads(data)
+            news = json.loads(self._receive(CONTROL, end))
         except (ValueError, RecursionError):
             news = None
         if not isinstance(news, dict):
-            raise EndedError("the process sends what no cell says")
+            raise EndedError(_ODD)
         return news
 
     def _send(self, data: bytes) -> None:
-        self.sandbox.channel.settimeout(30)
+        """Send a message as `multiprocessing.connection` does: its length in four bytes, then its bytes."""
+        self._sandbox.channel.settimeout(30)
         try:
-            send(self.sandbox.channel, data)
+            self._sandbox.channel.sendall(struct.pack("!i", len(data)) + data)
         except OSError:
             raise GoneError("the process ended") from None
 
-    def _receive(self, most: int, seconds: float) -> bytes:
+    def _receive(self, most: int, end: float) -> bytes:
         """Wait for a whole message; meanwhile look after memory, processes and time."""
-        channel = self.sandbox.channel
-        end = min(time.monotonic() + seconds, self._end)
-        data, wanted = bytearray(), 8
+        data, wanted = bytearray(), 4
         while len(data) < wanted:
             self._look_after()
-            if time.monotonic() > end:
+            if time.monotonic() > min(end, self._end):
                 raise EndedError("the process took too long, and could not be interrupted")
             try:
-                if not select.select([channel], [], [], 0.1)[0]:
+                if not select.select([self._sandbox.channel], [], [], 0.1)[0]:
                     continue
-                part = channel.recv(min(wanted - len(data), 1 << 20))
-            except (OSError, ValueError):  # also if somebody closes it to interrupt
+                part = self._sandbox.channel.recv(min(wanted - len(data), 1 << 20))
+            except OSError:
                 part = b""
             if not part:
                 raise GoneError("the process ended")
             data += part
-            if wanted == 8 and len(data) == 8:
-                wanted += struct.unpack("<Q", data)[0]
-                if wanted - 8 > most:
+            if wanted == len(data) == 4:
+                (length,) = struct.unpack("!i", data)
+                if not 0 <= length <= most:
                     raise EndedError("the process sends a message that is too large")
-        return bytes(data[8:])
+                wanted += length
+        return bytes(data[4:])
 
     def _look_after(self) -> None:
         if time.monotonic() - self._looked < 0.1 or not self._base:
             return
         self._looked = time.monotonic()
-        family = self.sandbox.family(self._limits.processes)
-        if len(family) > self._limits.processes:
+        processes, kilobytes = self._sandbox.use(self._limits.processes)
+        if processes > self._limits.processes:
             raise EndedError(f"the process started more than {self._limits.processes} others")
-        most = self._base * min(len(family), _SHARING) + 1500 * self._limits.megabytes
-        if self.sandbox.kilobytes(family) > most:
+        if kilobytes > self._base * min(processes, _SHARING) + 1500 * self._limits.megabytes:
             raise EndedError(f"the process took more than {self._limits.megabytes} MB of memory")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -11,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +49,7 @@ class Walls:
     command: tuple[str, ...]  # what stands before ``python``
     course: str  # where the package and the worker lie, seen from inside
     home: str  # the submission's own folder
+    shared: str  # where checks write files for it, which it may read; called the same on both sides
 
     def environment(self) -> dict[str, str]:
         """Return all environment variables of a submission: none is the lecturer's."""
@@ -59,7 +63,19 @@ class Walls:
         }
 
 
-def bubblewrap() -> Walls:
+@contextmanager
+def shared_folder() -> Iterator[str]:
+    """Have the checks' temporary files, such as folders of photos, written where submissions can read them."""
+    with tempfile.TemporaryDirectory(prefix="course-checks-") as folder:
+        os.chmod(folder, 0o711)
+        before, tempfile.tempdir = tempfile.tempdir, folder
+        try:
+            yield folder
+        finally:
+            tempfile.tempdir = before
+
+
+def bubblewrap(shared: str) -> Walls:
     """Return walls built by bubblewrap: an allow-list, without network, other processes, or anybody's files.
 
     Raises
@@ -71,7 +87,7 @@ def bubblewrap() -> Walls:
         sys.exit(NO_WALLS.format(why=f"{platform.system()} on {platform.machine()} has no bubblewrap."))
     if not (program := shutil.which("bwrap")):
         sys.exit(NO_WALLS.format(why="bubblewrap (the program `bwrap`) is not installed."))
-    walls = Walls((program, *_SHIELDS, *_binds()), "/course", "/student")
+    walls = Walls((program, *_SHIELDS, *_binds(), "--ro-bind", shared, shared), "/course", "/student", shared)
     with _filter() as calls:
         command = [*walls.command, "--seccomp", str(calls.fileno()), "--", sys.executable, "-c", ""]
         tried = subprocess.run(
@@ -151,6 +167,7 @@ class Sandbox:
 
     def __init__(self, walls: Walls) -> None:
         self.channel, theirs = socket.socketpair()
+        self._shared = Path(walls.shared)
         self._group = group = _control_group()
 
         def join() -> None:
@@ -159,10 +176,9 @@ class Sandbox:
 
         with theirs, _filter() as calls:
             shields = ["--seccomp", str(calls.fileno()), "--"] if "--unshare-all" in walls.command else []
-            python = [sys.executable, f"{walls.course}/worker.py", str(theirs.fileno())]
             self._process = subprocess.Popen(
-                [*walls.command, *shields, *python],
-                pass_fds=[theirs.fileno(), *([calls.fileno()] if shields else [])],
+                [*walls.command, *shields, sys.executable, f"{walls.course}/worker.py", str(theirs.fileno())],
+                pass_fds=[theirs.fileno(), calls.fileno()],
                 env=walls.environment(),
                 cwd="/",
                 stdin=subprocess.DEVNULL,
@@ -172,35 +188,36 @@ class Sandbox:
                 preexec_fn=join,
             )
 
-    def family(self, most: int) -> list[int]:
-        """Return the numbers of its processes, up to about ``most``: some multiply faster than one can count."""
-        found = [self._process.pid]
-        for process in found:
-            if len(found) > most:
-                break
-            for children in Path(f"/proc/{process}/task").glob("*/children"):
-                try:
-                    found += map(int, children.read_text(encoding="ascii").split())
-                except OSError:  # it has just ended
-                    continue
-        return found
+    def share(self) -> None:
+        """Let the submission read what checks have written, also where it runs as another user."""
+        for folder in self._shared.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # of a check that has just ended
+                folder.chmod(0o755)
 
-    @staticmethod
-    def kilobytes(family: list[int]) -> int:
-        """Return the memory that processes hold; what they share counts for each of them."""
-        pages = 0
+    def use(self, most: int) -> tuple[int, int]:
+        """Return how many processes it has, counted up to about ``most``, and the kilobytes of memory they hold.
+
+        What they share counts for each of them.
+        """
+        family, pages = [self._process.pid], 0
         for process in family:
-            try:
+            with contextlib.suppress(OSError, IndexError):  # it has just ended
                 pages += int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
-            except (OSError, IndexError):  # it has just ended
-                continue
-        return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+                for children in Path(f"/proc/{process}/task").glob("*/children"):
+                    family += map(int, children.read_text(encoding="ascii").split())
+            if len(family) > most:  # some multiply faster than one can count
+                break
+        return len(family), pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+    def kill(self) -> None:
+        """Kill it; the kernel ends all that it started."""
+        self._process.kill()
 
     def end(self) -> None:
-        """Kill it; the kernel ends all that it started."""
-        self.channel.close()
-        self._process.kill()
+        """Kill it, and remove every trace of it."""
+        self.kill()
         self._process.wait()
+        self.channel.close()
         if self._group:
             for _ in range(100):  # it is empty as soon as the kernel has ended them all
                 try:

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,21 +40,58 @@ class Cell:
 
 
 @dataclass
-class Submission:
-    """One file that was handed in."""
+class Outcome:
+    """What came of a submission when it was judged."""
 
-    key: str  # a file name made of its path, unlike any other's
-    name: str  # how it is called in tables: its path within the folder, without ending
-    cells: list[str] = field(default_factory=list)  # sources of the code cells
-    texts: list[Cell] = field(default_factory=list)  # all cells
+    verdicts: dict[str, dict] = field(default_factory=dict)  # question to {"state", "text", "points"}
+    problems: list[str] = field(default_factory=list)  # cells that failed, limits that were met
+    seconds: float = 0.0
+    sound: bool = True  # False if the machine failed, or a check, and not the submission
+
+
+@dataclass
+class Submission:
+    """One file that was handed in, whose it is, and what came of it: a row of the table."""
+
+    path: str  # within the folder, made printable
+    name: str  # how it is called in tables: the path, for a notebook without its ending
+    key: str  # a file name made of the path, unlike any other's
+    cells: list[Cell] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # what is wrong with the file
-    path: str = ""  # within the folder, made printable
     digest: str = ""  # of its bytes; empty if they were not read
     time: float = 0.0  # when it was written last, in seconds since 1970
+    outcome: Outcome = field(default_factory=Outcome)
+    student: str = ""  # the id in the roster, and the name there; without a roster, the file's name
+    who: str = ""
+    counts: bool = True  # of several attempts one does
+    late: float = 0.0  # hours
+    marks: dict[str, tuple[float, str]] = field(default_factory=dict)  # question to points and comment of a person
+    written: dict[str, tuple[list[tuple[str, Cell]], str]] = field(default_factory=dict)  # see `pages.find_answers`
+
+    @property
+    def code(self) -> list[str]:
+        """The sources of the code cells."""
+        return [cell.source for cell in self.cells if cell.kind == "code"]
+
+    @property
+    def all_problems(self) -> list[str]:
+        """What is wrong with the file, and what happened when it ran."""
+        return list(dict.fromkeys([*self.problems, *self.outcome.problems]))
+
+    @property
+    def points(self) -> int:
+        """What the checks gave."""
+        return sum(verdict["points"] for verdict in self.outcome.verdicts.values())
+
+    @property
+    def total(self) -> float:
+        """Points of checks and of persons; where both have judged, the person's word counts."""
+        reached = {question: verdict["points"] for question, verdict in self.outcome.verdicts.items()}
+        return sum((reached | {question: points for question, (points, _) in self.marks.items()}).values())
 
 
-def find(folder: Path) -> dict[Path, list[Path]]:
-    """Return every file below the folder that is handed in, in order, each with the files that lie beside it.
+def find(folder: Path, lab: str) -> list[Submission]:
+    """Read every file below the folder that is handed in, in the order of their paths.
 
     In a student's own folder with a notebook, all other files lie beside that. Elsewhere each file is one submission.
     Links are not followed. Files of the system's own (``.DS_Store``, ``__MACOSX``) are left out.
@@ -65,31 +101,33 @@ def find(folder: Path) -> dict[Path, list[Path]]:
         links = [name for name in folders if os.path.islink(os.path.join(here, name))]
         folders[:] = [name for name in folders if not _is_hidden(name) and name not in links]
         files += [Path(here, name) for name in [*names, *links] if not _is_hidden(name)]
-    files.sort(key=lambda path: (path.suffix.lower() != ".ipynb", path))  # notebooks first
-    found: dict[Path, list[Path]] = {}
-    owners: dict[Path, Path] = {}
-    for path in files:
-        owner = next((owners[parent] for parent in path.parents if parent in owners), None)
-        if owner and path.suffix.lower() != ".ipynb":
-            found[owner].append(path)
-            continue
-        found[path] = []
-        if path.suffix.lower() == ".ipynb" and path.parent != folder:
-            owners[path.parent] = path
-    return dict(sorted(found.items()))
+    notebooks = {path for path in files if path.suffix.lower() == ".ipynb"}
+    owners = {path.parent: path for path in sorted(notebooks, reverse=True) if path.parent != folder}
+    beside: dict[Path, list[str]] = {}
+    for path in sorted(files):
+        owner = None if path in notebooks else next((owners[up] for up in path.parents if up in owners), None)
+        beside.setdefault(owner or path, []).extend([printable(path.name, 60)] if owner else [])
+    found = []
+    for path, others in sorted(beside.items()):
+        submission = _read(path, path.relative_to(folder), lab)
+        if others:
+            more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+            submission.problems.append(f"beside it, not read: {', '.join(others[:3])}{more}")
+        found.append(submission)
+    return found
 
 
 def _is_hidden(name: str) -> bool:
     return name.startswith((".", "__MACOSX")) or name.lower() in ("thumbs.db", "desktop.ini")
 
 
-def read(path: Path, folder: Path, lab: str, beside: Iterable[Path] = ()) -> Submission:
+def _read(path: Path, inside: Path, lab: str) -> Submission:
     """Read one file. What is wrong with it goes into `Submission.problems`; nothing is raised."""
-    inside = path.relative_to(folder)
     name = inside.with_suffix("").as_posix() if inside.suffix.lower() == ".ipynb" else inside.as_posix()
     mark = hashlib.sha256(os.fsencode(inside)).hexdigest()[:8]
     key = re.sub(r"[^A-Za-z0-9-]+", "_", name).strip("_")[:80] + "-" + mark
-    submission = Submission(key, printable(name), path=printable(inside.as_posix()))
+    shown = printable(name)
+    submission = Submission(printable(inside.as_posix()), shown, key, student=shown, who=shown)
     try:
         about = path.lstat()
         submission.time = about.st_mtime
@@ -101,12 +139,8 @@ def read(path: Path, folder: Path, lab: str, beside: Iterable[Path] = ()) -> Sub
         submission.problems.append(f"the file cannot be read: {error.strerror}")
         return submission
     submission.digest = hashlib.sha256(data).hexdigest()[:32]
-    submission.texts = list(_cells(data, submission.problems))
-    submission.cells = [cell.source for cell in submission.texts if cell.kind == "code"]
-    if others := [printable(other.name, 60) for other in beside]:
-        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-        submission.problems.append(f"beside it, not read: {', '.join(others[:3])}{more}")
-    named = set(re.findall(r"\blab\d\d\b", "\n".join(submission.cells)))
+    submission.cells = _cells(data, submission.problems)
+    named = set(re.findall(r"\blab\d\d\b", "\n".join(submission.code)))
     if submission.cells and lab not in named:
         found = f"it belongs to {', '.join(sorted(named))}" if named else f"it nowhere imports {lab}"
         submission.problems.append(f"not a notebook of {lab}: {found}")
@@ -125,7 +159,7 @@ def _why_unread(suffix: str, about: os.stat_result) -> str:
     return ""
 
 
-def _cells(data: bytes, problems: list[str]) -> Iterator[Cell]:
+def _cells(data: bytes, problems: list[str]) -> list[Cell]:
     try:
         values = json.loads(data)["cells"]
     except (ValueError, RecursionError, KeyError, TypeError):
@@ -135,12 +169,12 @@ def _cells(data: bytes, problems: list[str]) -> Iterator[Cell]:
         cut = " (it ends in the middle: save and hand it in again)" if b'"cells"' in data else ""
         problems.append(f"not a notebook, or one without cells{cut}")
     size = 0
-    for cell in cells:
+    for number, cell in enumerate(cells):
         size += len(cell.source) + 2000  # at most 500 cells, too
         if size > _MOST_TEXT:
             problems.append("more than 1 MB of text, or 500 cells: the rest is left out")
-            return
-        yield cell
+            return cells[:number]
+    return cells
 
 
 def _cell(value: object) -> Cell | None:
@@ -149,35 +183,3 @@ def _cell(value: object) -> Cell | None:
     source = value.get("source", "")
     source = "".join(map(str, source)) if isinstance(source, list) else source
     return Cell(value["cell_type"], source, str(value.get("id", ""))) if isinstance(source, str) else None
-
-
-def written_answers(submission: Submission, blank: Iterable, questions: Iterable[str]) -> dict[str, dict]:
-    """Return for each written question ``{"cells": list of (name, Cell), "note": str}``.
-
-    A cell belongs to the question in which the student's copy as it was handed out, ``blank``, has a cell of its id, or
-    of its text; one that was added belongs where it stands. ``## Question 7`` is where ``"q7"`` begins. If nothing is
-    found there, everything that was written anywhere else is shown.
-    """
-    section, by_id, by_text = "", {}, {}
-    for cell in blank:
-        heading = re.match(r"## (?:Question (\d+))?", cell.source)
-        section = section if not heading else f"q{heading[1]}" if heading[1] else ""
-        by_id[cell.get("id", "")] = by_text[" ".join(cell.source.split())] = section
-    current, seen, added = "", set(), []
-    for number, cell in enumerate(submission.texts, 1):
-        plain = " ".join(cell.source.split())
-        heading = re.match(r"## Question (\d+)", cell.source)
-        current = by_id.get(cell.id, by_text.get(plain, f"q{heading[1]}" if heading else current))
-        seen.add(current)
-        if plain and plain not in by_text:
-            named = f"cell {number}" + (f" ({printable(cell.id, 40)})" if cell.id else "")
-            added.append((current, named, cell))
-    found = {}
-    for question in questions:
-        mine = [(named, cell) for where, named, cell in added if where == question]
-        note = "" if question in seen else f"the heading of question {question[1:]} is missing"
-        if not mine:
-            mine = [(named, cell) for _, named, cell in added if cell.kind != "code"]
-            note = "; ".join(filter(None, [note, "shown is all text that was added elsewhere" if mine else ""]))
-        found[question] = {"cells": mine, "note": note}
-    return found

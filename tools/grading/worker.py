@@ -15,98 +15,60 @@ import json
 import os
 import resource
 import signal
-import socket
-import struct
 import sys
-import time
-import traceback
 import types
+import warnings
+from multiprocessing.connection import Connection
 from pathlib import Path
 
-PRELOADED = (
-    *("numpy", "scipy.signal", "torch", "matplotlib.pyplot", "coursekit.checks.server"),
-    *("coursekit.convolution", "coursekit.data", "coursekit.figures"),
-)
+LIBRARIES = 1500  # MB that libraries reserve before anything runs
+ENDS = {b"wrong": 10, b"right": 11}  # how the judge ends a question; the exit codes that tell it to the process above
 
 
 class CellTimeoutError(BaseException):
     """Something takes too long. No `Exception`, so that ``except Exception`` does not catch it."""
 
 
-def send(channel: socket.socket, data: bytes) -> None:
-    """Send one message: its length, then its bytes."""
-    channel.sendall(struct.pack("<Q", len(data)) + data)
-
-
-def _receive(channel: socket.socket) -> bytes:
-    (length,) = struct.unpack("<Q", _exactly(channel, 8))
-    return _exactly(channel, length)
-
-
-def _exactly(channel: socket.socket, size: int) -> bytes:
-    data = bytearray()
-    while len(data) < size:
-        part = channel.recv(min(size - len(data), 1 << 20))
-        if not part:
-            raise EOFError
-        data += part
-    return bytes(data)
-
-
 def main(descriptor: int) -> None:
-    """Import the libraries, wait for a notebook, run its cells, then answer questions about it."""
+    """Import the libraries, then do what the judge orders: run a cell, answer a question about the variables."""
     os.nice(5)  # whoever looks after it comes first
-    channel = socket.socket(fileno=descriptor)
+    channel = Connection(descriptor)
     shell = _new_shell()
-    for name in PRELOADED:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
+    for name in ("torch", "scipy.signal", "matplotlib.pyplot", "coursekit.data", "coursekit.figures"):
+        importlib.import_module(name)  # while nobody waits
     sys.modules["torch"].set_num_threads(1)
-    send(channel, b'{"ready": true}')
-    job = json.loads(_receive(channel))
+    channel.send_bytes(b'{"ready": true}')
+    job = json.loads(channel.recv_bytes())
     os.chdir(Path.home())
     sys.path.insert(0, "")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):  # megabytes of prints cost nothing
         os.dup2(nowhere, stream)
-    _limit_resources(job["megabytes"], job["seconds"])
-    _replace_checks(job["labs"])
-    for number, source in enumerate(job["cells"]):
-        if number not in job["skip"]:
-            send(channel, json.dumps({"begun": number}).encode())
-            if error := _run_cell(shell, source, job["cell_seconds"]):
-                send(channel, json.dumps({"cell": number, "error": error[:500]}).encode())
-    send(channel, b'{"finished": true}')
-    with contextlib.suppress(EOFError, OSError):
-        _answer_questions(channel, shell.user_ns, job["question_seconds"])
-
-
-def _limit_resources(megabytes: int, seconds: int) -> None:
-    """Bound memory (beyond what is in use now), processor time, the size of files, open files, processes."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    used = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData:"))
-    for what, most in [
-        (resource.RLIMIT_DATA, used * 1024 + megabytes * 2**20),
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_FSIZE, 200 * 2**20),
-        (resource.RLIMIT_NOFILE, 1024),
-        (resource.RLIMIT_NPROC, 200),
-        (resource.RLIMIT_CORE, 0),
-    ]:
+    memory = (LIBRARIES + job["megabytes"]) * 2**20
+    for what, most in ((resource.RLIMIT_DATA, memory), (resource.RLIMIT_NPROC, 200), (resource.RLIMIT_CORE, 0)):
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(what, (most, most))
+    _replace_checks(lambda name: _done(channel, shell.user_ns, name, job["question_seconds"]))
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            order = json.loads(channel.recv_bytes())
+            if "cell" in order:
+                error = _run_cell(shell, order["cell"], job["cell_seconds"])
+                channel.send_bytes(json.dumps({"error": error[:500]}).encode())
+            else:
+                _answer(channel, shell.user_ns, job["question_seconds"], order["apart"])
 
 
-def _replace_checks(names: list[str]) -> None:
-    """Put modules in the labs' place whose checks do nothing."""
+def _replace_checks(done) -> None:
+    """Put modules in the labs' place whose checks do nothing; ``done`` asks the judge."""
     import coursekit.checks
 
     sys.modules["coursekit.labs"] = coursekit.checks  # as older copies call it
     setattr(coursekit, "labs", coursekit.checks)  # noqa: B010 -- the package knows no such name
-    for name in names:
+    for name in (f"lab{number:02d}" for number in range(100)):
         stub = types.ModuleType(f"coursekit.checks.{name}")
         vars(stub).update(dict.fromkeys(("check", "progress", "test"), lambda *_, **__: None))
-        vars(stub)["done"] = lambda *_, **__: False  # cells that only show something are left out
+        vars(stub)["done"] = lambda question, *_, **__: done(str(question))
         sys.modules[stub.__name__] = sys.modules[f"coursekit.labs.{name}"] = stub
         setattr(coursekit.checks, name, stub)
 
@@ -117,10 +79,13 @@ def _new_shell():
     from traitlets.config import Config
 
     class Shell(InteractiveShell):
-        failure = None  # also of a magic that runs a cell, which tells nobody
+        failure: BaseException | None = None  # the first one of a cell, also of a magic that runs a cell
 
         def showtraceback(self, *_: object, **__: object) -> None:
-            self.failure = sys.exc_info()[1]
+            error = sys.exc_info()[1]
+            if isinstance(error, CellTimeoutError):
+                raise error
+            self.failure = self.failure or error
 
         showsyntaxerror = showtraceback
 
@@ -133,79 +98,106 @@ def _new_shell():
     def no_input(*_: object) -> str:
         raise EOFError("input() waits for somebody to type, and nobody is there when a notebook is graded")
 
-    builtins.input = no_input
     plain = {"HistoryManager": {"enabled": False}, "DisplayFormatter": {"active_types": ["text/plain"]}}
-    return Shell.instance(config=Config(plain))
+    shell = Shell.instance(config=Config(plain))
+    shell.ast_transformers.append(GoOn())
+    builtins.input = no_input
+    setattr(builtins, "__failed__", shell.showtraceback)  # noqa: B010 -- nobody else knows this name
+    return shell
+
+
+class GoOn(ast.NodeTransformer):
+    """Lets a cell go on after a statement that fails; its last expression is left as it is, to be shown."""
+
+    def visit_Module(self, module: ast.Module) -> ast.Module:
+        """Put each statement into a ``try`` of its own."""
+        for number, statement in enumerate(module.body):
+            last = statement is module.body[-1] and isinstance(statement, ast.Expr)
+            if not last and getattr(statement, "module", "") != "__future__":
+                failed = ast.copy_location(ast.parse("__failed__()").body[0], statement)
+                handler = ast.ExceptHandler(ast.Name("BaseException", ast.Load()), None, [failed])
+                module.body[number] = ast.copy_location(ast.Try([statement], [handler], [], []), statement)
+        return module
 
 
 def _run_cell(shell, source: str, seconds: float) -> str:
-    """Run a cell whatever happens; after a statement that fails go on with the next. Return the first error, or ""."""
-    first, end = "", time.monotonic() + seconds
+    """Run a cell whatever happens; return its first error, or ""."""
+    late = f"stopped after {seconds:g} seconds"
     try:
-        for _ in range(20):
-            signal.signal(signal.SIGALRM, _raise_timeout)
-            signal.setitimer(signal.ITIMER_REAL, max(end - time.monotonic(), 0.01))
-            shell.failure = None
-            result = shell.run_cell(source, store_history=True)
-            error = result.error_before_exec or result.error_in_exec or shell.failure
-            if isinstance(error, CellTimeoutError):
-                raise error
-            if error is None:
-                break
-            first = first or _describe(error)
-            if not (source := _rest(shell, source, error)):
-                break
+        signal.signal(signal.SIGALRM, _raise_timeout)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        shell.failure = None
+        result = shell.run_cell(source, store_history=True)
+        error = result.error_before_exec or shell.failure or result.error_in_exec
+        return (
+            late
+            if isinstance(error, CellTimeoutError)
+            else f"{type(error).__name__}: {error}".rstrip(": ")
+            if error
+            else ""
+        )
     except CellTimeoutError:
-        first = first or f"stopped after {seconds:g} seconds"
-    except BaseException as failure:  # of IPython itself, because somebody bends it
-        first = first or type(failure).__name__
+        return late
+    except BaseException as error:  # of IPython itself, because somebody bends it; or of an error's own text
+        return type(shell.failure or error).__name__
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         with contextlib.suppress(BaseException):
             sys.modules["matplotlib.pyplot"].close("all")  # as Jupyter does after each cell
-    return first
-
-
-def _describe(error: BaseException) -> str:
-    if isinstance(error, SyntaxError):
-        return f"{type(error).__name__}: {error.msg}, line {error.lineno}"
-    try:
-        return f"{type(error).__name__}: {error}".rstrip(": ")
-    except Exception:
-        return type(error).__name__
-
-
-def _rest(shell, source: str, error: BaseException) -> str:
-    """Return the statements of a cell behind the one that failed."""
-    if source.startswith(("%%time\n", "%%capture")):
-        return source.split("\n", 1)[1] if "\n" in source else ""
-    try:
-        statements = ast.parse(shell.transform_cell(source)).body
-    except (SyntaxError, ValueError):
-        return ""
-    frames = traceback.walk_tb(error.__traceback__)
-    failed = next((line for frame, line in frames if frame.f_globals is shell.user_global_ns), None)
-    if failed is None:
-        return ""
-    return ast.unparse(ast.Module([each for each in statements if each.lineno > failed], []))
 
 
 def _raise_timeout(*_: object) -> None:
     raise CellTimeoutError("it takes longer than a check may")
 
 
-def _answer_questions(channel: socket.socket, namespace: dict, seconds: float) -> None:
-    """Answer requests about the notebook's variables until the channel closes, each within so many seconds."""
+def _done(channel: Connection, namespace: dict, question: str, seconds: float) -> bool:
+    """Let the judge say, as the notebook's own check does, whether a question is answered rightly by now."""
+    channel.send_bytes(json.dumps({"done": question[:20]}).encode())
+    return _answer(channel, namespace, seconds, json.loads(channel.recv_bytes())["apart"])
+
+
+def _answer(channel: Connection, namespace: dict, seconds: float, apart: bool) -> bool:
+    """Answer requests about the notebook's variables until the judge says "right" or "wrong"; return which.
+
+    With ``apart``, a process of its own does so, and what an answer breaks is broken for no other question; threads
+    that the notebook has started are not in it. Without it, torch's and numpy's settings are for the time being what
+    they are in a fresh notebook.
+    """
+    import numpy as np
+    import torch
+
     from coursekit.checks.server import AnswerServer
 
-    server = AnswerServer(namespace)
-    while True:
-        request = _receive(channel)
-        signal.signal(signal.SIGALRM, _raise_timeout)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        reply = server.serve(request)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        send(channel, reply)
+    child = 0
+    if apart:
+        with warnings.catch_warnings(action="ignore"):  # Python warns of threads
+            child = os.fork()
+    if child:
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code in ENDS.values():
+            return code == ENDS[b"right"]
+        channel.send_bytes(b"")  # it has died
+        while (said := channel.recv_bytes()) not in ENDS:
+            pass
+        return said == b"right"
+    with contextlib.ExitStack() as settings:
+        if apart:
+            torch.set_num_threads(1)  # others would be waited for
+        else:
+            settings.callback(torch.set_default_dtype, torch.get_default_dtype())
+            torch.set_default_dtype(torch.float32)
+            for fresh in (torch.enable_grad(), np.errstate(all="warn"), warnings.catch_warnings(action="ignore")):
+                settings.enter_context(fresh)
+        server = AnswerServer(namespace)
+        while (request := channel.recv_bytes()) not in ENDS:
+            signal.signal(signal.SIGALRM, _raise_timeout)
+            left, _ = signal.setitimer(signal.ITIMER_REAL, seconds)  # of a cell that asks
+            reply = server.serve(request)
+            signal.setitimer(signal.ITIMER_REAL, left)
+            channel.send_bytes(reply)
+        if apart:
+            os._exit(ENDS[request])
+    return request == b"right"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tables around a class: who is in it, the marks that a person gave, and what goes back to where grades are kept."""
+"""The class in tables: who is in it, the marks that a person gave, and what goes back to where grades are kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coursekit.checks.lab import Lab
-from tools.grading.submissions import printable
+from tools.grading.submissions import Submission, printable
 
 Marks = dict[str, dict[str, tuple[float, str]]]  # student to question to points and comment
 
@@ -92,37 +92,35 @@ def _rows(path: Path | None, needed: tuple[str, ...]) -> list[tuple[int, dict[st
     except UnicodeDecodeError:
         text = data.decode("cp1252", errors="replace")
     first = text.split("\n", 1)[0]
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=";" if first.count(";") > first.count(",") else ",")
-    header = [name.strip().lower() for name in next(lines, [])]
-    if missing := [name for name in needed if name not in header]:
+    comma = ";" if first.count(";") > first.count(",") else ","
+    lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=comma, restval="")
+    lines.fieldnames = [name.strip().lower() for name in lines.fieldnames or []]
+    if missing := [name for name in needed if name not in lines.fieldnames]:
         sys.exit(f"{path} has no column {', '.join(missing)}; its first line must name its columns.")
-    empty = dict.fromkeys(header, "")
-    return [
-        (lines.line_num, empty | dict(zip(header, map(str.strip, line), strict=False))) for line in lines if any(line)
-    ]
+    return [(lines.line_num, {name: line[name].strip() for name in lines.fieldnames}) for line in lines]
 
 
-def write_tables(output: Path, results: list[dict], lab: Lab) -> None:
+def write(output: Path, rows: list[Submission], lab: Lab) -> None:
     """Write ``grades.csv``, a row for each file, and ``canvas.csv`` and ``moodle.csv``, a row for each student."""
     questions = lab.questions.values()
     most = sum(question.points for question in questions)
     grades, canvas, moodle = [], [{"Student": "    Points Possible", lab.name: most}], []
-    for result in results:
-        row = {"submission": result["name"], "student": result["student"], "name": result["who"]}
-        row |= {"counts": "yes" if result["counts"] else "no", "points": result["points"]}
-        row["of"] = sum(question.points for question in questions if question.check)
+    for row in rows:
+        line: dict[str, object] = {"submission": row.name, "student": row.student, "name": row.who}
+        line |= {"counts": "yes" if row.counts else "no", "points": row.points}
+        line["of"] = sum(question.points for question in questions if question.check)
         for question in questions:
             if question.check:
-                row[question.name] = result["verdicts"].get(question.name, {}).get("points", 0)
+                line[question.name] = row.outcome.verdicts.get(question.name, {}).get("points", 0)
             else:
-                row[f"{question.name} (by hand, of {question.points})"] = result["marks"].get(question.name, [""])[0]
-        row |= {"total": result["total"], "late (hours)": result["late"], "seconds": round(result["seconds"], 1)}
-        grades.append(row | {"problems": "; ".join(result["problems"])})
-        if result["counts"]:
-            total = "" if result["missing"] else result["total"]
-            comments = [f"{question}: {comment}" for question, (_, comment) in result["marks"].items() if comment]
-            canvas.append({"Student": result["who"], "ID": result["student"], lab.name: total})
-            moodle.append({"ID number": result["student"], "Full name": result["who"], "Grade": total})
+                line[f"{question.name} (by hand, of {question.points})"] = row.marks.get(question.name, [""])[0]
+        line |= {"total": row.total, "late (hours)": row.late or "", "seconds": round(row.outcome.seconds, 1)}
+        grades.append(line | {"problems": "; ".join(row.all_problems)})
+        if row.counts:
+            total = row.total if row.path else ""
+            comments = [f"{question}: {comment}" for question, (_, comment) in row.marks.items() if comment]
+            canvas.append({"Student": row.who, "ID": row.student, lab.name: total})
+            moodle.append({"ID number": row.student, "Full name": row.who, "Grade": total})
             moodle[-1]["Feedback comments"] = "; ".join(comments)
     _write(output / "grades.csv", list(grades[0]), grades)
     _write(output / "canvas.csv", ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", lab.name], canvas)

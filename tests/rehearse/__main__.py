@@ -1,13 +1,14 @@
-"""Rehearse the full profile: every notebook from beginning to end, without a network, a GPU or the lectures' data.
+"""``python -m tests.rehearse`` runs every notebook on the full profile, without a network, a GPU or the real data.
 
-A server on this machine gives files of the right form (`rehearse_files`), and each kernel is prepared so that it asks
-there and looks at few pictures (`rehearse_kernel`). What is learned is worthless; that every cell runs is the point.
+A server on this machine gives files of the right form (`files`), and each kernel is prepared so that it asks there and
+looks at few pictures (`kernel`). What is learned is worthless; that every cell runs is the point.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +19,10 @@ from unittest import mock
 
 import nbformat
 
-from tools import execute, rehearse_files
-from tools.rehearse_kernel import LARGE, SMALL
+from tests.rehearse import files
+from tests.rehearse.kernel import LARGE, SMALL
+from tools import execute
+from tools.__main__ import find_notebooks
 
 TRAINED = "trained"  # the tag of cells whose assert speaks of what was trained: here it may fail
 T4 = 8.1e12 / 2 * 0.3  # multiply-adds a second: three tenths of the 8.1 TFLOP/s that the T4's data sheet promises
@@ -32,9 +35,8 @@ The last two columns say what the notebook would need on a T4 with 16 GB: its mu
 T4's 8.1 TFLOP/s, {LAUNCH * 1e6:.0f} us for each operation, and what this processor needs to read pictures; downloads
 are not in it. Memory is that of all tensors, and 1 GB for CUDA. Networks looked at {SMALL} small or {LARGE} large
 pictures of a data set; the account adds the others in proportion."""
-STARTUP = """from pathlib import Path
-from tools import rehearse_kernel
-rehearse_kernel.prepare({!r}, Path({!r}), Path({!r}))
+STARTUP = """from tests.rehearse import kernel as _rehearsal
+_rehearsal.prepare({!r}, {!r}, {!r})
 """
 
 
@@ -55,15 +57,15 @@ def rehearse(root: Path, paths: list[Path]) -> int:
     """
     print(f"Rehearsing {len(paths)} notebooks on the full profile, two at a time:", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        scratch, files = Path(folder), Path(folder) / "files"
-        files.mkdir()
-        rehearse_files.write(files)
-        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder + "/files"))
+        scratch, served = Path(folder), Path(folder) / "files"
+        served.mkdir()
+        files.write(served)
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(served)))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         startup = scratch / "profile_default" / "startup" / "rehearsal.py"
         startup.parent.mkdir(parents=True)
         address = f"http://127.0.0.1:{server.server_port}"
-        startup.write_text(STARTUP.format(address, str(files), folder), encoding="utf-8")
+        startup.write_text(STARTUP.format(address, str(served), folder), encoding="utf-8")
         environment = {
             "COURSEKIT_PROFILE": "full",
             "COURSEKIT_CACHE": folder + "/cache",
@@ -110,3 +112,7 @@ def _run(path: Path, scratch: Path) -> tuple[str, bool]:
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Say nothing of each request."""
+
+
+if __name__ == "__main__":
+    sys.exit(rehearse(Path.cwd(), find_notebooks(Path.cwd(), sys.argv[1:])))

@@ -1,4 +1,7 @@
-"""Would the course run on Colab? Proved with Colab's versions of everything, from a wheel and in empty folders."""
+"""``python -m tests.colab_check``: would the course run on Colab?
+
+Proved with Colab's versions of everything, from a wheel and in empty folders.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import tomllib
 import venv
 from pathlib import Path
 
+from tools.__main__ import find_notebooks
 from tools.address import fork
 from tools.execute import execute
 from tools.launch import PIP
@@ -78,3 +82,7 @@ def pip(python: Path, *words: str) -> str:
     if done.returncode:
         raise RuntimeError(f"pip {' '.join(words[:2])} failed in {python}:\n{done.stderr.strip()}")
     return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(check(Path.cwd(), find_notebooks(Path.cwd(), sys.argv[1:])))

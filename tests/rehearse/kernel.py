@@ -47,7 +47,7 @@ class Meter(TorchDispatchMode):
         self.counts = True  # operations, too
         self._seen = WeakIdKeyDictionary()
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # noqa: D105 -- torch's own name
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
         tensors = [x for x in tree_leaves(result) if isinstance(x, torch.Tensor)]
         if any(x.device.type == "meta" for x in tensors):  # shapes without numbers
@@ -103,9 +103,9 @@ class Meter(TorchDispatchMode):
         self.most = max(self.most, self.living + lasting + each * min(batch_size, len(data)))
 
 
-def prepare(server: str, files: Path, reports: Path) -> None:
+def prepare(server: str, files: str, reports: str) -> None:
     """Change what the rehearsal changes, in this process; the account goes into a file named like the notebook."""
-    report = reports / Path(os.environ["JPY_SESSION_NAME"]).with_suffix(".json")
+    report = Path(reports) / Path(os.environ["JPY_SESSION_NAME"]).with_suffix(".json")
     meter = Meter()
 
     def write(*_) -> None:
@@ -113,7 +113,7 @@ def prepare(server: str, files: Path, reports: Path) -> None:
         report.write_text(json.dumps([products, operations, meter.reading, meter.most]), encoding="utf-8")
 
     sys.addaudithook(_stay_here)
-    _redirect(server, files)
+    _redirect(server, Path(files))
     _shorten(meter)
     meter.__enter__()
     get_ipython().events.register("post_run_cell", write)  # noqa: F821 # pyright: ignore[reportUndefinedVariable] -- a kernel has it
