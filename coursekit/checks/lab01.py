@@ -13,13 +13,18 @@ from coursekit.checks.answers import Chart, Function, Hint, is_finite
 from coursekit.checks.lab import Lab
 
 lab = Lab("lab01", "Convolution")
-check, done, progress, test = lab.check, lab.done, lab.progress, lab.test
+check, done, hint, progress, test = lab.check, lab.done, lab.hint, lab.progress, lab.test
 
 X = np.array([[2, 0, 1, 3], [1, 3, 0, 2], [0, 1, 2, 1], [3, 2, 0, 1]])
 K = np.array([[1, 2], [0, -1]])
 
 
-@lab.question("Eighteen numbers by hand", points=2)
+@lab.question(
+    "Eighteen numbers by hand",
+    "lay the kernel on the four pixels at the top left, multiply each pixel by the element on it, and add up.",
+    "for the convolution do the same with the kernel turned by 180 degrees: its last element comes first.",
+    points=2,
+)
 def q1(by_hand_correlation: object, by_hand_convolution: object) -> None:
     """Correlation and convolution of X and K, mode valid."""
     right = {"by_hand_correlation": signal.correlate2d, "by_hand_convolution": signal.convolve2d}
@@ -39,7 +44,14 @@ def q1(by_hand_correlation: object, by_hand_convolution: object) -> None:
         compare.array(compare.as_array(answers[name], f"`{name}`"), f"`{name}`", method(X, K, "valid"), mistakes)
 
 
-@lab.question("The smallest image", points=2)
+@lab.question(
+    "The smallest image",
+    "how many pixels lie between the first and the last position of the kernel? Count the steps between positions.",
+    "from its last position the kernel still reaches over some pixels. With dilation it has gaps.",
+    "padding gives some of these pixels for nothing, on both sides.",
+    points=2,
+    truth="7 pixels",
+)
 def q2(smallest_image: Function, rng: np.random.Generator) -> None:
     """Invert the output-size formula."""
     n, k, s, d = (rng.integers(low, high, 24) for low, high in ((2, 12), (2, 8), (1, 5), (1, 4)))
@@ -66,7 +78,13 @@ def q2(smallest_image: Function, rng: np.random.Generator) -> None:
     compare.array(answers, "the list of sizes for 24 settings", right, mistakes, calls=calls)
 
 
-@lab.question("Sharpen a photo of bytes", points=3)
+@lab.question(
+    "Sharpen a photo of bytes",
+    "turn the bytes into floats first; the mean of four neighbours is a correlation with a kernel of 3 x 3.",
+    "add `amount` times the difference from that mean; `np.round` and `np.clip` come before `astype(np.uint8)`.",
+    points=3,
+    truth="it becomes nearly black: bytes begin again at 0 behind 255",
+)
 def q3(sharpen: Function, rng: np.random.Generator) -> None:
     """Bytes in, bytes out, mirrored border, no overflow."""
     for height, width in ((9, 12), (16, 7)):
@@ -103,9 +121,15 @@ def q3(sharpen: Function, rng: np.random.Generator) -> None:
             "the result has lost its border: mode same keeps the size.": made()[1:-1, 1:-1],
         }
         answer, dtype = sharpen(image, amount), np.dtype(np.uint8)
-        compare.array(answer, "the sharpened image", made(), mistakes, rtol=0.5 / 255, dtype=dtype)
+        compare.array(
+            *(answer, "the sharpened image", made(), mistakes),
+            rtol=0.5 / 255,
+            dtype=dtype,
+            small=(sharpen, lambda *case: _as_bytes(_sharpened(*case)), {"image": _FEW, "amount": 1.0}),
+        )
 
 
+_FEW = np.array([[40, 40, 80, 80], [40, 80, 80, 80], [40, 40, 40, 80]], dtype=np.uint8)
 _CROSS = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=float)
 _MIDDLE = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]], dtype=float)
 
@@ -132,7 +156,13 @@ def _as_bytes(values: np.ndarray) -> np.ndarray:
     return np.clip(np.round(values), 0, 255).astype(np.uint8)
 
 
-@lab.question("Repair the two passes", points=3)
+@lab.question(
+    "Repair the two passes",
+    "try it with `column = [1, 0]` and `row = [0, 0, 1]` on an image with one white pixel, and look where it goes.",
+    "`np.convolve` turns its kernel; numpy has a function that does not. And what is `column` for?",
+    "to pass along the columns, transpose, pass along the rows, and transpose back.",
+    points=3,
+)
 def q4(separable: Function, rng: np.random.Generator) -> None:
     """Two thin passes that equal one correlation with a column times a row."""
     for height, width, high, wide in ((12, 17, 4, 3), (15, 11, 3, 6)):
@@ -167,6 +197,7 @@ def q4(separable: Function, rng: np.random.Generator) -> None:
                 image.shape: "the result has the image's size: the passes must be of mode valid.",
                 both(column, row, mode="full").shape: "the result is mode full: the passes must be of mode valid.",
             },
+            small=(separable, _two_passes, {"image": X.astype(float), "column": np.array([1.0, 3]), "row": K[1] + 2.0}),
         )
     # Only a 2-D kernel, column times row, is too large for its type; each pass for itself is not.
     small, large = (1e-25, 1e20) if answer.dtype == np.float32 else (1e-250, 1e200)
@@ -174,7 +205,18 @@ def q4(separable: Function, rng: np.random.Generator) -> None:
         raise Hint("two thin passes, please: multiplying `column` by `row` makes a 2-D kernel, which costs far more.")
 
 
-@lab.question("Refute a claim: two passes, one kernel", points=3)
+def _two_passes(image: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray:
+    return signal.correlate2d(image, np.outer(column, row), "valid")
+
+
+@lab.question(
+    "Refute a claim: two passes, one kernel",
+    "small kernels of two elements suffice, as long as a turn changes them.",
+    "an element of `a` at offset m and one of `b` at offset n act together at offset m + n. Which sum is that?",
+    "combine the first two, then the result with the third, and so on; nothing may be cut off.",
+    points=3,
+    truth="kernels of which the second is its own turn by 180 degrees, such as a Gaussian",
+)
 def q5(counterexample: object, combine: Function, rng: np.random.Generator) -> None:
     """Two correlations in a row are one, with the kernels' full *convolution*."""
     _check_counterexample(counterexample)
@@ -198,7 +240,8 @@ def q5(counterexample: object, combine: Function, rng: np.random.Generator) -> N
             mistakes += [(added, sum(kernels)), (product, kernels[0] * kernels[1])]
         if len(kernels) > 2:
             mistakes += [(two, _fold(some, signal.convolve2d)) for some in (kernels[:2], kernels[1:])]
-        compare.array(combine(kernels), f"the kernel that combines {len(kernels)}", right, mistakes)
+        small = (lambda *some: combine(list(some)), signal.convolve2d, {"a": np.array([[1.0, 2]]), "b": K[:, :1] + 1.0})
+        compare.array(combine(kernels), f"the kernel that combines {len(kernels)}", right, mistakes, small=small)
 
 
 def _check_counterexample(answer: Any) -> None:
@@ -224,12 +267,25 @@ def _fold(kernels: list[np.ndarray], method) -> np.ndarray:
     return result
 
 
-@lab.question("How much noise is left?", points=4)
-def q6(prediction: object, noise_factor: Function, figure: Chart, rng: np.random.Generator) -> None:
-    """Ask for a prediction that need not be right, the formula, and a plot that holds it against a measurement."""
-    guesses = compare.as_array(prediction, "`prediction`", (3,))
-    if guesses.min() < 0 or guesses.max() > 10:
-        raise Hint("`prediction` must hold three factors, such as 0.5. They need not be right.")
+def _factor(kernel: np.ndarray) -> float:
+    return float(np.sqrt((kernel**2).sum()))
+
+
+_BELL = np.exp(-0.5 * (np.arange(-4, 5) / 2) ** 2)
+_GUESSED = (np.full((3, 3), 1 / 9), np.full((9, 9), 1 / 81), np.outer(_BELL, _BELL) / _BELL.sum() ** 2)
+
+
+@lab.question(
+    "How much noise is left?",
+    "each output pixel is a sum of weight times noise: what is its variance, if the noise has variance 1?",
+    "the factor of the standard deviation is the root of that.",
+    "to measure, correlate noise in mode valid and divide `std` after by `std` before; "
+    "`axis.loglog` draws with both axes logarithmic.",
+    points=4,
+    truth=", ".join(f"{_factor(kernel):.2f}" for kernel in _GUESSED),
+)
+def q6(noise_factor: Function, figure: Chart, rng: np.random.Generator) -> None:
+    """Ask for the formula, and a plot that holds it against a measurement."""
     positive = rng.uniform(0.1, 1, (4, 5))
     kernels = [np.full((3, 3), 1 / 9), positive / positive.sum(), rng.normal(size=(4, 3)), rng.normal(size=(2, 6))]
     answers, _ = compare.results(noise_factor, [(kernel,) for kernel in kernels], whole=False)
@@ -240,7 +296,7 @@ def q6(prediction: object, noise_factor: Function, figure: Chart, rng: np.random
     compare.array(
         answers,
         "the list of factors for four kernels",
-        each(lambda k: np.sqrt((k**2).sum())),
+        each(_factor),
         {
             "this is the factor for the variance; asked for is the standard deviation.": each(lambda k: (k**2).sum()),
             "the sum of the weights is what becomes of a *constant*; noise behaves differently.": each(np.sum),
@@ -252,6 +308,7 @@ def q6(prediction: object, noise_factor: Function, figure: Chart, rng: np.random
             "the largest weight alone does not decide.": each(np.max),
         },
         rtol=1e-5,
+        small=(noise_factor, _factor, {"kernel": np.array([[3.0, 4]])}),
     )
     _check_noise_figure(figure)
 

@@ -7,15 +7,21 @@ import torch
 import torch.nn.functional as F
 
 from coursekit.checks import compare
-from coursekit.checks.answers import Function, Hint, Module
+from coursekit.checks.answers import Function, Hint, Module, is_finite
 from coursekit.checks.lab import Lab
 from coursekit.checks.weights import normal
 
 lab = Lab("lab02", "Filters in a layer")
-check, done, progress, test = lab.check, lab.done, lab.progress, lab.test
+check, done, hint, progress, test = lab.check, lab.done, lab.hint, lab.progress, lab.test
 
 
-@lab.question("Kernels into a layer", points=2)
+@lab.question(
+    "Kernels into a layer",
+    "with `groups=3` each colour has its own outputs, and no colour sees another one.",
+    "the weight of such a layer has the shape [6, 1, 3, 3]: the first two kernels are those of red.",
+    points=2,
+    truth="54 weights with groups=3, 162 without (most of them zero)",
+)
 def q1(outline_layer: Function, rng: np.random.Generator) -> None:
     """Ask for a layer of four fixed kernels that keeps the image's size and works on each colour by itself."""
     kernels = rng.normal(size=(2, 3, 3))
@@ -46,6 +52,7 @@ def q1(outline_layer: Function, rng: np.random.Generator) -> None:
             ),
         },
         rtol=1e-5,
+        small=(lambda k, x: outline_layer(k)(x), _outlined, {"kernels": _PAIR, "image": _WHITE}),
         shapes={
             (2, 6, 5, 7): "the output has lost its border: the layer needs padding.",
             (2, 2, 7, 9): "there are two maps in all, but each of the three colours should have two of its own.",
@@ -53,7 +60,21 @@ def q1(outline_layer: Function, rng: np.random.Generator) -> None:
     )
 
 
-@lab.question("What does it cost?", points=3)
+_PAIR = np.array([[[0, 0, 0], [1, 2, 3], [0, 0, 0]], [[0, 4, 0], [0, 5, 0], [0, 6, 0]]], dtype=float)
+_WHITE = torch.tensor([[0, 0, 0], [0, 1, 0], [0, 0, 0]]).float() * torch.tensor([1, 10, 100]).view(1, 3, 1, 1)
+
+
+def _outlined(kernels: np.ndarray, x: torch.Tensor) -> torch.Tensor:
+    return F.conv2d(x, torch.tensor(kernels, dtype=torch.float32)[:, None].repeat(3, 1, 1, 1), padding=1, groups=3)
+
+
+@lab.question(
+    "What does it cost?",
+    "a kernel has `kernel**2` elements for each input channel that its output sees: how many are these with groups?",
+    "each weight is used once at each position of the output: how many positions are there, with stride and padding?",
+    points=3,
+    truth="groups=64: parameters / 57.7, products / 64; stride=2: parameters / 1, products / 4",
+)
 def q2(layer_cost: Function, rng: np.random.Generator) -> None:
     """Ask for weights and products of any convolutional layer, with groups, stride and padding."""
     groups = rng.choice([1, 2, 4], 12)
@@ -61,6 +82,10 @@ def q2(layer_cost: Function, rng: np.random.Generator) -> None:
     kernel, stride, padding = rng.integers(1, 6, 12), rng.integers(1, 4, 12), rng.integers(0, 3, 12)
     height, width = rng.integers(8, 40, 12), rng.integers(8, 40, 12)
     groups[0], padding[0], stride[0], stride[1], groups[1] = 1, 0, 1, 2, 2
+    few = [(1, 1, 1, 2, 1, 0), (2, 2, 2, 1, 1, 0), (1, 1, 1, 3, 2, 1)]  # small enough for paper
+    for part, values in zip((inputs, outputs, groups, kernel, stride, padding), zip(*few, strict=True), strict=True):
+        part[2:5] = values
+    height[2:5], width[2:5] = 3, 4
     named = {"kernel": kernel, "stride": stride, "padding": padding, "groups": groups}
     settings = []
     for k in range(12):
@@ -111,19 +136,24 @@ def q2(layer_cost: Function, rng: np.random.Generator) -> None:
     )
 
 
-@lab.question("The matrix of a layer", points=3)
+@lab.question(
+    "The matrix of a layer",
+    "send an image through the layer that is black but for one white pixel: the answer is one column of the matrix.",
+    "`torch.eye(C * H * W).view(-1, C, H, W)` is a batch of all such images.",
+    "take away what the layer gives for an image of zeros; then see to it that each answer becomes a *column*.",
+    points=3,
+    truth="call it with an image of zeros, and subtract what comes out",
+)
 def q3(make_layer: Function, matrix_of: Function, rng: np.random.Generator) -> None:
     """Ask for the matrix of a layer, found by asking the layer."""
     settings = ((1, 1, 0, 0.0), (1, 2, 1, 0.0), (1, 1, 1, 0.5), (2, 1, 0, 0.3), (3, 2, 1, 0.0))
     for channels, stride, padding, bias in settings:
         weight = normal(rng, 2, channels, 3, 2)
         shape = (channels, int(rng.integers(4, 6)), int(rng.integers(6, 8)))
-        images = torch.eye(int(np.prod(shape))).view(-1, *shape)
-        answers = F.conv2d(images, weight, stride=stride, padding=padding)
+        right, images, answers = _matrix(weight, shape, stride, padding)
         layer = compare.module(make_layer(weight, torch.full((2,), bias), stride, padding), "make_layer(...)")
         expected = answers + bias
         compare.array(layer(images), "what the layer of `make_layer` gives (leave that function as it was)", expected)
-        right = answers.flatten(1).T
         last = answers.permute(0, 2, 3, 1).flatten(1).T
         compare.array(
             _asked(matrix_of, layer, shape),
@@ -136,7 +166,17 @@ def q3(make_layer: Function, matrix_of: Function, rng: np.random.Generator) -> N
                 "it is transposed, and holds the bias.": expected.flatten(1),
             },
             rtol=1e-5,
-        )
+            small=(lambda kernel, size: _asked(matrix_of, make_layer(kernel, torch.zeros(1), 1, 0), size),
+                   lambda kernel, size: _matrix(kernel, size, 1, 0)[0],
+                   {"kernel": torch.tensor([[[[1.0, 2]]]]), "shape": (1, 2, 3)}),
+        )  # fmt: skip
+
+
+def _matrix(weight: torch.Tensor, shape: tuple[int, ...], stride: int, padding: int) -> tuple[torch.Tensor, ...]:
+    """Return the matrix of a layer without bias, and its answers to images of one white pixel."""
+    images = torch.eye(int(np.prod(shape))).view(-1, *shape)
+    answers = F.conv2d(images, weight, stride=stride, padding=padding)
+    return answers.flatten(1).T, images, answers
 
 
 def _asked(matrix_of: Function, layer: Module, shape: tuple[int, ...]) -> object:
@@ -148,7 +188,13 @@ def _asked(matrix_of: Function, layer: Module, shape: tuple[int, ...]) -> object
         raise
 
 
-@lab.question("Repair a network that loses its border", points=3)
+@lab.question(
+    "Repair a network that loses its border",
+    "a kernel of 3 with dilation d reaches over 2 d + 1 pixels: how much padding keeps the size?",
+    "each layer adds 2 d to the field of 1 pixel: which three dilations add up to 14, and leave no holes?",
+    "a network whose output may be negative cannot end in a ReLU.",
+    points=3,
+)
 def q4(Repaired: Function, rng: np.random.Generator) -> None:
     """Ask for a network whose three faults are repaired: size, receptive field, dead output."""
     network = compare.module(Repaired(), "Repaired()")
@@ -175,7 +221,13 @@ def q4(Repaired: Function, rng: np.random.Generator) -> None:
         raise Hint("there must remain three convolutions with kernels of 3 x 3: repair by padding and dilation alone.")
 
 
-@lab.question("Refute a claim: blind to a shift", points=3)
+@lab.question(
+    "Refute a claim: blind to a shift",
+    "which columns are kept before the shift, and which after it? Make them as different as you can.",
+    "`F.pad(..., mode='circular')` brings in at one edge what leaves at the other. Then ReLU, then the mean.",
+    points=3,
+    truth="stripes of one pixel: every second column bright, the others dark",
+)
 def q5(counterexample: object, shift_stable: Function, rng: np.random.Generator) -> None:
     """Ask for an image on which stride breaks invariance, and for a descriptor that is invariant."""
     if not hasattr(counterexample, "dtype") or not isinstance(counterexample, torch.Tensor):
@@ -217,6 +269,7 @@ def q5(counterexample: object, shift_stable: Function, rng: np.random.Generator)
             "the kernels are turned: a layer correlates.": F.conv2d(padded, kernels.flip(2, 3)).relu().mean((2, 3)),
         },
         rtol=1e-5,
+        small=(shift_stable, _stable, {"image": torch.tensor([[[[0.0, 0, 0], [0, 3, 6], [0, 0, 0]]]]), "kernel": _STEP}),
         shapes={
             (3, 4, 12, 16): "these are the maps; asked for is one number for each image and kernel.",
             (3, 4, 1, 1): "the shape is [3, 4, 1, 1]: flatten it to [B, K].",
@@ -225,14 +278,28 @@ def q5(counterexample: object, shift_stable: Function, rng: np.random.Generator)
     )
 
 
-@lab.question("Find a kernel by its gradient", points=3)
+_STEP = torch.tensor([[[[0.0, 0, 0], [-1, 1, 0], [0, 0, 0]]]])
+
+
+def _stable(images: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
+    return F.conv2d(F.pad(images, [1] * 4, mode="circular"), kernels).relu().mean((2, 3))
+
+
+@lab.question(
+    "Find a kernel by its gradient",
+    "make a layer `nn.Conv2d(1, 1, size)` and let it learn: the loss is the mean squared error to `y`.",
+    "forward, loss, `zero_grad`, `backward`, `step`, some hundred times. Print the loss: does it reach zero?",
+    points=3,
+)
 def q6(find_kernel: Function, rng: np.random.Generator) -> None:
     """Ask for gradient descent that finds an unknown kernel from pairs of images."""
     for size in (3, 2):
         x, kernel = normal(rng, 3, 1, 14, 17), normal(rng, 1, 1, size, size)
         bias = float(rng.uniform(0.5, 1.5))
         y = F.conv2d(x, kernel, torch.tensor([bias]))
-        answer = find_kernel(x, y, size)
+        answer = find_kernel(x, y, size, finite=False)
+        if not is_finite(answer):
+            raise Hint("the descent diverges: the numbers grow to NaN. Is there a `zero_grad` before each step? Then take smaller steps.")
         if not isinstance(answer, tuple | list) or len(answer) != 2:
             raise Hint(f"`find_kernel` must return (kernel, bias), not {compare.kind(answer)}.")
         names = ("the kernel", "the bias")

@@ -364,11 +364,11 @@ WRONG = {
         "operations": wrong("products and sums", **cost(products=lambda k, w, n: 2 * w * n)),
         "square image": wrong("not square", **cost(places=lambda k: positions(k, k["h"]) ** 2)),
         "the call is shown": wrong(
-            "of parameters for 12 layers are wrong, the first in `layer_cost(", **cost(biases=lambda k: 7)
+            "case that is wrong: `layer_cost(", **cost(biases=lambda k: 7)
         ),
         "floats": wrong("*whole*", layer_cost=lambda *_, **__: (1.0, 2.0)),
         "one number": wrong("must be 2 numbers, not 5", layer_cost=lambda *_, **__: 5),
-        "hard-coded": wrong("12 values", layer_cost=lambda *_, **__: (614400, 1)),
+        "hard-coded": wrong("gives 614400, which is too large", layer_cost=lambda *_, **__: (614400, 1)),
     },
     "q3": {
         "bias inside": wrong("bias as well", **asked(lambda layer, images, out, zero: out.flatten(1).T)),
@@ -434,7 +434,7 @@ WRONG = {
         "not converged": wrong("the loss that remains", **found(lambda k, b: (k * 0.9 + 0.02, b))),
         "kernel alone": wrong("(kernel, bias)", find_kernel=lambda x, y, size: find_by_least_squares(x, y, size)[0]),
         "the loss": wrong("shape [1]", **found(lambda k, b: ([0.1], b))),
-        "no zero_grad": wrong("NaN or infinity", find_kernel=find_without_zero_grad),
+        "no zero_grad": wrong("the descent diverges", find_kernel=find_without_zero_grad),
         "fixed size": wrong("", find_kernel=lambda x, y, size: find_by_least_squares(x, y, 3)),
     },
 }
