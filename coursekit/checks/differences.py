@@ -37,6 +37,8 @@ def pattern(values: np.ndarray, right: np.ndarray, rtol: float) -> str:
         return other.shape == values.shape and bool(close(values, other, max(rtol, 1e-9)).all())
 
     wrong = ~close(values, right, rtol)
+    if values.size > 1 and np.ptp(values) == 0 < np.ptp(right):
+        return "all values are the same number"
     if values.size > 1 and np.ptp(right) > 0:
         factor = (values * right).sum() / (right**2).sum()
         planes = {"it is turned over left to right": right[..., ::-1]} if right.ndim else {}
@@ -69,7 +71,8 @@ def pattern(values: np.ndarray, right: np.ndarray, rtol: float) -> str:
         if not bad.all():
             return f"only at {', '.join(map(str, np.flatnonzero(bad)[:3]))} of axis {axis}"
     signs = {("too large" if sign > 0 else "too small") for sign in np.sign(values - right)[wrong]}
-    many = "all values are " if wrong.all() else "one value is " if wrong.sum() == 1 else "some values are right, others "
+    some = "one value is " if wrong.sum() == 1 else "some values are right, others "
+    many = "all values are " if wrong.all() else some
     return many + " or ".join(sorted(signs)) if values.size > 1 else f"it is {signs.pop()}"
 
 

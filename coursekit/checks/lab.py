@@ -110,7 +110,7 @@ class Lab:
         return self.questions.get(f"q{name}" if name.isdecimal() else name)
 
     def guesses(self, ask: Ask) -> dict[str, object]:
-        """Read a notebook's guesses ``guess_q1`` ...: numbers, short texts, and short lists of numbers; never graded."""
+        """Read a notebook's guesses ``guess_q1`` ...: numbers, short texts, short lists; never graded."""
         found = {}
         for question in self.questions.values():
             with suppress(Hint, NotAnsweredError):

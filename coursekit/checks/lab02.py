@@ -269,7 +269,7 @@ def q5(counterexample: object, shift_stable: Function, rng: np.random.Generator)
             "the kernels are turned: a layer correlates.": F.conv2d(padded, kernels.flip(2, 3)).relu().mean((2, 3)),
         },
         rtol=1e-5,
-        small=(shift_stable, _stable, {"image": torch.tensor([[[[0.0, 0, 0], [0, 3, 6], [0, 0, 0]]]]), "kernel": _STEP}),
+        small=(shift_stable, _stable, {"image": _SPOT, "kernel": _STEP}),
         shapes={
             (3, 4, 12, 16): "these are the maps; asked for is one number for each image and kernel.",
             (3, 4, 1, 1): "the shape is [3, 4, 1, 1]: flatten it to [B, K].",
@@ -278,6 +278,7 @@ def q5(counterexample: object, shift_stable: Function, rng: np.random.Generator)
     )
 
 
+_SPOT = torch.tensor([[[[0.0, 0, 0], [0, 3, 6], [0, 0, 0]]]])
 _STEP = torch.tensor([[[[0.0, 0, 0], [-1, 1, 0], [0, 0, 0]]]])
 
 
@@ -299,7 +300,8 @@ def q6(find_kernel: Function, rng: np.random.Generator) -> None:
         y = F.conv2d(x, kernel, torch.tensor([bias]))
         answer = find_kernel(x, y, size, finite=False)
         if not is_finite(answer):
-            raise Hint("the descent diverges: the numbers grow to NaN. Is there a `zero_grad` before each step? Then take smaller steps.")
+            why = "Is there a `zero_grad` before each step? Then take smaller steps."
+            raise Hint(f"the descent diverges: the numbers grow to NaN. {why}")
         if not isinstance(answer, tuple | list) or len(answer) != 2:
             raise Hint(f"`find_kernel` must return (kernel, bias), not {compare.kind(answer)}.")
         names = ("the kernel", "the bias")

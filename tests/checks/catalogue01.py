@@ -314,7 +314,7 @@ WRONG = {
         "a float": wrong("whole number", **size_with(lambda n, k, s, p, d: (n - 1) * s / 1 + d * (k - 1) + 1 - 2 * p)),
         "hard-coded": wrong("which is too small", **size_with(lambda n, k, s, p, d: 5)),
         "not a function": wrong("must be a function", smallest_image=5),
-        "the call is shown": wrong("case that is wrong: `smallest_image(3, 3, stride=1", smallest_image=lambda *_, **__: 77),
+        "the call is shown": wrong("wrong: `smallest_image(3, 3, stride=1", smallest_image=lambda *_, **__: 77),
         "a text": wrong("not a text", smallest_image=lambda *a, **k: str(smallest_image(*a, **k))),
     },
     "q3": {

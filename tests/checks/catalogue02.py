@@ -363,9 +363,7 @@ WRONG = {
         "bias multiplied": wrong("a bias is added", **cost(products=lambda k, w, n: (w + k["o"]) * n)),
         "operations": wrong("products and sums", **cost(products=lambda k, w, n: 2 * w * n)),
         "square image": wrong("not square", **cost(places=lambda k: positions(k, k["h"]) ** 2)),
-        "the call is shown": wrong(
-            "case that is wrong: `layer_cost(", **cost(biases=lambda k: 7)
-        ),
+        "the call is shown": wrong("case that is wrong: `layer_cost(", **cost(biases=lambda k: 7)),
         "floats": wrong("*whole*", layer_cost=lambda *_, **__: (1.0, 2.0)),
         "one number": wrong("must be 2 numbers, not 5", layer_cost=lambda *_, **__: 5),
         "hard-coded": wrong("gives 614400, which is too large", layer_cost=lambda *_, **__: (614400, 1)),

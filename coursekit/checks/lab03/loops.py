@@ -37,7 +37,7 @@ def q2(tiny_net: Function, train: Function, rng: np.random.Generator) -> None:
     model.train(False)
     losses = train(model, images, labels, 2, 0.3, 8, finite=False)
     if not (is_finite(losses) and is_finite(model.state())):
-        raise Hint("the training diverges: weights or losses grow to NaN. Do gradients add up, or is each step too large?")
+        raise Hint("the training diverges: weights or losses grow to NaN. Do gradients add up? Is a step too large?")
     state = model.state()
     if all(torch.equal(state[name], value) for name, value in start.items() if "weight" in name):
         raise Hint("after `train` the weights are still what they were: is there a step of the optimizer?")
@@ -59,7 +59,8 @@ def q2(tiny_net: Function, train: Function, rng: np.random.Generator) -> None:
 
 def _smallest_run(tiny_net: Function, train: Function, rng: np.random.Generator) -> str:
     """Look for the shortest training that goes wrong: one step, two steps, a short last batch, two epochs."""
-    runs = {(4, 1): "with one step", (8, 1): "with two steps", (6, 1): "with a short last batch", (4, 2): "with two epochs"}
+    runs = {(4, 1): "with one step", (8, 1): "with two steps"}
+    runs |= {(6, 1): "with a short last batch", (4, 2): "with two epochs"}
     start, right = random_state(_tiny(1, 3), rng, 0.3), []
     for (count, epochs), text in runs.items():
         images, labels = pairs(rng, count, 1, 3)
@@ -130,7 +131,8 @@ def _train(
             means[-1].append(loss.item())
             with torch.no_grad():
                 model.train("after" in bugs)  # then batch norm learns from the batch once more
-                late[-1].append(F.cross_entropy(model(images[first : first + size]), labels[first : first + size]).item())
+                after = model(images[first : first + size])
+                late[-1].append(F.cross_entropy(after, labels[first : first + size]).item())
                 model.train("mode" not in bugs)
     return model.state_dict(), means, late
 

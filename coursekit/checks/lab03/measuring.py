@@ -31,7 +31,7 @@ def q1(loss_and_gradient: Function, rng: np.random.Generator) -> None:
             raise Hint(f"`loss_and_gradient` must return (loss, gradient), not {compare.kind(answer)}.")
         loss = compare.as_number(answer[0], "the loss")
         for k, (own, name) in enumerate(((loss, "the loss"), (answer[1], "the gradient"))):
-            mistakes = compare.mistakes_of(lambda slip, k=k: _entropy(logits, labels, slip)[k], slips)
+            mistakes = [(hint, _entropy(logits, labels, slip)[k]) for slip, hint in slips.items()]
             small = (lambda *few, k=k: loss_and_gradient(*few)[k], lambda *few, k=k: _entropy(*few)[k], _EVEN)
             compare.array(own, name, _entropy(logits, labels)[k], mistakes, small=small)
 
