@@ -14,7 +14,7 @@ import numpy as np
 
 from coursekit.checks.transport import as_numpy
 
-MOST = (12, 12)  # rows and columns of a table
+WIDEST, HIGHEST = 120, 10  # characters and lines of a table
 # The student's function, the right one, and inputs by their names; or a function that finds what to say by itself.
 Small = tuple[Callable, Callable, Mapping[str, object]] | Callable[[], str]
 
@@ -82,7 +82,7 @@ def marks(values: np.ndarray, right: np.ndarray, rtol: float) -> np.ndarray:
 
 
 def table(parts: Mapping[str, Any]) -> str:
-    """Write numbers or signs side by side, each with its name above."""
+    """Write numbers or signs side by side, each with its name above; nothing if that gets too large."""
     columns = []
     for name, part in parts.items():
         part = np.asarray(as_numpy(part))
@@ -93,7 +93,8 @@ def table(parts: Mapping[str, Any]) -> str:
         columns.append([line.ljust(max(map(len, lines))) for line in lines])
     height = max(map(len, columns))
     filled = [column + [" " * len(column[0])] * (height - len(column)) for column in columns]
-    return "".join("\n      " + "    ".join(row).rstrip() for row in zip(*filled, strict=True))
+    lines = ["\n      " + "    ".join(row).rstrip() for row in zip(*filled, strict=True)]
+    return "".join(lines) if height <= HIGHEST and max(map(len, lines)) < WIDEST else ""
 
 
 def smallest_call(values: np.ndarray, right: np.ndarray, calls: Sequence[str], rtol: float) -> str:
@@ -105,7 +106,8 @@ def smallest_call(values: np.ndarray, right: np.ndarray, calls: Sequence[str], r
     own, true = (part[of].ravel() for part in (values, right))
     if own.size == 1:
         return f"the smallest case that is wrong: `{call}` gives {own[0]:.6g}, which is {_than(own[0], true[0])}."
-    return f"the smallest case that is wrong: `{call}`" + table({"gives": own, "where": marks(own, true, rtol)})
+    shown = table({"gives": own, "where": marks(own, true, rtol)}) or f": {pattern(own, true, rtol)}."
+    return f"the smallest case that is wrong: `{call}`{shown}"
 
 
 def _than(value: float, right: float) -> str:
@@ -132,7 +134,4 @@ def explain(values: np.ndarray, right: np.ndarray, name: str, rtol: float, calls
     text = f"{name}: {pattern(values, right, rtol)}."
     if small:
         return text + by_hand(small, rtol)
-    rows, columns = (values.size // max(values.shape[-1], 1), values.shape[-1]) if values.ndim else (1, 1)
-    if values.size > 1 and rows <= MOST[0] and columns <= MOST[1]:
-        text += table({"yours": values, "where": marks(values, right, rtol)})
-    return text
+    return text + (table({"yours": values, "where": marks(values, right, rtol)}) if values.size > 1 else "")

@@ -599,9 +599,9 @@ WRONG = {
         "two numbers": wrong("4 numbers", **pads_with(axis_pads, (0, 1))),
         "as a rectangle": wrong("left, top, right, bottom", **pads_with(axis_pads, (0, 2, 1, 3))),
         "texts": wrong("numbers only", pads=lambda *setting: [str(n) for n in pads_by_remainder(*setting)]),
-        "hard-coded": wrong("values of the list", pads=lambda *_: [0, 1, 0, 1]),
-        "the call is shown": wrong("the first in `pads((9, 8), (2, 5), 1, 1)`", pads=lambda *_: [7, 7, 7, 7]),
-        "a turned kernel": wrong("values of the list", **pads_with(axis_pads, turn=True)),
+        "hard-coded": wrong("smallest case", pads=lambda *_: [0, 1, 0, 1]),
+        "the call is shown": wrong("smallest case", pads=lambda *_: [7, 7, 7, 7]),
+        "a turned kernel": wrong("smallest case", **pads_with(axis_pads, turn=True)),
     },
     "q2": {
         "nothing repaired": wrong("changes what", **block_with(base=FriendsBlock, projects=Block.projects)),
@@ -625,7 +625,7 @@ WRONG = {
         "an object": wrong("a class or function", Block=Block(4, 4)),
         "biased shortcut": wrong("No convolution has a bias", Block=BiasedShortcut),
         "3 x 3 in the shortcut": wrong("`shortcut.0.weight` has the wrong shape", Block=WideShortcut),
-        "the call is shown": wrong("mode`", **block_with(forward_with(middle=torch.sigmoid))),
+        "the call is shown": wrong("A case for paper", **block_with(forward_with(middle=torch.sigmoid))),
         "other names": wrong("leave the names", Block=lambda i, o, s: nn.Sequential(nn.Conv2d(i, o, 3, s))),
     },
     "q3": {
@@ -640,7 +640,7 @@ WRONG = {
         "channels for outputs": wrong("Look at its output", **cost_with(project=narrow)),
         "shortcut to `channels`": wrong("leave a bottleneck", **cost_with(thin=True)),
         "shortcut on the large map": wrong("of the shortcut has the stride", **cost_with(wide=True)),
-        "the call is shown": wrong("the first in `block_cost('basic', ", block_cost=lambda *_: (1, 2)),
+        "the call is shown": wrong("smallest case that is wrong: `block_cost('basic', 1", block_cost=lambda *_: (1, 2)),
         "stride first": wrong("before that", **cost_with(early=True)),
         "size of the input": wrong("as its *output* has", **cost_with(late=True)),
         "stride forgotten": wrong("must feel it", **cost_with(same=True)),
@@ -678,7 +678,7 @@ WRONG = {
         "maximum at the end": wrong("not its maximum", **nine_with("maximum")),
         "softmax": wrong("no softmax", **nine_with("softmax")),
         "biases": wrong("no bias", **nine_with(bias=True)),
-        "no padding": wrong("the logits are wrong", **nine_with("no padding")),
+        "no padding": wrong("A simpler case", **nine_with("no padding")),
         "one image": wrong("[images, classes]", **nine_with("one image")),
         "always eval": wrong("switched it off", ResNet9=AlwaysEval),
         "back to front": wrong("Are the layers made in the order", ResNet9=BackToFront),
@@ -711,7 +711,7 @@ WRONG = {
         "root of the mean": wrong(
             "not of their mean", **measured(norms_with(end=lambda g: g.square().mean().sqrt().item()))
         ),
-        "mean size": wrong("values of the result", **measured(norms_with(end=lambda g: g.abs().mean().item()))),
+        "mean size": wrong("all values are too small", **measured(norms_with(end=lambda g: g.abs().mean().item()))),
         "without the images": wrong("one number is missing", **measured(norms_with(lambda i, o: i[1:]))),
         "blocks alone": wrong("two numbers are missing", **measured(norms_with(lambda i, o: i[1:-1]))),
         "logits too": wrong("too many", **measured(norms_with(lambda i, o: [*i, o[-1]]))),
@@ -745,7 +745,7 @@ WRONG = {
         "cumulative": wrong("*at most*", **spread(lambda n: np.cumsum(count_paths(n)))),
         "one number": wrong("a list, not", **spread(lambda n: 2 ** len(n))),
         "texts": wrong("numbers only", **spread(lambda n: [str(v) for v in count_paths(n)])),
-        "the call is shown": wrong("`count_paths([2, 3])`", **spread(lambda n: [7] * (sum(n) + 1))),
+        "the call is shown": wrong("`count_paths([1])`", **spread(lambda n: [7] * (sum(n) + 1))),
         "chances as texts": wrong(
             "numbers only", **spread(depth=lambda n, p: [str(v) for v in depth_in_training(n, p)])
         ),

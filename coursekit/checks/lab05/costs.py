@@ -12,7 +12,14 @@ from coursekit.checks.answers import Function, Hint
 
 def q1(pads: Function, rng: np.random.Generator) -> None:
     """Ask for the pads of even and wide kernels, with stride and dilation, in the order of `F.pad`."""
-    settings = [((9, 8), (2, 5), 1, 1), ((7, 12), (1, 1), 2, 1), ((8, 9), (3, 4), 2, 1), ((10, 7), (2, 3), 1, 3)]
+    settings = [
+        ((2, 3), (1, 2), 1, 1),
+        ((3, 4), (2, 3), 2, 1),
+        ((9, 8), (2, 5), 1, 1),
+        ((7, 12), (1, 1), 2, 1),
+        ((8, 9), (3, 4), 2, 1),
+        ((10, 7), (2, 3), 1, 3),
+    ]
     for _ in range(12):
         size, kernel = rng.integers(5, 20, 2).tolist(), rng.integers(1, 7, 2).tolist()
         settings.append((tuple(size), tuple(kernel), *rng.integers(1, 4, 2).tolist()))
@@ -58,7 +65,7 @@ def _pads(size: tuple, kernel: tuple, stride: int, dilation: int, slip: str) -> 
 
 def q3(block_cost: Function, rng: np.random.Generator) -> None:
     """Ask for parameters and multiply-adds of both kinds of block, with every kind of shortcut."""
-    settings = []
+    settings = [("basic", 1, 1, 1, (1, 2)), ("basic", 1, 2, 1, (1, 2)), ("bottleneck", 4, 1, 1, (1, 2))]  # for paper
     for kind, expand in (("basic", 1), ("bottleneck", 4)):
         channels = int(rng.integers(4, 20))
         outputs = channels * expand
@@ -114,7 +121,7 @@ def _cost(kind: str, inputs: int, channels: int, stride: int, size: tuple, slip:
 
 def q6(count_paths: Function, depth_in_training: Function, rng: np.random.Generator) -> None:
     """Compare how a sum of independent lengths is distributed: counted, and with probabilities."""
-    chains = [[2, 3], [3, 1, 2, 2, 5]] + [[*rng.integers(1, 6, n).tolist(), 2] for n in (3, 4, 6)]
+    chains = [[2, 3], [1], [2], [3, 1, 2, 2, 5]] + [[*rng.integers(1, 6, n).tolist(), 2] for n in (3, 4, 6)]
 
     def counts(slip: str = "") -> np.ndarray:
         rows = [_spread([1] * sum(chain) if slip == "layers" else chain, 1, 1) for chain in chains]

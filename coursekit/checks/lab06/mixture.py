@@ -13,11 +13,8 @@ from coursekit.checks.answers import Chart, Function, Hint
 SHARES = (0.7, 0.3)  # of the two colours in the chart
 
 
-def q6(guess: object, best_answers: Function, figure: Chart, rng: np.random.Generator) -> None:
+def q6(best_answers: Function, figure: Chart, rng: np.random.Generator) -> None:
     """Compare the best answers to known shares of colours; the chart must show both errors of the guesses."""
-    guesses = compare.as_array(guess, "`guess`", (2,))
-    if guesses.min() < 0 or guesses.max() > 1:
-        raise Hint("`guess` needs two numbers from 0 to 1. They need not be right.")
     apart = np.array([[80.0, 80], [-45, 45], [10, -50], [0, 10]])  # the medians of a and of b are of two colours
     cases, answers = [(apart, np.array([4, 3, 3, 1]) / 11, 0.5)], []
     for count in (5, 6, 7, 6):
@@ -31,11 +28,11 @@ def q6(guess: object, best_answers: Function, figure: Chart, rng: np.random.Gene
             what = "three colours: for squared and absolute error, and the annealed mean"
             raise Hint(f"`best_answers` must return {what}, not {compare.kind(answer)}.")
         answers.append(answer)
-    _check_best(cases, answers)
+    _check_best(cases, answers, best_answers)
     _check_chart(figure.axes)
 
 
-def _check_best(cases: list, answers: list) -> None:
+def _check_best(cases: list, answers: list, best_answers: Function) -> None:
     def each(what) -> np.ndarray:
         return np.array([what(*case) for case in cases])
 
@@ -73,7 +70,12 @@ def _check_best(cases: list, answers: list) -> None:
     for k, (name, (right, mistakes)) in enumerate(zip(names, known, strict=True)):
         found = [compare.as_array(answer[k], f"the answer for the {name} (a and b)", (2,)) for answer in answers]
         mistakes = {f"{name}: {hint}": wrong for hint, wrong in mistakes.items()}
-        compare.array(np.array(found), f"the list of colours ({name})", right, mistakes)
+        small = (lambda *few, k=k: best_answers(*few)[k], lambda *few, k=k: _FOR_PAPER[k], _GIVEN)
+        compare.array(np.array(found), f"the list of colours ({name})", right, mistakes, small=small)
+
+
+_GIVEN = {"colours": np.array([[0.0, 0], [9, 3], [30, 60]]), "shares": np.array([2, 3, 1]) / 6, "temperature": 0.5}
+_FOR_PAPER = ([9.5, 11.5], [9, 3], [111 / 14, 87 / 14])
 
 
 def _median(colours: np.ndarray, shares: np.ndarray) -> list[float]:
