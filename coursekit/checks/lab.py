@@ -117,7 +117,7 @@ class Lab:
                 guess = fetch(ask, f"guess_{question.name}") if question.truth else None
                 guess = guess.strip()[:40] if isinstance(guess, str) else np.array(as_numpy(guess)).tolist()
                 few = guess if isinstance(guess, list) else [guess]
-                if guess and len(few) < 9 and all(isinstance(part, str | int | float) for part in few):
+                if guess != "" and 0 < len(few) < 9 and all(isinstance(part, str | int | float) for part in few):
                     found[question.name] = guess
         return found
 

@@ -167,7 +167,6 @@ def q4(separable: Function, rng: np.random.Generator) -> None:
     """Two thin passes that equal one correlation with a column times a row."""
     for height, width, high, wide in ((12, 17, 4, 3), (15, 11, 3, 6)):
         image, column, row = rng.normal(size=(height, width)), rng.normal(size=high), rng.normal(size=wide)
-
         answer, twice = separable(image, column, row), np.convolve(row, row)
 
         def both(down, along, mode="valid", image=image):
@@ -183,9 +182,7 @@ def q4(separable: Function, rng: np.random.Generator) -> None:
                 "the pass along the columns convolves: it turns its kernel.": both(column[::-1], row),
                 "both passes go along the rows; the second must go along the columns.": both([1], twice),
                 "both passes go along the rows, one of them with `column`.": both([1], np.convolve(row, column)),
-                "both passes go along the rows, and convolve; the second belongs along columns.": both(
-                    [1], twice[::-1]
-                ),
+                "both passes go along the rows, and convolve.": both([1], twice[::-1]),
                 "`column` and `row` are exchanged: `row` belongs along the rows.": both(row, column),
                 "both passes use the same kernel: `column` is never used.": both(row, row),
                 "both passes use the same kernel: `row` is never used.": both(column, column),
@@ -234,10 +231,6 @@ def q5(counterexample: object, combine: Function, rng: np.random.Generator) -> N
         if len(kernels) > 1:
             turned = "it is turned by 180 degrees: that would be right if the passes were convolutions."
             mistakes += [(turned, right[::-1, ::-1]), ("only the first kernel is in it.", kernels[0])]
-        if shapes == [(3, 3), (3, 3)]:
-            added = "a sum of kernels gives the sum of the results; here one pass follows the other."
-            product = "a product element by element is not what two passes do."
-            mistakes += [(added, sum(kernels)), (product, kernels[0] * kernels[1])]
         if len(kernels) > 2:
             mistakes += [(two, _fold(some, signal.convolve2d)) for some in (kernels[:2], kernels[1:])]
         small = (lambda *some: combine(list(some)), signal.convolve2d, {"a": np.array([[1.0, 2]]), "b": K[:, :1] + 1.0})
@@ -248,15 +241,11 @@ def _check_counterexample(answer: Any) -> None:
     stacked = getattr(answer, "ndim", 0) > 1
     if not (stacked or isinstance(answer, list | tuple)) or len(answer) != 2:
         raise Hint(f"`counterexample` must hold two kernels: (a, b). Yours is {compare.kind(answer)}.")
-    names = [f"kernel {name} of the counterexample" for name in "ab"]
-    kernels = [compare.as_array(values, name) for name, values in zip(names, answer, strict=True)]
-    for name, values in zip(names, kernels, strict=True):
-        if values.ndim != 2 or values.size == 0:
-            raise Hint(f"{name} must be an array with two axes.")
-        if max(values.shape) > 50:
-            raise Hint(f"{name} is larger than it needs to be: up to 50 x 50 will do.")
-    claimed, true = (method(kernels[0], kernels[1], "full") for method in (signal.correlate2d, signal.convolve2d))
-    if np.abs(claimed - true).max() <= 1e-9 * max(np.abs(true).max(), 1e-12):
+    a, b = kernels = [compare.as_array(values, "a kernel of the counterexample") for values in answer]
+    if any(values.ndim != 2 or values.size == 0 or max(values.shape) > 50 for values in kernels):
+        raise Hint("a kernel of the counterexample must be an array with two axes, of at most 50 x 50.")
+    true = signal.convolve2d(a, b)
+    if np.abs(signal.correlate2d(a, b) - true).max() <= 1e-9 * max(np.abs(true).max(), 1e-12):
         raise Hint("for these two kernels the claim happens to hold. What do kernels look like that care for a turn?")
 
 
@@ -279,8 +268,7 @@ _GUESSED = (np.full((3, 3), 1 / 9), np.full((9, 9), 1 / 81), np.outer(_BELL, _BE
     "How much noise is left?",
     "each output pixel is a sum of weight times noise: what is its variance, if the noise has variance 1?",
     "the factor of the standard deviation is the root of that.",
-    "to measure, correlate noise in mode valid and divide `std` after by `std` before; "
-    "`axis.loglog` draws with both axes logarithmic.",
+    "measure on noise: `std` behind a correlation in mode valid, over `std` before; `axis.loglog` draws both.",
     points=4,
     truth=", ".join(f"{_factor(kernel):.2f}" for kernel in _GUESSED),
 )
@@ -304,8 +292,6 @@ def q6(noise_factor: Function, figure: Chart, rng: np.random.Generator) -> None:
             "this holds for uniform kernels only: other weights count differently.": each(lambda k: k.size**-0.5),
             "this holds for square uniform kernels only: other weights count differently.": each(lambda k: 1 / len(k)),
             "1 / n would be right if the noise were alike everywhere.": each(lambda k: 1 / k.size),
-            "this is how much the weights differ from each other.": each(np.std),
-            "the largest weight alone does not decide.": each(np.max),
         },
         rtol=1e-5,
         small=(noise_factor, _factor, {"kernel": np.array([[3.0, 4]])}),

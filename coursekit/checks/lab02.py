@@ -77,63 +77,50 @@ def _outlined(kernels: np.ndarray, x: torch.Tensor) -> torch.Tensor:
 )
 def q2(layer_cost: Function, rng: np.random.Generator) -> None:
     """Ask for weights and products of any convolutional layer, with groups, stride and padding."""
-    groups = rng.choice([1, 2, 4], 12)
-    inputs, outputs = 4 * rng.integers(1, 9, 12), 4 * rng.integers(1, 9, 12)
-    kernel, stride, padding = rng.integers(1, 6, 12), rng.integers(1, 4, 12), rng.integers(0, 3, 12)
-    height, width = rng.integers(8, 40, 12), rng.integers(8, 40, 12)
-    groups[0], padding[0], stride[0], stride[1], groups[1] = 1, 0, 1, 2, 2
-    few = [(1, 1, 1, 2, 1, 0), (2, 2, 2, 1, 1, 0), (1, 1, 1, 3, 2, 1)]  # small enough for paper
-    for part, values in zip((inputs, outputs, groups, kernel, stride, padding), zip(*few, strict=True), strict=True):
-        part[2:5] = values
-    height[2:5], width[2:5] = 3, 4
-    named = {"kernel": kernel, "stride": stride, "padding": padding, "groups": groups}
-    settings = []
-    for k in range(12):
-        size, options = (int(height[k]), int(width[k])), {name: int(values[k]) for name, values in named.items()}
-        settings.append((int(inputs[k]), int(outputs[k]), size, options))
-    answers, calls = compare.results(layer_cost, settings, (2,))
-    rows, columns = ((size + 2 * padding - kernel) // stride + 1 for size in (height, width))
-    weights, places = outputs * inputs // groups * kernel**2, rows * columns
+    names = ("kernel", "stride", "padding", "groups")
+    few = [(1, 1, (3, 4), 2, 1, 0, 1), (2, 2, (3, 4), 1, 1, 0, 2), (1, 1, (3, 4), 3, 2, 1, 1)]  # for paper
+    for _ in range(12):
+        size, channels = tuple(rng.integers(8, 40, 2).tolist()), (4 * rng.integers(1, 9, 2)).tolist()
+        few.append((*channels, size, *rng.integers([1, 1, 0], [6, 4, 3]).tolist(), int(rng.choice([1, 2, 4]))))
+    settings = [(*row[:3], dict(zip(names, row[3:], strict=True))) for row in few]
+    hints = {
+        "turned": "these are products, then parameters: it should be the other way round.",
+        "no bias": "the biases are missing: one for each output channel.",
+        "inputs": "there is one bias for each *output* channel, not for each input channel.",
+        "pairs": "there is one bias for each output channel, not for each weight's pair of channels.",
+        "groups": "with groups, an output sees only its group's share of the inputs.",
+        "groups weights": "with groups, an output sees only its group's share of the inputs.",
+        "groups products": "with groups, an output meets only its group's share of the inputs.",
+        "twice": "with groups, divide once: outputs meet the inputs of their own group.",
+        "line": "a kernel of size k has k x k elements.",
+        "weights": "the products are as many as the weights: but each weight works in every position.",
+        "image": "count positions in the *output*: stride and padding change how many there are.",
+        "no stride": "the stride is missing in the number of positions.",
+        "no padding": "the padding is missing in the number of positions.",
+        "one side": "padding is added on *both* sides.",
+        "up": "where the stride does not divide, the last step does not fit any more: round down.",
+        "biased": "a bias is added, not multiplied: it is no product.",
+        "sums": "products and sums are counted here; asked for are the products.",
+        "square": "the image is not square: rows and columns differ.",
+    }
+    compare.each_call(layer_cost, settings, _cost, hints, "the list of costs", (2,))
 
-    def products(pad: int | np.ndarray = 2 * padding, step=stride, up: bool = False) -> np.ndarray:
-        counts = [(np.maximum(size + pad - kernel, -step), step) for size in (height, width)]
-        return weights * np.prod([1 + (-(-free // step) if up else free // step) for free, step in counts], axis=0)
 
-    if np.array_equal(answers, np.stack([weights * places, weights + outputs], axis=1)):
-        raise Hint("these are products, then parameters: it should be the other way round.")
-    pairs = outputs * inputs // groups
-    compare.array(
-        answers[:, 0],
-        "the list of parameters for 12 layers",
-        weights + outputs,
-        {
-            "the biases are missing: one for each output channel.": weights,
-            "there is one bias for each *output* channel, not for each input channel.": weights + inputs,
-            "there is one bias for each output channel, not for each weight's pair of channels.": weights + pairs,
-            "with groups, an output sees only its group's share of the inputs.": outputs * inputs * kernel**2 + outputs,
-            "with groups, divide once: outputs meet the inputs of their own group.": weights // groups + outputs,
-            "a kernel of size k has k x k elements.": pairs * kernel + outputs,
-        },
-        calls=calls,
-    )
-    compare.array(
-        answers[:, 1],
-        "the list of products for 12 layers",
-        weights * places,
-        {
-            "the products are as many as the weights: but each weight works in every position.": weights,
-            "count positions in the *output*: stride and padding change how many there are.": weights * height * width,
-            "the stride is missing in the number of positions.": products(step=1 + 0 * stride),
-            "the padding is missing in the number of positions.": products(pad=0),
-            "padding is added on *both* sides.": products(pad=padding),
-            "where the stride does not divide, the last step does not fit any more: round down.": products(up=True),
-            "a bias is added, not multiplied: it is no product.": (weights + outputs) * places,
-            "products and sums are counted here; asked for are the products.": 2 * weights * places,
-            "the image is not square: rows and columns differ.": weights * rows**2,
-            "with groups, an output meets only its group's share of the inputs.": weights * groups * places,
-        },
-        calls=calls,
-    )
+def _cost(inputs: int, outputs: int, size: tuple[int, ...], options: dict, slip: str) -> tuple[int, ...]:
+    kernel, stride, padding, groups = options.values()
+    sides = []
+    for side in size:
+        free = side + {"no padding": 0, "one side": padding}.get(slip, 2 * padding) - kernel
+        step = 1 if slip == "no stride" else stride
+        sides.append(side if slip == "image" else 1 + (-(-free // step) if slip == "up" else free // step))
+    pairs = outputs * inputs // {"groups": 1, "twice": groups**2}.get(slip, groups)
+    weights = pairs * kernel ** (1 if slip == "line" else 2)
+    positions = {"weights": 1, "square": sides[0] ** 2}.get(slip, sides[0] * sides[1])
+    parameters = weights * (groups if slip == "groups weights" else 1)
+    parameters += {"no bias": 0, "inputs": inputs, "pairs": pairs}.get(slip, outputs)
+    products = (parameters if slip == "biased" else weights) * positions
+    products *= {"sums": 2, "groups products": groups}.get(slip, 1)
+    return (products, parameters) if slip == "turned" else (parameters, products)
 
 
 @lab.question(

@@ -345,8 +345,8 @@ WRONG = {
         "bias for inputs": wrong("*output* channel", **cost(biases=lambda k: k["i"])),
         "bias for pairs": wrong("pair of channels", **cost(biases=lambda k: k["o"] * k["i"] // k["g"])),
         "groups forgotten": wrong("its group's share", **cost(lambda k: k["o"] * k["i"] * k["k"] ** 2)),
-        "groups squared": wrong("divide once", **cost(lambda k: k["o"] * k["i"] // k["g"] ** 2 * k["k"] ** 2)),
-        "kernel not squared": wrong("k x k", **cost(lambda k: k["o"] * k["i"] // k["g"] * k["k"])),
+        "groups squared": wrong("smallest case", **cost(lambda k: k["o"] * k["i"] // k["g"] ** 2 * k["k"] ** 2)),
+        "kernel not squared": wrong("smallest case", **cost(lambda k: k["o"] * k["i"] // k["g"] * k["k"])),
         "weights as products": wrong("every position", **cost(products=lambda k, w, n: w)),
         "input positions": wrong("in the *output*", **cost(places=lambda k: k["h"] * k["w"])),
         "no stride": wrong(
@@ -366,7 +366,9 @@ WRONG = {
         "the call is shown": wrong("case that is wrong: `layer_cost(", **cost(biases=lambda k: 7)),
         "floats": wrong("*whole*", layer_cost=lambda *_, **__: (1.0, 2.0)),
         "one number": wrong("must be 2 numbers, not 5", layer_cost=lambda *_, **__: 5),
-        "hard-coded": wrong("gives 614400, which is too large", layer_cost=lambda *_, **__: (614400, 1)),
+        "hard-coded": wrong(
+            "smallest case that is wrong: `layer_cost(1, 1, (3, 4), kernel=2", layer_cost=lambda *_, **__: (614400, 1)
+        ),
     },
     "q3": {
         "bias inside": wrong("bias as well", **asked(lambda layer, images, out, zero: out.flatten(1).T)),

@@ -784,10 +784,6 @@ WRONG = {
         "absolute alone": wrong("mean squared error", **explained(figure=error_figure(powers=(1,)))),
         "no label on a shared axis": wrong("without a label", **explained(figure=shared_axes(lambda *_: None))),
         "no legend": wrong("no legend", **explained(figure=error_figure(legend=False))),
-        "labels exchanged": wrong(
-            "exchanged", **explained(figure=error_figure(names={1: "squared error", 2: "absolute error"}))
-        ),
-        "not scaled in one axis": wrong("flat at the bottom", **explained(figure=error_figure(scale=(5740, 70)))),
         "no labels": wrong("without a label", **explained(figure=error_figure(labels=False))),
     },
 }
