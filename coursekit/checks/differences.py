@@ -121,17 +121,20 @@ def by_hand(small: Small, rtol: float) -> str:
     function, compute, given = small
     own, right = floats(function(*given.values())), floats(compute(*given.values()))
     if own.shape != right.shape:
-        return f" A case for paper; shape {list(own.shape)} comes out:" + table(given)
-    if close(own, right, rtol).all():
-        return " Where one can compute it by hand it is right:" + table({**given, "yours": own})
-    return " A case for paper:" + table({**given, "yours": own, "where": marks(own, right, rtol)})
+        text, parts = f" A case for paper; shape {list(own.shape)} comes out:", given
+    elif close(own, right, rtol).all():
+        text, parts = " Where one can compute it by hand it is right:", {**given, "yours": own}
+    else:
+        text, parts = " A case for paper:", {**given, "yours": own, "where": marks(own, right, rtol)}
+    shown = table(parts)
+    return text + shown if shown else ""
 
 
 def explain(values: np.ndarray, right: np.ndarray, name: str, rtol: float, calls: Any, small: Small | None) -> str:
     """Say all that may be said about a wrong answer of the right shape."""
     if calls:
         return smallest_call(values, right, calls, rtol)
-    text = f"{name}: {pattern(values, right, rtol)}."
+    text = f"{name.rstrip(',')}: {pattern(values, right, rtol)}."
     if small:
         return text + by_hand(small, rtol)
     return text + (table({"yours": values, "where": marks(values, right, rtol)}) if values.size > 1 else "")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage, signal
 
 from coursekit.checks import compare
@@ -30,12 +31,11 @@ def q1(by_hand_correlation: object, by_hand_convolution: object) -> None:
     right = {"by_hand_correlation": signal.correlate2d, "by_hand_convolution": signal.convolve2d}
     other = {"by_hand_correlation": "convolution: its kernel is turned", "by_hand_convolution": "correlation"}
     answers = {"by_hand_correlation": by_hand_correlation, "by_hand_convolution": by_hand_convolution}
-    for name, method in right.items():
-        flipped = next(function for key, function in right.items() if key != name)
+    for (name, method), flipped in zip(right.items(), list(right.values())[::-1], strict=True):
         mistakes = {
             f"`{name}` is the {other[name]}.": flipped(X, K, "valid"),
-            f"`{name}`: here the kernel is turned over one axis only, not by 180 degrees.": method(X, K[::-1], "valid"),
-            f"`{name}`: here the kernel is turned over one axis only, not both.": method(X, K[:, ::-1], "valid"),
+            f"`{name}`: the kernel is turned over one axis only, upside down.": method(X, K[::-1], "valid"),
+            f"`{name}`: the kernel is turned over one axis only, left to right.": method(X, K[:, ::-1], "valid"),
             f"`{name}`: rows and columns of the kernel are exchanged.": method(X, K.T, "valid"),
             f"`{name}`: mind the sign of the kernel's last element.": method(X, abs(K), "valid"),
             f"`{name}` has as many numbers as X: in mode valid the kernel never leaves X.": method(X, K, "same"),
@@ -61,10 +61,8 @@ def q2(smallest_image: Function, rng: np.random.Generator) -> None:
     settings = [(*row[:2], dict(zip(("stride", "padding", "dilation"), row[2:], strict=True))) for row in rows]
     answers, calls = compare.results(smallest_image, settings)
     reach, steps = d * (k - 1) + 1, (n - 1) * s
-    outputs_of_that_size = (n + 2 * p - reach) // s + 1
     mistakes = {
         "the first position needs no step before it: n outputs are only n - 1 steps apart.": n * s + reach - 2 * p,
-        "count the pixels from the kernel's first to its last, both included.": steps + reach - 1 - 2 * p,
         "dilation is missing: the kernel reaches over more than its size.": steps + k - 2 * p,
         "with dilation d, a kernel of k elements has k - 1 gaps, not k.": steps + d * k - 2 * p,
         "padding is added on *both* sides.": steps + reach - p,
@@ -72,10 +70,9 @@ def q2(smallest_image: Function, rng: np.random.Generator) -> None:
         "padding is missing.": steps + reach,
         "this is the largest image with so many outputs; asked for is the smallest.": steps + s + reach - 2 * p - 1,
         "stride is missing.": n - 1 + reach - 2 * p,
-        "this is how many outputs an image of that size has; asked for is the way back.": outputs_of_that_size,
+        "this is how many outputs an image of that size has; asked for is the way back.": (n + 2 * p - reach) // s + 1,
     }
-    right = steps + reach - 2 * p
-    compare.array(answers, "the list of sizes for 24 settings", right, mistakes, calls=calls)
+    compare.array(answers, "the list of sizes", steps + reach - 2 * p, mistakes, calls=calls)
 
 
 @lab.question(
@@ -107,17 +104,13 @@ def q3(sharpen: Function, rng: np.random.Generator) -> None:
             "the border is wrong: outside lies the mirror image, here are zeros.": made(mode="constant"),
             "the border is wrong: the mirror stands beside the last pixel; here it stands on it.": made(mode="mirror"),
             "the border is wrong: here the image goes on with its other side.": made(mode="wrap"),
-            "the mean is over the four neighbours left, right, above and below, not over eight.": made(
-                neighbours=(1 - _MIDDLE) / 8
-            ),
+            "the mean is over the four neighbours, not over eight.": made(neighbours=(1 - _MIDDLE) / 8),
             "the pixel itself is not one of its four neighbours.": made(neighbours=(_CROSS + _MIDDLE) / 5),
             "take the *mean* of the four neighbours: here it is their sum.": made(neighbours=_CROSS),
-            "you add the sum of four differences; asked for is the difference from the mean.": made(4 * amount),
             "this is the difference alone: the photo itself is missing.": _as_bytes(exact - image),
             "`amount` has no effect.": made(1.0),
             "this blurs: the difference has the wrong sign.": made(-amount),
-            "turning a float into a byte cuts off what stands behind the point: round first.": np.clip(exact, 0, 255)
-            // 1,
+            "turning a float into a byte cuts off what is behind the point: round first.": np.clip(exact, 0, 255) // 1,
             "the result has lost its border: mode same keeps the size.": made()[1:-1, 1:-1],
         }
         answer, dtype = sharpen(image, amount), np.dtype(np.uint8)
@@ -131,7 +124,7 @@ def q3(sharpen: Function, rng: np.random.Generator) -> None:
 
 _FEW = np.array([[40, 40, 80, 80], [40, 80, 80, 80], [40, 40, 40, 80]], dtype=np.uint8)
 _CROSS = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=float)
-_MIDDLE = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]], dtype=float)
+_MIDDLE = np.outer([0, 1, 0], [0, 1, 0])
 
 
 def _amount(image: np.ndarray, rng: np.random.Generator) -> float:
@@ -169,9 +162,7 @@ def q4(separable: Function, rng: np.random.Generator) -> None:
         image, column, row = rng.normal(size=(height, width)), rng.normal(size=high), rng.normal(size=wide)
         answer, twice = separable(image, column, row), np.convolve(row, row)
 
-        def both(down, along, mode="valid", image=image):
-            return signal.correlate2d(image, np.outer(down, along), mode)
-
+        both = partial(_two_passes, image)
         compare.array(
             answer,
             "the result of `separable`",
@@ -181,7 +172,6 @@ def q4(separable: Function, rng: np.random.Generator) -> None:
                 "the pass along the rows still convolves: it turns its kernel.": both(column, row[::-1]),
                 "the pass along the columns convolves: it turns its kernel.": both(column[::-1], row),
                 "both passes go along the rows; the second must go along the columns.": both([1], twice),
-                "both passes go along the rows, one of them with `column`.": both([1], np.convolve(row, column)),
                 "both passes go along the rows, and convolve.": both([1], twice[::-1]),
                 "`column` and `row` are exchanged: `row` belongs along the rows.": both(row, column),
                 "both passes use the same kernel: `column` is never used.": both(row, row),
@@ -194,7 +184,7 @@ def q4(separable: Function, rng: np.random.Generator) -> None:
                 image.shape: "the result has the image's size: the passes must be of mode valid.",
                 both(column, row, mode="full").shape: "the result is mode full: the passes must be of mode valid.",
             },
-            small=(separable, _two_passes, {"image": X.astype(float), "column": np.array([1.0, 3]), "row": K[1] + 2.0}),
+            small=(separable, _two_passes, {"image": X + 0.0, "column": np.array([1.0, -3]), "row": K[1] + 2.0}),
         )
     # Only a 2-D kernel, column times row, is too large for its type; each pass for itself is not.
     small, large = (1e-25, 1e20) if answer.dtype == np.float32 else (1e-250, 1e200)
@@ -202,8 +192,8 @@ def q4(separable: Function, rng: np.random.Generator) -> None:
         raise Hint("two thin passes, please: multiplying `column` by `row` makes a 2-D kernel, which costs far more.")
 
 
-def _two_passes(image: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray:
-    return signal.correlate2d(image, np.outer(column, row), "valid")
+def _two_passes(image: np.ndarray, column: ArrayLike, row: ArrayLike, mode: str = "valid") -> np.ndarray:
+    return signal.correlate2d(image, np.outer(column, row), mode)
 
 
 @lab.question(
@@ -219,20 +209,20 @@ def q5(counterexample: object, combine: Function, rng: np.random.Generator) -> N
     _check_counterexample(counterexample)
     for shapes in ([(3, 3), (3, 3)], [(2, 3), (3, 3)], [(3, 2), (1, 4), (2, 2)], [(3, 3)]):
         kernels = [rng.normal(size=shape) for shape in shapes]
-        right = _fold(kernels, signal.convolve2d)
+        right = reduce(signal.convolve2d, kernels)
         claim = "this is the kernel of the claim. Try it on an image with one white pixel."
         same = partial(signal.convolve2d, mode="same")
-        two = "only two kernels are in it; `kernels` may hold any number."
         mistakes = [
-            (claim, _fold(kernels, signal.correlate2d)),
-            (claim + " (Exchanging the two does not help.)", _fold(kernels, lambda a, b: signal.correlate2d(b, a))),
-            ("the new kernel must be larger than each of the others: nothing may be cut off.", _fold(kernels, same)),
+            (claim, reduce(signal.correlate2d, kernels)),
+            (claim + " (Exchanging the two does not help.)", reduce(lambda a, b: signal.correlate2d(b, a), kernels)),
+            ("the new kernel must be larger than each of the others: nothing may be cut off.", reduce(same, kernels)),
         ]
         if len(kernels) > 1:
             turned = "it is turned by 180 degrees: that would be right if the passes were convolutions."
             mistakes += [(turned, right[::-1, ::-1]), ("only the first kernel is in it.", kernels[0])]
         if len(kernels) > 2:
-            mistakes += [(two, _fold(some, signal.convolve2d)) for some in (kernels[:2], kernels[1:])]
+            two = "only two kernels are in it; `kernels` may hold any number."
+            mistakes += [(two, reduce(signal.convolve2d, some)) for some in (kernels[:2], kernels[1:])]
         small = (lambda *some: combine(list(some)), signal.convolve2d, {"a": np.array([[1.0, 2]]), "b": K[:, :1] + 1.0})
         compare.array(combine(kernels), f"the kernel that combines {len(kernels)}", right, mistakes, small=small)
 
@@ -247,13 +237,6 @@ def _check_counterexample(answer: Any) -> None:
     true = signal.convolve2d(a, b)
     if np.abs(signal.correlate2d(a, b) - true).max() <= 1e-9 * max(np.abs(true).max(), 1e-12):
         raise Hint("for these two kernels the claim happens to hold. What do kernels look like that care for a turn?")
-
-
-def _fold(kernels: list[np.ndarray], method) -> np.ndarray:
-    result = kernels[0]
-    for kernel in kernels[1:]:
-        result = method(result, kernel)
-    return result
 
 
 def _factor(kernel: np.ndarray) -> float:
@@ -288,7 +271,6 @@ def q6(noise_factor: Function, figure: Chart, rng: np.random.Generator) -> None:
         {
             "this is the factor for the variance; asked for is the standard deviation.": each(lambda k: (k**2).sum()),
             "the sum of the weights is what becomes of a *constant*; noise behaves differently.": each(np.sum),
-            "this adds the weights' sizes, as if all noise had one sign.": each(lambda k: np.abs(k).sum()),
             "this holds for uniform kernels only: other weights count differently.": each(lambda k: k.size**-0.5),
             "this holds for square uniform kernels only: other weights count differently.": each(lambda k: 1 / len(k)),
             "1 / n would be right if the noise were alike everywhere.": each(lambda k: 1 / k.size),
@@ -303,12 +285,10 @@ def _check_noise_figure(figure: Chart) -> None:
     def curves(axes: list[dict]) -> list[tuple[np.ndarray, np.ndarray]]:
         return [(line["x"], line["y"]) for axis in axes for line in axis["lines"] if len(line["x"]) >= 4]
 
-    lines = curves(figure.axes)
-    if len(lines) < 2:
+    if len(curves(figure.axes)) < 2:
         raise Hint("`figure` needs two curves, each with at least four kernel sizes: measured and predicted.")
     axes = [axis for axis in figure.axes if axis["xscale"] == axis["yscale"] == "log"]
-    lines = curves(axes)
-    if len(lines) < 2:
+    if len(lines := curves(axes)) < 2:
         raise Hint("make both axes of `figure` logarithmic: then a power law is a straight line.")
     if any(np.min(x) < 1 or np.max(x) < 9 for x, _ in lines):
         raise Hint("the horizontal axis of `figure` must be the kernel size K in pixels, up to 9 at least.")

@@ -299,7 +299,7 @@ WRONG = {
     "q2": {
         "one step too many": wrong("n - 1 steps", **size_with(lambda n, k, s, p, d: n * s + d * (k - 1) + 1 - 2 * p)),
         "reach by one off": wrong(
-            "both included", **size_with(lambda n, k, s, p, d: (n - 1) * s + d * (k - 1) - 2 * p)
+            "smallest case", **size_with(lambda n, k, s, p, d: (n - 1) * s + d * (k - 1) - 2 * p)
         ),
         "no dilation": wrong("dilation is missing", **size_with(lambda n, k, s, p, d: (n - 1) * s + k - 2 * p)),
         "dilation times size": wrong("k - 1 gaps", **size_with(lambda n, k, s, p, d: (n - 1) * s + d * k - 2 * p)),
@@ -325,7 +325,7 @@ WRONG = {
         "eight neighbours": wrong("four neighbours", **sharpen_with(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]]) / 8)),
         "itself a neighbour": wrong("itself", **sharpen_with(np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]]) / 5)),
         "sum of neighbours": wrong("their sum", **sharpen_with(CROSS * 4)),
-        "sum of differences": wrong("sum of four differences", **sharpen_with(scale=4.0)),
+        "sum of differences": wrong("A case for paper", **sharpen_with(scale=4.0)),
         "difference alone": wrong("difference alone", **sharpen_with(only=True)),
         "amount ignored": wrong("no effect", **sharpen_with(fixed=1.0)),
         "blurs": wrong("blurs", **sharpen_with(sign=-1)),

@@ -36,7 +36,7 @@ def q1(loss_and_gradient: Function, rng: np.random.Generator) -> None:
             compare.array(own, name, _entropy(logits, labels)[k], mistakes, small=small)
 
 
-_EVEN = {"logits": np.array([[2.0, 2], [0, 0]]), "labels": np.array([0, 1])}
+_EVEN = {"logits": np.log([[2.0, 1, 1], [1, 1, 1]]), "labels": np.array([1, 0])}  # shares of 1/2 and 1/4, of 1/3
 
 
 def _entropy(logits: np.ndarray, labels: np.ndarray, slip: str = "") -> tuple[np.ndarray, np.ndarray]:

@@ -138,16 +138,10 @@ def q4(ResNet9: Function, rng: np.random.Generator) -> None:
         "swapped": "batch norm comes first, then the ReLU.",
         "order": "batch norm and ReLU stand *in front of* their convolution.",
         "after": "batch norm and ReLU stand *in front of* their convolution, also in front of the first one.",
-        "one relu": "each batch norm is followed by a ReLU; here, one in each residual layer is missing.",
-        "start": "the first convolution is followed directly by the residual layer: no ReLU.",
         "end": "the ReLU behind the last batch norm is missing.",
-        "no norm": "the last batch norm is made, but not used.",
         "late": "the pooling stands in front of the second convolution of the table, not behind it.",
         "one pool": "the pooling in front of the last residual layer is missing.",
-        "behind": "the last pooling stands in front of the last residual layer, not behind it.",
-        "ceil": "the pooling rounds odd sizes down.",
         "no pool": "the pooling in front of the second convolution of the table is missing.",
-        "mean pool": "the pooling inside takes the maximum, not the mean.",
         "maximum": "the head takes the mean of each map, not its maximum.",
         "softmax": "logits are asked for: no softmax at the end.",
         "eval": "right in eval mode, but in train mode batch norm must use the batch: who has switched it off?",
@@ -183,14 +177,12 @@ class _Nine(nn.Module):
 
     def forward(self, x: Tensor, slip: str = "") -> Tensor:
         convs, norms = iter(self.convs), iter(self.norms)
-        pool = partial(F.avg_pool2d if slip == "mean pool" else F.max_pool2d, ceil_mode=slip == "ceil")
+        pool = F.max_pool2d
         x = next(convs)(x)
-        x = _residual(F.relu(x) if slip == "start" else x, convs, norms, slip)
+        x = _residual(x, convs, norms, slip)
         x = next(convs)(x if slip in ("late", "no pool") else pool(x, 2))
         x = _residual(pool(x, 2) if slip == "late" else x, convs, norms, slip)
-        x = _residual(x if slip in ("one pool", "behind") else pool(x, 2), convs, norms, slip)
-        x = pool(x, 2) if slip == "behind" else x
-        x = x if slip == "no norm" else next(norms)(x)
+        x = next(norms)(_residual(x if slip == "one pool" else pool(x, 2), convs, norms, slip))
         x = x if slip == "end" else F.relu(x)
         x = self.linear(x.amax(dim=(2, 3)) if slip == "maximum" else x.mean(dim=(2, 3)))
         return x.softmax(dim=1) if slip == "softmax" else x
@@ -207,7 +199,7 @@ def _residual(x: Tensor, convs: Iterator[nn.Module], norms: Iterator[nn.Module],
         return x + (branch if slip == "order" else F.relu(branch))
     first = active(x)
     middle = next(convs)(first)
-    branch = next(convs)(next(norms)(middle) if slip == "one relu" else active(middle))
+    branch = next(convs)(active(middle))
     result = {"no sum": 0, "active": first}.get(slip, x) + branch
     return F.relu(result) if slip == "relu" else result
 

@@ -82,10 +82,7 @@ def q3(block_cost: Function, rng: np.random.Generator) -> None:
         "always": "the shortcut of a block that keeps the shape costs nothing.",
         "channels": "a block with stride needs a convolution in its shortcut, even if its channels stay.",
         "strides": "a block that changes the channels needs a convolution in its shortcut, even without stride.",
-        "narrow": "does a bottleneck keep the shape if its input has `channels` channels? Look at its output.",
-        "thin": "how many channels leave a bottleneck? Its shortcut must have as many, or they cannot be added.",
         "wide": "the 1 x 1 of the shortcut has the stride: it works at as many positions as its *output* has.",
-        "early": "the stride of a bottleneck is in its 3 x 3; before that, the maps are still large.",
         "late": "a convolution with stride works at as many positions as its *output* has.",
         "same": "the strides make the maps smaller: the multiply-adds must feel it.",
         "down": "where the stride does not divide the size, round up.",
@@ -106,12 +103,12 @@ def _cost(kind: str, inputs: int, channels: int, stride: int, size: tuple, slip:
     layers, outputs = [(inputs, channels, 3, inside), (channels, channels, 3, after)], channels
     if kind == "bottleneck":
         outputs = channels if slip == "expand" else 4 * channels
-        layers = [(inputs, channels, 1, after if slip == "early" else before)]
+        layers = [(inputs, channels, 1, before)]
         layers += [(channels, channels, 3, inside), (channels, outputs, 1, after)]
-    changes = inputs != (channels if slip == "narrow" else outputs)
+    changes = inputs != outputs
     rule = {"never": False, "always": True, "channels": changes, "strides": stride > 1}
     if rule.get(slip, changes or stride > 1):
-        layers.append((inputs, channels if slip == "thin" else outputs, 1, before if slip == "wide" else after))
+        layers.append((inputs, outputs, 1, before if slip == "wide" else after))
     weights = [i * o * k ** (1 if slip == "line" else 2) for i, o, k, _ in layers]
     products = sum(weight * layer[3] for weight, layer in zip(weights, layers, strict=True))
     each = int(slip[-1]) if slip.startswith("norm") else 2

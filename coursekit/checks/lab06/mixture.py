@@ -50,7 +50,6 @@ def _check_best(cases: list, answers: list, best_answers: Function) -> None:
             "each colour counts as often as it occurs: here all count the same.": each(lambda c, p, _: np.median(c, 0)),
             "this is the mean, which belongs to the squared error.": mean,
             "this is the commonest colour; it does not have the least *absolute* error.": likely,
-            "a and b each have a median of their own; here one colour was chosen.": each(_medoid),
         }),
         (annealed, {
             "this flattens the shares: the exponent is 1 / T.": each(lambda c, p, t: softmax(np.log(p) * t) @ c),
@@ -81,11 +80,6 @@ def _median(colours: np.ndarray, shares: np.ndarray) -> list[float]:
         order = np.argsort(channel)
         result.append(channel[order][np.searchsorted(np.cumsum(shares[order]), 0.5)])
     return result
-
-
-def _medoid(colours: np.ndarray, shares: np.ndarray, _: float) -> np.ndarray:
-    errors = np.abs(colours[:, None] - colours).sum(-1) @ shares
-    return colours[errors.argmin()]
 
 
 def _check_chart(axes: list[dict]) -> None:

@@ -44,13 +44,10 @@ _HINTS = {  # on the way there, on the way back, or on both
     "one": "a kernel of one element needs one pixel, not none: you are off by one.",
     "sides": "padding is added on *both* sides.",
     "up": "the last step of a convolution needs all its pixels: round the positions down.",
-    "near": "the last step of a convolution needs all its pixels: round the positions down.",
     "steps": "count the positions: there is one more than there are steps between them.",
     "halves": "the kernel and the padding matter, too, not only size and stride.",
-    "halves up": "the kernel and the padding matter, too, not only size and stride.",
     "positions": "the way back: n positions are only n - 1 steps apart.",
     "added": "the way back: a transposed convolution cuts its padding *off*.",
-    "no padding": "the way back: a transposed convolution cuts its padding off.",
 }
 _FREE = {  # from the size before a layer, and its kernel, stride, padding, dilation
     "the largest output padding that is allowed is not always the one that is needed.": lambda n, k, s, p, d: s - 1,
@@ -99,8 +96,7 @@ def _sizes(size: int, layers: list, slip: str = "") -> list[int]:
     for kernel, stride, padding, dilation in layers:
         pixels = sizes[-1]
         free = pixels + (1 if slip == "sides" else 2) * padding - _reach(kernel, dilation, slip)
-        known = {"up": -(-free // stride) + 1, "near": round(free / stride + 1), "steps": free // stride}
-        known |= {"halves": pixels // stride, "halves up": -(-pixels // stride)}
+        known = {"up": -(-free // stride) + 1, "steps": free // stride, "halves": pixels // stride}
         sizes.append(known.get(slip, free // stride + 1))
     return sizes
 
@@ -113,7 +109,7 @@ def _reach(kernel: int, dilation: int, slip: str = "") -> int:
 def _enlarged(pixels: int, layer: tuple, slip: str = "") -> int:
     """Return what a transposed convolution makes of so many pixels, without output padding."""
     kernel, stride, padding, dilation = layer
-    cut = padding * {"sides": 1, "added": -2, "no padding": 0}.get(slip, 2)
+    cut = padding * {"sides": 1, "added": -2}.get(slip, 2)
     return (pixels - (slip != "positions")) * stride - cut + _reach(kernel, dilation, slip)
 
 
