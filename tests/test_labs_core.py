@@ -536,7 +536,14 @@ def test_hints_come_in_steps(lab, capsys):
 @pytest.mark.parametrize(
     ("guess", "kept"),
     [
-        *[(3, 3), (0, 0), (" Twice ", "Twice"), ("x" * 99, "x" * 40), ([1.5, 2], [1.5, 2.0]), (np.array([1, 2]), [1, 2])],
+        *[
+            (3, 3),
+            (0, 0),
+            (" Twice ", "Twice"),
+            ("x" * 99, "x" * 40),
+            ([1.5, 2], [1.5, 2.0]),
+            (np.array([1, 2]), [1, 2]),
+        ],
         *[(torch.tensor(2), 2), (..., None), (None, None), ("", None), ([[1]], None), ({}, None), (print, None)],
         *[(math.nan, None), (list(range(50)), None), ([], None)],
     ],

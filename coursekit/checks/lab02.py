@@ -96,6 +96,8 @@ def q2(layer_cost: Function, rng: np.random.Generator) -> None:
         "no padding": "the padding is missing in the number of positions.",
         "one side": "padding is added on *both* sides.",
         "up": "where the stride does not divide, the last step does not fit any more: round down.",
+        "biased": "a bias is added, not multiplied: it is no product.",
+        "sums": "products and sums are counted here; asked for are the products.",
         "square": "the image is not square: rows and columns differ.",
     }
     compare.each_call(layer_cost, settings, _cost, hints, "the list of costs", (2,))
@@ -112,6 +114,7 @@ def _cost(inputs: int, outputs: int, size: tuple[int, ...], options: dict, slip:
     weights = pairs * kernel ** (1 if slip == "line" else 2)
     positions = {"weights": 1, "square": sides[0] ** 2}.get(slip, sides[0] * sides[1])
     cost = weights + {"no bias": 0, "inputs": inputs, "pairs": pairs}.get(slip, outputs), weights * positions
+    cost = cost[0], {"biased": cost[0] * positions, "sums": 2 * cost[1]}.get(slip, cost[1])
     return cost[::-1] if slip == "turned" else cost
 
 
@@ -231,9 +234,7 @@ def q5(counterexample: object, shift_stable: Function, rng: np.random.Generator)
         "the descriptor",
         maps.mean((2, 3)),
         {
-            "the border is padded with zeros: what leaves at one edge must come in at the other.": zeros.relu().mean(
-                (2, 3)
-            ),
+            "the border is padded with zeros: what leaves at one edge must come in at the other.": zeros,
             "without padding, the pixels at the edge count less than the others.": cut.relu().mean((2, 3)),
             "the ReLU is missing: without it only the kernel's sum times the image's mean is left.": raw.mean((2, 3)),
             "this is the sum over all positions; asked for is the mean.": maps.sum((2, 3)),

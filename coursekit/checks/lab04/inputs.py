@@ -104,7 +104,7 @@ def q5(first_layer: Function, fold_gray: Function, exact_with_padding: object, r
         _check_folded(folded)
         answer, right = folded(gray), _gray_output(conv, scale, shift * shifted, gray)
         if not isinstance(answer, Tensor) or answer.shape != right.shape:
-            raise Hint("the output has another shape: has the new layer the kernel, stride, padding and dilation?")
+            raise Hint(f"the new layer's output has another shape{_lost(folded, conv)}.")
         answers.append(_inner(answer, rim))
         cases.append(case)
 
@@ -143,6 +143,14 @@ def _fold(fold_gray: Function, layer: Module, scale: Tensor, shift: Tensor, conv
                 f"the same. (Python says: {str(hint).split(' stops with ')[-1]})"
             ) from None
         raise
+
+
+def _lost(folded: Module, conv: nn.Conv2d) -> str:
+    """Say which settings of the layer the new one does not have."""
+    has = folded.layers()[0]["settings"] | {"kernel_size": tuple(folded.state()["weight"].shape[2:])}
+    names = ("kernel_size", "stride", "padding", "dilation")
+    lost = " and ".join(f"`{name}`" for name in names if has[name] != getattr(conv, name))
+    return f": it has not the layer's {lost}" if lost else ""
 
 
 def _check_folded(folded: Module) -> None:

@@ -182,8 +182,8 @@ class _Nine(nn.Module):
         x = _residual(x, convs, norms, slip)
         x = next(convs)(x if slip in ("late", "no pool") else pool(x, 2))
         x = _residual(pool(x, 2) if slip == "late" else x, convs, norms, slip)
-        x = next(norms)(_residual(x if slip == "one pool" else pool(x, 2), convs, norms, slip))
-        x = x if slip == "end" else F.relu(x)
+        x = _residual(x if slip == "one pool" else pool(x, 2), convs, norms, slip)
+        x = next(norms)(x) if slip == "end" else F.relu(next(norms)(x))
         x = self.linear(x.amax(dim=(2, 3)) if slip == "maximum" else x.mean(dim=(2, 3)))
         return x.softmax(dim=1) if slip == "softmax" else x
 

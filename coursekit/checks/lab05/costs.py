@@ -83,6 +83,7 @@ def q3(block_cost: Function, rng: np.random.Generator) -> None:
         "channels": "a block with stride needs a convolution in its shortcut, even if its channels stay.",
         "strides": "a block that changes the channels needs a convolution in its shortcut, even without stride.",
         "wide": "the 1 x 1 of the shortcut has the stride: it works at as many positions as its *output* has.",
+        "early": "the stride of a bottleneck is in its 3 x 3; before that, the maps are still large.",
         "late": "a convolution with stride works at as many positions as its *output* has.",
         "same": "the strides make the maps smaller: the multiply-adds must feel it.",
         "down": "where the stride does not divide the size, round up.",
@@ -103,7 +104,7 @@ def _cost(kind: str, inputs: int, channels: int, stride: int, size: tuple, slip:
     layers, outputs = [(inputs, channels, 3, inside), (channels, channels, 3, after)], channels
     if kind == "bottleneck":
         outputs = channels if slip == "expand" else 4 * channels
-        layers = [(inputs, channels, 1, before)]
+        layers = [(inputs, channels, 1, after if slip == "early" else before)]
         layers += [(channels, channels, 3, inside), (channels, outputs, 1, after)]
     changes = inputs != outputs
     rule = {"never": False, "always": True, "channels": changes, "strides": stride > 1}
