@@ -6,7 +6,6 @@ from functools import partial, reduce
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy import ndimage, signal
 
 from coursekit.checks import compare
@@ -192,7 +191,7 @@ def q4(separable: Function, rng: np.random.Generator) -> None:
         raise Hint("two thin passes, please: multiplying `column` by `row` makes a 2-D kernel, which costs far more.")
 
 
-def _two_passes(image: np.ndarray, column: ArrayLike, row: ArrayLike, mode: str = "valid") -> np.ndarray:
+def _two_passes(image: np.ndarray, column: Any, row: Any, mode: str = "valid") -> np.ndarray:
     return signal.correlate2d(image, np.outer(column, row), mode)
 
 

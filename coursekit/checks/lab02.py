@@ -78,7 +78,7 @@ def _outlined(kernels: np.ndarray, x: torch.Tensor) -> torch.Tensor:
 def q2(layer_cost: Function, rng: np.random.Generator) -> None:
     """Ask for weights and products of any convolutional layer, with groups, stride and padding."""
     names = ("kernel", "stride", "padding", "groups")
-    few = [(1, 1, (3, 4), 2, 1, 0, 1), (2, 2, (3, 4), 1, 1, 0, 2), (1, 1, (3, 4), 3, 2, 1, 1)]  # for paper
+    few: list[tuple] = [(1, 1, (3, 4), 2, 1, 0, 1), (2, 2, (3, 4), 1, 1, 0, 2), (1, 1, (3, 4), 3, 2, 1, 1)]  # for paper
     for _ in range(12):
         size, channels = tuple(rng.integers(8, 40, 2).tolist()), (4 * rng.integers(1, 9, 2)).tolist()
         few.append((*channels, size, *rng.integers([1, 1, 0], [6, 4, 3]).tolist(), int(rng.choice([1, 2, 4]))))

@@ -182,8 +182,9 @@ def q4(
     compare.choice(fails_with, "`fails_with`", "batch norm", hints)
 
 
-def _smallest_parts(model: Module, own: nn.Module, gradient_in_parts: Function, rng: np.random.Generator) -> str:
-    channels, classes = own[0].in_channels, own[-1].out_features
+def _smallest_parts(model: Module, own: nn.Sequential, gradient_in_parts: Function, rng: np.random.Generator) -> str:
+    sizes = {name: value.shape for name, value in own.state_dict().items()}
+    channels, classes = sizes["0.weight"][1], sizes["4.bias"][0]
     for count, part in ((1, 1), (2, 2), (2, 1), (3, 2)):
         images, labels = pairs(rng, count, channels, classes)
         answer = compare.as_array(gradient_in_parts(model, images, labels, part), "the gradient from parts")

@@ -156,10 +156,10 @@ def _part(model: Module, own: _Nine, shown: str) -> str:
     """Switch off the branches of the residual layers: say whether the network is right without them."""
     with torch.no_grad():
         for k in (2, 5, 7):
-            own.convs[k].weight.zero_()
+            own.get_parameter(f"convs.{k}.weight").zero_()
     _give_weights(model, own, shown)
     model.train(False)
-    x = torch.ones(1, own.convs[0].in_channels, 8, 8)
+    x = torch.ones(1, own.get_parameter("convs.0.weight").shape[1], 8, 8)
     fine = torch.allclose(model(x), own.eval()(x), rtol=1e-3, atol=1e-4)
     where = (
         "right: look into the residual layers" if fine else "wrong, too: look at what stands between and behind them"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -78,7 +79,7 @@ def _mistakes(settings: list) -> list[tuple[str, np.ndarray]]:
 
     add(_ORDER, _paddings)
     for (slip, hint), (there, back) in product(_HINTS.items(), ((1, 1), (1, 0), (0, 1))):
-        add(hint, lambda *one, there=slip * there, back=slip * back: _paddings(*one, there, back))
+        add(hint, partial(_paddings, there=slip * there, back=slip * back))
     for hint, rule in _FREE.items():
         add(hint, lambda size, layers, rule=rule: [rule(*one) for one in _before(size, layers)])
     chain = "each convolution works on what the one before it has left, not on `size` pixels."
