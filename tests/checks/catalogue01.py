@@ -291,7 +291,7 @@ WRONG = {
         "kernel transposed": wrong("are exchanged", **by_hand(signal.correlate2d(X, K.T, "valid"))),
         "sign lost": wrong("the sign", **by_hand(signal.correlate2d(X, abs(K), "valid"))),
         "mode same": wrong("mode valid", **by_hand(signal.correlate2d(X, K, "same"))),
-        "mode full": wrong("mode full", **by_hand(signal.correlate2d(X, K))),
+        "mode full": wrong("shape [5, 5]", **by_hand(signal.correlate2d(X, K))),
         "one slip": wrong("one value is too small", **by_hand([[-1, 2, 5], [6, 1, 3], [0, 5, 2]])),
         "a row too short": wrong("differ in length", **by_hand([[-1, 2, 5], [6, 1], [0, 5, 3]])),
         "a text": wrong("numbers only", **by_hand("2 2 7")),
@@ -306,7 +306,7 @@ WRONG = {
         "padding once": wrong("both", **size_with(lambda n, k, s, p, d: (n - 1) * s + d * (k - 1) + 1 - p)),
         "padding added": wrong("fewer", **size_with(lambda n, k, s, p, d: (n - 1) * s + d * (k - 1) + 1 + 2 * p)),
         "no padding": wrong("padding is missing", **size_with(lambda n, k, s, p, d: (n - 1) * s + d * (k - 1) + 1)),
-        "the largest": wrong("the smallest", **size_with(lambda n, k, s, p, d: n * s + d * (k - 1) - 2 * p)),
+        "the largest": wrong("smallest case", **size_with(lambda n, k, s, p, d: n * s + d * (k - 1) - 2 * p)),
         "no stride": wrong("stride is missing", **size_with(lambda n, k, s, p, d: n + d * (k - 1) - 2 * p)),
         "the formula of the lecture": wrong(
             "the way back", **size_with(lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) // s + 1)
@@ -323,7 +323,9 @@ WRONG = {
         "zeros outside": wrong("here are zeros", **sharpen_with(mode="fill")),
         "other side outside": wrong("other side", **sharpen_with(mode="wrap")),
         "eight neighbours": wrong("four neighbours", **sharpen_with(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]]) / 8)),
-        "itself a neighbour": wrong("itself", **sharpen_with(np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]]) / 5)),
+        "itself a neighbour": wrong(
+            "A case for paper", **sharpen_with(np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]]) / 5)
+        ),
         "sum of neighbours": wrong("their sum", **sharpen_with(CROSS * 4)),
         "sum of differences": wrong("A case for paper", **sharpen_with(scale=4.0)),
         "difference alone": wrong("difference alone", **sharpen_with(only=True)),
@@ -399,8 +401,8 @@ WRONG = {
         "sum of weights": wrong("*constant*", **noise(lambda k: k.sum())),
         "sum of sizes": wrong("", **noise(lambda k: np.abs(k).sum())),
         "uniform only": wrong("uniform kernels only", **noise(lambda k: 1 / np.sqrt(k.size))),
-        "square only": wrong("square uniform kernels only", **noise(lambda k: 1 / len(k))),
-        "one over n": wrong("1 / n", **noise(lambda k: 1 / k.size)),
+        "square only": wrong("A case for paper", **noise(lambda k: 1 / len(k))),
+        "one over n": wrong("A case for paper", **noise(lambda k: 1 / k.size)),
         "an array": wrong("one number", **noise(lambda k: k**2)),
         "no labels": wrong("without a label", **noise(figure=noise_figure(labels=False))),
         "no legend": wrong("legend", **noise(figure=noise_figure(legend=False))),
