@@ -561,7 +561,7 @@ WRONG = {
         "way back, off by one": wrong("off by one", **by_sizes(lambda *a: enlarged(*a) - 1)),
         "way back, padding once": wrong("padding is added", **by_sizes(lambda *a: enlarged(*a) + a[3])),
         "way back, padding added": wrong("*off*", **by_sizes(lambda *a: enlarged(*a) + 4 * a[3])),
-        "way back, padding kept": wrong("its padding off.", **by_sizes(lambda *a: enlarged(*a) + 2 * a[3])),
+        "way back, padding kept": wrong("below zero", **by_sizes(lambda *a: enlarged(*a) + 2 * a[3])),
         "way back, n steps": wrong("n - 1 steps apart", **by_sizes(lambda *a: enlarged(*a) + a[2])),
         "way there without dilation": wrong(
             "with dilation", **by_sizes(there=lambda n, k, s, p, d: (n + 2 * p - k) // s + 1)
@@ -574,13 +574,13 @@ WRONG = {
             "positions down", **by_sizes(there=lambda n, k, s, p, d: -((d * (k - 1) + 1 - n - 2 * p) // s) + 1)
         ),
         "rounded": wrong(
-            "positions down", **by_sizes(there=lambda n, k, s, p, d: round((n + 2 * p - d * (k - 1) - 1) / s + 1))
+            "below zero", **by_sizes(there=lambda n, k, s, p, d: round((n + 2 * p - d * (k - 1) - 1) / s + 1))
         ),
         "a position too few": wrong(
             "count the positions", **by_sizes(there=lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) // s)
         ),
         "divided by the stride": wrong("not only size", **by_sizes(there=lambda n, k, s, p, d: n // s)),
-        "divided by the stride, up": wrong("not only size", **by_sizes(there=lambda n, k, s, p, d: -(-n // s))),
+        "divided by the stride, up": wrong("below zero", **by_sizes(there=lambda n, k, s, p, d: -(-n // s))),
         "what division leaves": wrong("smallest case", output_paddings=halved),
         "sizes of the encoder": wrong("below zero", **by_sizes(pairs=lambda sizes: (sizes[:-1], sizes[1:]))),
         "layers of the encoder": wrong("below zero", **by_sizes(turn=1)),
@@ -762,7 +762,7 @@ WRONG = {
             "least *absolute* error", **explained(best_with(middle=lambda c, p: c[p.argmax()]))
         ),
         "one colour chosen": wrong(
-            "one colour was chosen",
+            "A case for paper",
             **explained(best_with(middle=lambda c, p: c[(np.abs(c[:, None] - c).sum(2) @ p).argmin()])),
         ),
         "p to the T": wrong("1 / T", **explained(best_with(sharpen=lambda c, p, t: p**t / (p**t).sum() @ c))),

@@ -70,8 +70,8 @@ def _check_best(cases: list, answers: list, best_answers: Function) -> None:
         compare.array(np.array(found), f"the list of colours ({name})", right, mistakes, small=small)
 
 
-_GIVEN = {"colours": np.array([[0.0, 0], [9, 3], [30, 60]]), "shares": np.array([2, 3, 1]) / 6, "temperature": 0.5}
-_FOR_PAPER = ([9.5, 11.5], [9, 3], [111 / 14, 87 / 14])
+_GIVEN = {"colours": np.array([[0.0, 9], [9, 0], [30, 60]]), "shares": np.array([3, 3, 1]) / 7, "temperature": 0.5}
+_FOR_PAPER = ([57 / 7, 87 / 7], [9, 9], [111 / 19, 141 / 19])
 
 
 def _median(colours: np.ndarray, shares: np.ndarray) -> list[float]:
