@@ -3,13 +3,16 @@
 import importlib
 import pkgutil
 import re
+from pathlib import Path
 
+import nbformat
 import pytest
 
 from coursekit import checks
 from coursekit.checks.lab import HIDDEN, PUBLIC, Lab
 from coursekit.checks.server import AnswerServer
 
+ROOT = Path(__file__).parent.parent
 LABS = [module.name for module in pkgutil.iter_modules(checks.__path__) if re.fullmatch(r"lab\d+", module.name)]
 FEWER = {("lab04", "q3"), ("lab04", "q6"), ("lab03", "q2")}  # at night, fewer seeds for what takes longest
 
@@ -65,6 +68,28 @@ def test_a_lab_has_questions_to_check_and_one_to_read(name):
     assert 5 <= len(questions) <= 7
     assert any(question.check is None for question in questions)
     assert all(question.points > 0 for question in questions)
+
+
+@pytest.mark.parametrize("name", LABS)
+def test_questions_have_stars_hints_and_a_place_for_a_guess(name):
+    (path,) = (ROOT / "notebooks" / "labs").glob(f"{name}_*.ipynb")
+    sources = [cell.source for cell in nbformat.read(path, as_version=4).cells]
+    for question in lab_of(name).questions.values():
+        number = question.name.removeprefix("q")
+        (heading,) = (s.splitlines()[0] for s in sources if s.startswith(f"## Question {number}: "))
+        assert (re.search(r" ★{1,3} \(", heading) is not None) == (question.check is not None)
+        assert len(question.steps) in ((2, 3) if question.check else (0,))
+        assert all(step[0].islower() or step[0] == "`" for step in question.steps)
+        assert any(s.startswith(f"guess_{question.name} = ...") for s in sources) == bool(question.truth)
+    assert sum(s.startswith("## Something of your own: ") for s in sources) == 1
+    minutes = [int(m) for s in sources for m in re.findall(r"^## Question .*, (\d+) minutes\)", s)]
+    announced = int(re.search(r"\*Time\*: about (\d+) minutes", "\n".join(sources))[1])
+    assert abs(sum(minutes) - announced) <= 10
+
+
+def test_no_hint_counts_wrong_values():
+    texts = "\n".join(path.read_text(encoding="utf-8") for path in Path(checks.__path__[0]).rglob("*.py"))
+    assert not re.search(r"values? of .* (is|are) wrong", texts)
 
 
 @pytest.mark.parametrize("name", LABS)

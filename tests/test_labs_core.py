@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from coursekit.checks import compare, transport
+from coursekit.checks import compare, differences, transport
 from coursekit.checks.answers import Chart, Function, Hint, Module, NotAnsweredError, fetch
 from coursekit.checks.lab import Lab
 from coursekit.checks.server import AnswerServer
@@ -141,7 +141,7 @@ def test_functions_are_called_with_copies_and_give_plain_results():
         (lambda x: ..., NotAnsweredError, "is still"),
         (lambda x: x * ..., NotAnsweredError, "still computes"),
         (lambda x: np.zeros(10**8, dtype=np.uint8), Hint, "too large"),
-        (lambda x: x * math.nan, Hint, r"answer\(array \[3\] of float64\)` holds NaN"),
+        (lambda x: x * math.nan, Hint, r"answer\(\[1.0, 1.0, 1.0\]\)` holds NaN"),
         (lambda x: [0.0, [torch.tensor(math.inf)]], Hint, "holds NaN or infinity"),
     ],
 )
@@ -353,18 +353,21 @@ FUNCTION = Function(None, Reference("function", 1, "f"), "f")
         (lambda: compare.array(EYE[:2], "x", EYE), r"shape \[2, 3\]; expected is \[3, 3\]"),
         (lambda: compare.array(EYE[:2], "x", EYE, shapes={(2, 3): "a row is missing"}), "a row is missing"),
         (lambda: compare.array(3.0, "x", EYE[0]), "must be a list of numbers .* not float"),
-        (lambda: compare.array(EYE + 1e-5, "x", EYE), "all 9 values"),
-        (lambda: compare.array(np.diag([1.0, 1, 2]), "x", EYE), r"1 of 9 values of x are wrong, the first at \[2, 2\]"),
+        (lambda: compare.array(EYE[:2].T, "x", EYE[:2] + 0), "numbers are right, but it is transposed"),
+        (lambda: compare.array(np.diag([1.0, 1, 2]), "x", EYE), r"x: one value is too large\.\n +yours +where\n"),
         (lambda: compare.array(EYE.astype("f4"), "x", EYE, dtype=np.float64), "float32, but they must be float64"),
         (lambda: compare.array([1.0], "x", EYE[0], dtype=np.float64), "must be a numpy array, not a list"),
         (lambda: compare.array(-EYE, "x", EYE, {"the sign": lambda: -EYE}), "the sign"),
         (lambda: compare.array(-EYE, "x", EYE, [("twice", 2 * EYE), ("the sign", torch.tensor(-EYE))]), "the sign"),
-        (lambda: compare.array(2 * EYE, "x", EYE, {"the sign": -EYE, "one row": EYE[:1]}), "3 of 9 values of x"),
+        (lambda: compare.array(2 * EYE, "x", EYE, {"the sign": -EYE, "one row": EYE[:1]}), "one common factor"),
         (lambda: compare.array(EYE[:1], "x", EYE, {"the sign": -EYE, "one row": EYE[:1]}), "one row"),
-        (lambda: compare.array(1e6 * EYE + 2, "x", 1e6 * EYE), "all 9 values"),
+        (lambda: compare.array(1e6 * EYE + 2, "x", 1e6 * EYE), "the same number is added"),
         (lambda: compare.array(np.array(["1", "2"]), "x", np.array([1.0, 2])), "numbers only"),
-        (lambda: compare.array(EYE[::-1], "x", EYE, calls=["f(1)", "f(2)", "f(3)"]), r"the first in `f\(1\)`"),
-        (lambda: compare.array(EYE * [1, 1, 2], "x", EYE, calls=["f(1)", "f(2)", "f(3)"]), r"first in `f\(3\)`"),
+        (
+            lambda: compare.array(EYE[::-1], "x", EYE, calls=["f(1)", "f(2)", "f(3)"]),
+            r"wrong: `f\(1\)`\n.*\n +0 0 1 +- \. \+$",
+        ),
+        (lambda: compare.array(EYE * [1, 1, 2], "x", EYE, calls=["f(9)", "f(8)", "f(7)"]), r"is wrong: `f\(7\)`"),
         (lambda: compare.as_number("3", "n"), "one number, not a text"),
         (lambda: compare.as_number(True, "n"), "one number, not bool"),
         (lambda: compare.as_number(1.5, "n", 0, 1), "one number from 0 to 1, not float"),
@@ -391,7 +394,10 @@ FUNCTION = Function(None, Reference("function", 1, "f"), "f")
             lambda: compare.each_call(answer(lambda k: k + 1), [(1,), (5,)], add, {"one": "off by one"}, "x"),
             "off by one",
         ),
-        (lambda: compare.each_call(answer(lambda k: 1), [(1,), (5,)], add, {}, "x"), r"1 of 2 .* in `answer\(5\)`"),
+        (
+            lambda: compare.each_call(answer(lambda k: 1), [(1,), (5,)], add, {}, "x"),
+            r"`answer\(5\)` gives 1, which is too small",
+        ),
         (lambda: compare.choice("c", "it", "a", {"b": "no"}), "one of 'a', 'b', not 'c'"),
         (lambda: compare.choice("b", "it", "a", {"b": "think again"}), "think again"),
         (lambda: compare.is_kind(3, "f", Function), "must be a function, not int"),
@@ -409,6 +415,59 @@ def test_comparisons_name_what_is_wrong(compared, text):
 
 def add(k, mistake):
     return k + (mistake == "one")
+
+
+RAMP = np.arange(1.0, 13).reshape(3, 4)
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        (-RAMP, "wrong sign"),
+        (3 * RAMP, "one common factor"),
+        (RAMP + 2, "same number is added"),
+        (RAMP[::-1], "upside down"),
+        (RAMP[:, ::-1], "left to right"),
+        (RAMP[::-1, ::-1], "180 degrees"),
+        (np.roll(RAMP, 1, axis=1), "moved by one column"),
+        (np.roll(RAMP, -1, axis=0), "moved by one row"),
+        (RAMP * 0 + 5, "all values are the same number"),
+        (RAMP.ravel()[[3, 0, 7, 2, 1, 9, 4, 6, 5, 8, 11, 10]].reshape(3, 4), "at other places"),
+        (np.pad(RAMP[1:-1, 1:-1], 1), "only the border"),
+        (RAMP + np.pad(np.ones((1, 2)), 1), "the border is right"),
+        (RAMP + (RAMP == 6), "one value is too large"),
+        (RAMP + (RAMP == 6) - (RAMP == 9), "some values are right, others too large or too small"),
+        (np.stack([RAMP, RAMP])[:, None][..., 0], None),
+    ],
+)
+def test_differences_are_named_without_the_right_numbers(values, text):
+    if text is None:
+        right = np.stack([RAMP, RAMP + 1])
+        wrong = right + np.array([0.0, 1])[:, None, None] * RAMP**2
+        assert differences.pattern(wrong, right, 1e-6) == "only at 1 of axis 0"
+    else:
+        assert text in differences.pattern(values, RAMP, 1e-6)
+
+
+def test_an_unknown_mistake_is_shown_on_a_small_input():
+    def refusal(function):
+        given = {"x": np.array([[1.0, 2], [3, 4]]), "by": 2}
+        small = (answer(function), lambda x, by: x * by, given)
+        with pytest.raises(Hint) as raised:
+            compare.array(7 * RAMP**2, "the product", RAMP, small=small)
+        return str(raised.value)
+
+    shown = refusal(lambda x, by: x * by + (x == 3))
+    assert shown.splitlines()[1:] == ["      x      by    yours    where", "      1 2    2     2 4      . .",
+                                      "      3 4          7 8      + ."]  # fmt: skip
+    assert "6 8" not in shown
+    assert "by hand it is right" in refusal(lambda x, by: x * by)
+    assert "shape [2] comes out" in refusal(lambda x, by: x[0])
+    assert refusal(lambda x, by: x * math.nan).count("NaN") == 1
+
+
+def test_no_table_is_larger_than_a_screen():
+    assert differences.table({"x": np.zeros((30, 3))}) == differences.table({"x": np.ones(200)}) == ""
 
 
 def test_one_rule_says_what_numbers_are():
@@ -443,7 +502,7 @@ def test_comparisons_are_silent_where_all_is_right():
 def lab():
     lab = Lab("lab99", "Test")
 
-    @lab.question("Double it", points=2)
+    @lab.question("Double it", "add it to itself", "or use a product", points=2, truth="twice as much")
     def q1(double: Function, rng):
         x = rng.normal(size=3)
         compare.array(double(x), "the result", 2 * x)
@@ -460,15 +519,56 @@ def lab():
     return lab
 
 
+RIGHT = "q1  right\n    your guess: none    what it is: twice as much\n"
+
+
+def test_hints_come_in_steps(lab, capsys):
+    for name in ("q1", 1, "Q1"):
+        lab.hint(name)
+    for name in ("q2", "q9", []):
+        lab.hint(name)
+    shown = capsys.readouterr().out.splitlines()
+    last = "q1  hint 2 of 2: or use a product"
+    assert shown[:3] == ["q1  hint 1 of 2: add it to itself", last, last]
+    assert [line.startswith("There is no hint") for line in shown[3:]] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("guess", "kept"),
+    [
+        *[
+            (3, 3),
+            (0, 0),
+            (" Twice ", "Twice"),
+            ("x" * 99, "x" * 40),
+            ([1.5, 2], [1.5, 2.0]),
+            (np.array([1, 2]), [1, 2]),
+        ],
+        *[(torch.tensor(2), 2), (..., None), (None, None), ("", None), ([[1]], None), ({}, None), (print, None)],
+        *[(math.nan, None), (list(range(50)), None), ([], None)],
+    ],
+    ids=repr,
+)
+def test_guesses_are_read_and_never_graded(lab, capsys, guess, kept):
+    found = lab.guesses(AnswerServer({"guess_q1": guess, "guess_q2": 5}).serve)
+    assert found == ({} if kept is None else {"q1": kept})
+    lab.check("q1", {"double": lambda x: 2 * x, "guess_q1": guess})
+    shown = capsys.readouterr().out
+    assert shown.startswith("q1  right\n")
+    assert f"your guess: {'none' if kept is None else kept}    what it is: twice as much" in shown
+
+
 def test_instant_checks_say_what_there_is_to_say(lab, capsys):
     def said(name, **namespace):
         lab.check(name, namespace)
         return capsys.readouterr().out
 
-    assert said("q1", double=lambda x: 2 * x) == "q1  right\n"
-    assert said("q1", double=lambda x: x).startswith("q1  not yet: all 3 values")
+    assert said("q1", double=lambda x: 2 * x) == RIGHT
+    assert said("q1", double=lambda x: x).startswith(
+        "q1  not yet: the result: all values are right but for one common factor."
+    )
     assert said("q1", double=3) == "q1  not yet: `double` must be a function, not int.\n"
-    assert said("Q1", double=lambda x: 2 * x) == said(1, double=lambda x: 2 * x) == "q1  right\n"
+    assert said("Q1", double=lambda x: 2 * x) == said(1, double=lambda x: 2 * x) == RIGHT
     assert said("q1").startswith("q1  not answered yet: there is no `double`")
     assert said("q1", double=lambda x: np.array([1.0, 2, 3])).startswith("q1  not yet")
     assert said("q2", a=1, b=...).startswith("q2  not answered yet")
@@ -522,7 +622,7 @@ def test_otters_form_raises_the_hint(lab):
     with pytest.raises(Hint, match="no `double`"):
         lab.test("q1", {})
     seen = []
-    with pytest.raises(Hint, match="values"):
+    with pytest.raises(Hint, match="the result: "):
         lab.test("q1", {"double": lambda x: seen.append(x.copy()) or x})
     public = seen.pop()
 
@@ -530,7 +630,7 @@ def test_otters_form_raises_the_hint(lab):
         return 2 * public
 
     lab.test("q1", {"double": learned_by_heart})
-    with pytest.raises(Hint, match="values"):
+    with pytest.raises(Hint, match="the result: "):
         lab.test("q1", {"double": learned_by_heart}, hidden=True)
 
 

@@ -167,6 +167,8 @@ def _drawn(label: str, x: np.ndarray, y: np.ndarray) -> dict:
 def _describe(value: Any) -> str:
     if isinstance(value, Function):
         return value.name
+    if getattr(value, "shape", ()) and np.prod(value.shape) <= 4:
+        return str(np.asarray(as_numpy(value), dtype=float).round(3).tolist())
     if getattr(value, "shape", ()):
         kind = "array" if isinstance(value, np.ndarray) else "tensor"
         return f"{kind} {list(value.shape)} of {str(value.dtype).removeprefix('torch.')}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coursekit.checks.answers import Chart, Function, Hint, Module, is_finite
+from coursekit.checks.differences import Small, close, explain, floats
 from coursekit.checks.transport import Reference, as_numpy
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ def array(
     dtype: object = None,
     shapes: Mapping[tuple[int, ...], str] | None = None,
     calls: Sequence[str] | None = None,
+    small: Small | None = None,
 ) -> None:
     """Compare numbers by type, shape and values.
 
@@ -163,7 +165,10 @@ def array(
     shapes : mapping, optional
         Hints for wrong shapes.
     calls : sequence of str, optional
-        What was called for each row (see `Function.shown`): hints then show the first call with a wrong result.
+        What was called for each row (see `Function.shown`): hints then show the smallest call with a wrong result.
+    small : tuple, optional
+        The student's function, the right one and small inputs by their names: hints then show these, what came out,
+        and a map of where it is wrong.
     """
     strict = dtype is not None or expected.ndim > 1
     if strict and not isinstance(answer, np.generic | type(expected)):
@@ -171,23 +176,21 @@ def array(
         raise Hint(f"{name} must be {wanted}, not {kind(answer)}.")
     if dtype is not None and answer.dtype != dtype:
         raise Hint(f"{name} has numbers of type {_short(answer.dtype)}, but they must be {_short(dtype)}.")
-    values, right = as_array(answer, name), _floats(expected)
+    values, right = as_array(answer, name), floats(expected)
     if values.ndim == 0 < right.ndim:
         raise Hint(f"{name} must be a list of numbers (or an array or tensor), not {kind(answer)}.")
-    if values.shape == right.shape and _close(values, right, rtol):
+    if values.shape == right.shape and close(values, right, rtol).all():
         return
     for hint, wrong in mistakes.items() if isinstance(mistakes, Mapping) else mistakes:
-        wrong = _floats(wrong() if callable(wrong) else wrong)
-        if wrong.shape == values.shape and _close(values, wrong, rtol):
+        wrong = floats(wrong() if callable(wrong) else wrong)
+        if wrong.shape == values.shape and close(values, wrong, rtol).all():
             raise Hint(hint)
     if values.shape != right.shape:
+        turned = values.ndim > 1 and values.T.shape == right.shape and close(values.T, right, rtol).all()
         shown = f"{name} has shape {list(values.shape)}; expected is {list(right.shape)}."
+        shown += " The numbers are right, but it is transposed." if turned else ""
         raise Hint((shapes or {}).get(values.shape, shown))
-    wrong = ~np.isclose(values, right, rtol=0, atol=rtol * _scale(right))
-    first = [int(k) for k in np.argwhere(wrong)[0]]
-    share = f"all {wrong.size} values" if wrong.all() else f"{wrong.sum()} of {wrong.size} values"
-    where = f"in `{calls[first[0]]}`" if calls else f"at {first}"
-    raise Hint(f"{share} of {name} are wrong, the first {where}.")
+    raise Hint(explain(values, right, name, rtol, calls, small))
 
 
 def choice(answer: Any, name: str, expected: str, hints: Mapping[str, str]) -> None:
@@ -214,19 +217,6 @@ def kind(answer: Any, show: bool = False) -> str:
     if show and not isinstance(answer, Function | Chart):
         return repr(answer)[:60]
     return names.get(type(answer), type(answer).__name__)
-
-
-def _close(answer: np.ndarray, expected: np.ndarray, rtol: float) -> bool:
-    return bool(np.all(np.abs(answer - expected) <= rtol * _scale(expected)))
-
-
-def _scale(values: np.ndarray) -> float:
-    sizes = np.abs(values)
-    return max(float(np.max(sizes, initial=0, where=np.isfinite(sizes))), 1e-12)
-
-
-def _floats(values: object) -> np.ndarray:
-    return np.asarray(as_numpy(values), dtype=float)
 
 
 def _short(dtype: object) -> str:

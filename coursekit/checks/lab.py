@@ -13,7 +13,7 @@ import random
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ import numpy as np
 from coursekit.checks import compare
 from coursekit.checks.answers import Ask, Hint, NotAnsweredError, fetch
 from coursekit.checks.server import AnswerServer
+from coursekit.checks.transport import as_numpy
 
 PUBLIC = 0  # the seed of the instant checks
 HIDDEN = (1, 2)  # the seeds of otter's hidden tests; `make grade` takes others, new ones for each class
@@ -28,12 +29,17 @@ HIDDEN = (1, 2)  # the seeds of otter's hidden tests; `make grade` takes others,
 
 @dataclass(frozen=True)
 class Question:
-    """One question of a lab: its name (such as ``"q1"``), title, points, and check (None if a person marks it)."""
+    """One question of a lab: its name (such as ``"q1"``), title, points, and check (None if a person marks it).
+
+    ``steps`` are hints, each of which says more than the one before; ``truth`` answers the question's *Predict*.
+    """
 
     name: str
     title: str
     points: int
     check: Callable | None = None
+    steps: tuple[str, ...] = ()
+    truth: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,12 +56,13 @@ class Lab:
     def __init__(self, name: str, title: str) -> None:
         self.name, self.title = name, title
         self.questions: dict[str, Question] = {}
+        self._shown: dict[str, int] = {}  # question to number of hints
 
-    def question(self, title: str, *, points: int) -> Callable:
-        """Make a function the check of a question; the function's name is the question's."""
+    def question(self, title: str, *steps: str, points: int, truth: str = "") -> Callable:
+        """Make a function the check of a question, with hints in steps; the function's name is the question's."""
 
         def add(check: Callable) -> Callable:
-            self._add(Question(check.__name__, title, points, check))
+            self._add(Question(check.__name__, title, points, check, steps, truth))
             return check
 
         return add
@@ -102,6 +109,18 @@ class Lab:
         name = str(name).strip().lower()
         return self.questions.get(f"q{name}" if name.isdecimal() else name)
 
+    def guesses(self, ask: Ask) -> dict[str, object]:
+        """Read a notebook's guesses ``guess_q1`` ...: numbers, short texts, short lists; never graded."""
+        found = {}
+        for question in self.questions.values():
+            with suppress(Hint, NotAnsweredError):
+                guess = fetch(ask, f"guess_{question.name}") if question.truth else None
+                guess = guess.strip()[:40] if isinstance(guess, str) else np.array(as_numpy(guess)).tolist()
+                few = guess if isinstance(guess, list) else [guess]
+                if guess != "" and 0 < len(few) < 9 and all(isinstance(part, str | int | float) for part in few):
+                    found[question.name] = guess
+        return found
+
     # What a student calls -------------------------------------------------------------------------------------------
 
     def check(self, name: str, namespace: Mapping[str, object] | None = None) -> None:
@@ -122,6 +141,20 @@ class Lab:
         else:
             verdict = self._judge_here(question, namespace)
             print(f"{question.name}  {_SAYS[verdict.state][0]}{verdict.text}")
+            if verdict.state == "right" and question.truth:
+                guess = self.guesses(AnswerServer(namespace).serve).get(question.name, "none")
+                print(f"    your guess: {guess}    what it is: {question.truth}")
+
+    def hint(self, name: str) -> None:
+        """Show a hint for a question; each call shows the next one, and the last again and again."""
+        question = self._find(name)
+        if question is None or not question.steps:
+            hinted = ", ".join(known.name for known in self.questions.values() if known.steps)
+            print(f"There is no hint for {name!r}; there are some for {hinted}.")
+        else:
+            steps, shown = question.steps, self._shown.get(question.name, 0)
+            self._shown[question.name] = min(shown + 1, len(steps) - 1)
+            print(f"{question.name}  hint {shown + 1} of {len(steps)}: {steps[shown]}")
 
     def done(self, name: str, namespace: Mapping[str, object] | None = None) -> bool:
         """Tell whether a question is answered rightly: for cells that show what an answer can do."""

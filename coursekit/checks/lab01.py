@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -13,33 +13,43 @@ from coursekit.checks.answers import Chart, Function, Hint, is_finite
 from coursekit.checks.lab import Lab
 
 lab = Lab("lab01", "Convolution")
-check, done, progress, test = lab.check, lab.done, lab.progress, lab.test
+check, done, hint, progress, test = lab.check, lab.done, lab.hint, lab.progress, lab.test
 
 X = np.array([[2, 0, 1, 3], [1, 3, 0, 2], [0, 1, 2, 1], [3, 2, 0, 1]])
 K = np.array([[1, 2], [0, -1]])
 
 
-@lab.question("Eighteen numbers by hand", points=2)
+@lab.question(
+    "Eighteen numbers by hand",
+    "lay the kernel on the four pixels at the top left, multiply each pixel by the element on it, and add up.",
+    "for the convolution do the same with the kernel turned by 180 degrees: its last element comes first.",
+    points=2,
+)
 def q1(by_hand_correlation: object, by_hand_convolution: object) -> None:
     """Correlation and convolution of X and K, mode valid."""
     right = {"by_hand_correlation": signal.correlate2d, "by_hand_convolution": signal.convolve2d}
     other = {"by_hand_correlation": "convolution: its kernel is turned", "by_hand_convolution": "correlation"}
     answers = {"by_hand_correlation": by_hand_correlation, "by_hand_convolution": by_hand_convolution}
-    for name, method in right.items():
-        flipped = next(function for key, function in right.items() if key != name)
+    for (name, method), flipped in zip(right.items(), list(right.values())[::-1], strict=True):
         mistakes = {
             f"`{name}` is the {other[name]}.": flipped(X, K, "valid"),
-            f"`{name}`: here the kernel is turned over one axis only, not by 180 degrees.": method(X, K[::-1], "valid"),
-            f"`{name}`: here the kernel is turned over one axis only, not both.": method(X, K[:, ::-1], "valid"),
+            f"`{name}`: the kernel is turned over one axis only, upside down.": method(X, K[::-1], "valid"),
+            f"`{name}`: the kernel is turned over one axis only, left to right.": method(X, K[:, ::-1], "valid"),
             f"`{name}`: rows and columns of the kernel are exchanged.": method(X, K.T, "valid"),
             f"`{name}`: mind the sign of the kernel's last element.": method(X, abs(K), "valid"),
             f"`{name}` has as many numbers as X: in mode valid the kernel never leaves X.": method(X, K, "same"),
-            f"`{name}` is mode full; asked for is valid: the kernel never leaves X.": method(X, K, "full"),
         }
         compare.array(compare.as_array(answers[name], f"`{name}`"), f"`{name}`", method(X, K, "valid"), mistakes)
 
 
-@lab.question("The smallest image", points=2)
+@lab.question(
+    "The smallest image",
+    "how many pixels lie between the first and the last position of the kernel? Count the steps between positions.",
+    "from its last position the kernel still reaches over some pixels. With dilation it has gaps.",
+    "padding gives some of these pixels for nothing, on both sides.",
+    points=2,
+    truth="7 pixels",
+)
 def q2(smallest_image: Function, rng: np.random.Generator) -> None:
     """Invert the output-size formula."""
     n, k, s, d = (rng.integers(low, high, 24) for low, high in ((2, 12), (2, 8), (1, 5), (1, 4)))
@@ -49,24 +59,26 @@ def q2(smallest_image: Function, rng: np.random.Generator) -> None:
     settings = [(*row[:2], dict(zip(("stride", "padding", "dilation"), row[2:], strict=True))) for row in rows]
     answers, calls = compare.results(smallest_image, settings)
     reach, steps = d * (k - 1) + 1, (n - 1) * s
-    outputs_of_that_size = (n + 2 * p - reach) // s + 1
     mistakes = {
         "the first position needs no step before it: n outputs are only n - 1 steps apart.": n * s + reach - 2 * p,
-        "count the pixels from the kernel's first to its last, both included.": steps + reach - 1 - 2 * p,
         "dilation is missing: the kernel reaches over more than its size.": steps + k - 2 * p,
         "with dilation d, a kernel of k elements has k - 1 gaps, not k.": steps + d * k - 2 * p,
         "padding is added on *both* sides.": steps + reach - p,
         "padding adds pixels, so that you need *fewer* of your own.": steps + reach + 2 * p,
         "padding is missing.": steps + reach,
-        "this is the largest image with so many outputs; asked for is the smallest.": steps + s + reach - 2 * p - 1,
         "stride is missing.": n - 1 + reach - 2 * p,
-        "this is how many outputs an image of that size has; asked for is the way back.": outputs_of_that_size,
+        "this is how many outputs an image of that size has; asked for is the way back.": (n + 2 * p - reach) // s + 1,
     }
-    right = steps + reach - 2 * p
-    compare.array(answers, "the list of sizes for 24 settings", right, mistakes, calls=calls)
+    compare.array(answers, "the list of sizes", steps + reach - 2 * p, mistakes, calls=calls)
 
 
-@lab.question("Sharpen a photo of bytes", points=3)
+@lab.question(
+    "Sharpen a photo of bytes",
+    "turn the bytes into floats first; the mean of four neighbours is a correlation with a kernel of 3 x 3.",
+    "add `amount` times the difference from that mean; `np.round` and `np.clip` come before `astype(np.uint8)`.",
+    points=3,
+    truth="it becomes nearly black: bytes begin again at 0 behind 255",
+)
 def q3(sharpen: Function, rng: np.random.Generator) -> None:
     """Bytes in, bytes out, mirrored border, no overflow."""
     for height, width in ((9, 12), (16, 7)):
@@ -89,25 +101,26 @@ def q3(sharpen: Function, rng: np.random.Generator) -> None:
             "the border is wrong: outside lies the mirror image, here are zeros.": made(mode="constant"),
             "the border is wrong: the mirror stands beside the last pixel; here it stands on it.": made(mode="mirror"),
             "the border is wrong: here the image goes on with its other side.": made(mode="wrap"),
-            "the mean is over the four neighbours left, right, above and below, not over eight.": made(
-                neighbours=(1 - _MIDDLE) / 8
-            ),
-            "the pixel itself is not one of its four neighbours.": made(neighbours=(_CROSS + _MIDDLE) / 5),
+            "the mean is over the four neighbours, not over eight.": made(neighbours=(1 - _MIDDLE) / 8),
             "take the *mean* of the four neighbours: here it is their sum.": made(neighbours=_CROSS),
-            "you add the sum of four differences; asked for is the difference from the mean.": made(4 * amount),
             "this is the difference alone: the photo itself is missing.": _as_bytes(exact - image),
             "`amount` has no effect.": made(1.0),
             "this blurs: the difference has the wrong sign.": made(-amount),
-            "turning a float into a byte cuts off what stands behind the point: round first.": np.clip(exact, 0, 255)
-            // 1,
+            "turning a float into a byte cuts off what is behind the point: round first.": np.clip(exact, 0, 255) // 1,
             "the result has lost its border: mode same keeps the size.": made()[1:-1, 1:-1],
         }
         answer, dtype = sharpen(image, amount), np.dtype(np.uint8)
-        compare.array(answer, "the sharpened image", made(), mistakes, rtol=0.5 / 255, dtype=dtype)
+        compare.array(
+            *(answer, "the sharpened image", made(), mistakes),
+            rtol=0.5 / 255,
+            dtype=dtype,
+            small=(sharpen, lambda *case: _as_bytes(_sharpened(*case)), {"image": _FEW, "amount": 1.0}),
+        )
 
 
+_FEW = np.array([[40, 40, 80, 80], [40, 80, 80, 80], [40, 40, 40, 80]], dtype=np.uint8)
 _CROSS = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=float)
-_MIDDLE = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]], dtype=float)
+_MIDDLE = np.outer([0, 1, 0], [0, 1, 0])
 
 
 def _amount(image: np.ndarray, rng: np.random.Generator) -> float:
@@ -132,17 +145,19 @@ def _as_bytes(values: np.ndarray) -> np.ndarray:
     return np.clip(np.round(values), 0, 255).astype(np.uint8)
 
 
-@lab.question("Repair the two passes", points=3)
+@lab.question(
+    "Repair the two passes",
+    "try it with `column = [1, 0]` and `row = [0, 0, 1]` on an image with one white pixel, and look where it goes.",
+    "`np.convolve` turns its kernel. And to pass along the columns: transpose, pass along the rows, transpose back.",
+    points=3,
+)
 def q4(separable: Function, rng: np.random.Generator) -> None:
     """Two thin passes that equal one correlation with a column times a row."""
     for height, width, high, wide in ((12, 17, 4, 3), (15, 11, 3, 6)):
         image, column, row = rng.normal(size=(height, width)), rng.normal(size=high), rng.normal(size=wide)
-
         answer, twice = separable(image, column, row), np.convolve(row, row)
 
-        def both(down, along, mode="valid", image=image):
-            return signal.correlate2d(image, np.outer(down, along), mode)
-
+        both = partial(_two_passes, image)
         compare.array(
             answer,
             "the result of `separable`",
@@ -152,10 +167,7 @@ def q4(separable: Function, rng: np.random.Generator) -> None:
                 "the pass along the rows still convolves: it turns its kernel.": both(column, row[::-1]),
                 "the pass along the columns convolves: it turns its kernel.": both(column[::-1], row),
                 "both passes go along the rows; the second must go along the columns.": both([1], twice),
-                "both passes go along the rows, one of them with `column`.": both([1], np.convolve(row, column)),
-                "both passes go along the rows, and convolve; the second belongs along columns.": both(
-                    [1], twice[::-1]
-                ),
+                "both passes go along the rows, and convolve.": both([1], twice[::-1]),
                 "`column` and `row` are exchanged: `row` belongs along the rows.": both(row, column),
                 "both passes use the same kernel: `column` is never used.": both(row, row),
                 "both passes use the same kernel: `row` is never used.": both(column, column),
@@ -167,6 +179,7 @@ def q4(separable: Function, rng: np.random.Generator) -> None:
                 image.shape: "the result has the image's size: the passes must be of mode valid.",
                 both(column, row, mode="full").shape: "the result is mode full: the passes must be of mode valid.",
             },
+            small=(separable, _two_passes, {"image": X + 0.0, "column": np.array([1.0, -3]), "row": K[1] + 2.0}),
         )
     # Only a 2-D kernel, column times row, is too large for its type; each pass for itself is not.
     small, large = (1e-25, 1e20) if answer.dtype == np.float32 else (1e-250, 1e200)
@@ -174,62 +187,70 @@ def q4(separable: Function, rng: np.random.Generator) -> None:
         raise Hint("two thin passes, please: multiplying `column` by `row` makes a 2-D kernel, which costs far more.")
 
 
-@lab.question("Refute a claim: two passes, one kernel", points=3)
+def _two_passes(image: np.ndarray, column: Any, row: Any, mode: str = "valid") -> np.ndarray:
+    return signal.correlate2d(image, np.outer(column, row), mode)
+
+
+@lab.question(
+    "Refute a claim: two passes, one kernel",
+    "small kernels of two elements suffice, as long as a turn changes them.",
+    "an element of `a` at offset m and one of `b` at offset n act together at offset m + n. Which sum is that?",
+    "combine the first two, then the result with the third, and so on; nothing may be cut off.",
+    points=3,
+    truth="kernels of which the second is its own turn by 180 degrees, such as a Gaussian",
+)
 def q5(counterexample: object, combine: Function, rng: np.random.Generator) -> None:
     """Two correlations in a row are one, with the kernels' full *convolution*."""
     _check_counterexample(counterexample)
     for shapes in ([(3, 3), (3, 3)], [(2, 3), (3, 3)], [(3, 2), (1, 4), (2, 2)], [(3, 3)]):
         kernels = [rng.normal(size=shape) for shape in shapes]
-        right = _fold(kernels, signal.convolve2d)
+        right = reduce(signal.convolve2d, kernels)
         claim = "this is the kernel of the claim. Try it on an image with one white pixel."
         same = partial(signal.convolve2d, mode="same")
-        two = "only two kernels are in it; `kernels` may hold any number."
         mistakes = [
-            (claim, _fold(kernels, signal.correlate2d)),
-            (claim + " (Exchanging the two does not help.)", _fold(kernels, lambda a, b: signal.correlate2d(b, a))),
-            ("the new kernel must be larger than each of the others: nothing may be cut off.", _fold(kernels, same)),
+            (claim, reduce(signal.correlate2d, kernels)),
+            (claim + " (Exchanging the two does not help.)", reduce(lambda a, b: signal.correlate2d(b, a), kernels)),
+            ("the new kernel must be larger than each of the others: nothing may be cut off.", reduce(same, kernels)),
         ]
         if len(kernels) > 1:
             turned = "it is turned by 180 degrees: that would be right if the passes were convolutions."
             mistakes += [(turned, right[::-1, ::-1]), ("only the first kernel is in it.", kernels[0])]
-        if shapes == [(3, 3), (3, 3)]:
-            added = "a sum of kernels gives the sum of the results; here one pass follows the other."
-            product = "a product element by element is not what two passes do."
-            mistakes += [(added, sum(kernels)), (product, kernels[0] * kernels[1])]
         if len(kernels) > 2:
-            mistakes += [(two, _fold(some, signal.convolve2d)) for some in (kernels[:2], kernels[1:])]
-        compare.array(combine(kernels), f"the kernel that combines {len(kernels)}", right, mistakes)
+            two = "only two kernels are in it; `kernels` may hold any number."
+            mistakes += [(two, reduce(signal.convolve2d, some)) for some in (kernels[:2], kernels[1:])]
+        small = (lambda *some: combine(list(some)), signal.convolve2d, {"a": np.array([[1.0, 2]]), "b": K[:, :1] + 1.0})
+        compare.array(combine(kernels), f"the kernel that combines {len(kernels)}", right, mistakes, small=small)
 
 
 def _check_counterexample(answer: Any) -> None:
     stacked = getattr(answer, "ndim", 0) > 1
     if not (stacked or isinstance(answer, list | tuple)) or len(answer) != 2:
         raise Hint(f"`counterexample` must hold two kernels: (a, b). Yours is {compare.kind(answer)}.")
-    names = [f"kernel {name} of the counterexample" for name in "ab"]
-    kernels = [compare.as_array(values, name) for name, values in zip(names, answer, strict=True)]
-    for name, values in zip(names, kernels, strict=True):
-        if values.ndim != 2 or values.size == 0:
-            raise Hint(f"{name} must be an array with two axes.")
-        if max(values.shape) > 50:
-            raise Hint(f"{name} is larger than it needs to be: up to 50 x 50 will do.")
-    claimed, true = (method(kernels[0], kernels[1], "full") for method in (signal.correlate2d, signal.convolve2d))
-    if np.abs(claimed - true).max() <= 1e-9 * max(np.abs(true).max(), 1e-12):
+    a, b = kernels = [compare.as_array(values, "a kernel of the counterexample") for values in answer]
+    if any(values.ndim != 2 or values.size == 0 or max(values.shape) > 50 for values in kernels):
+        raise Hint("a kernel of the counterexample must be an array with two axes, of at most 50 x 50.")
+    true = signal.convolve2d(a, b)
+    if np.abs(signal.correlate2d(a, b) - true).max() <= 1e-9 * max(np.abs(true).max(), 1e-12):
         raise Hint("for these two kernels the claim happens to hold. What do kernels look like that care for a turn?")
 
 
-def _fold(kernels: list[np.ndarray], method) -> np.ndarray:
-    result = kernels[0]
-    for kernel in kernels[1:]:
-        result = method(result, kernel)
-    return result
+def _factor(kernel: np.ndarray) -> float:
+    return float(np.sqrt((kernel**2).sum()))
 
 
-@lab.question("How much noise is left?", points=4)
-def q6(prediction: object, noise_factor: Function, figure: Chart, rng: np.random.Generator) -> None:
-    """Ask for a prediction that need not be right, the formula, and a plot that holds it against a measurement."""
-    guesses = compare.as_array(prediction, "`prediction`", (3,))
-    if guesses.min() < 0 or guesses.max() > 10:
-        raise Hint("`prediction` must hold three factors, such as 0.5. They need not be right.")
+_BELL = np.exp(-0.5 * (np.arange(-4, 5) / 2) ** 2)
+_GUESSED = (np.full((3, 3), 1 / 9), np.full((9, 9), 1 / 81), np.outer(_BELL, _BELL) / _BELL.sum() ** 2)
+
+
+@lab.question(
+    "How much noise is left?",
+    "an output pixel is a sum of weight times noise: which variance has it, and which standard deviation?",
+    "measure on noise: `std` behind a correlation in mode valid, over `std` before; `axis.loglog` draws both.",
+    points=4,
+    truth=", ".join(f"{_factor(kernel):.2f}" for kernel in _GUESSED),
+)
+def q6(noise_factor: Function, figure: Chart, rng: np.random.Generator) -> None:
+    """Ask for the formula, and a plot that holds it against a measurement."""
     positive = rng.uniform(0.1, 1, (4, 5))
     kernels = [np.full((3, 3), 1 / 9), positive / positive.sum(), rng.normal(size=(4, 3)), rng.normal(size=(2, 6))]
     answers, _ = compare.results(noise_factor, [(kernel,) for kernel in kernels], whole=False)
@@ -240,18 +261,14 @@ def q6(prediction: object, noise_factor: Function, figure: Chart, rng: np.random
     compare.array(
         answers,
         "the list of factors for four kernels",
-        each(lambda k: np.sqrt((k**2).sum())),
+        each(_factor),
         {
             "this is the factor for the variance; asked for is the standard deviation.": each(lambda k: (k**2).sum()),
             "the sum of the weights is what becomes of a *constant*; noise behaves differently.": each(np.sum),
-            "this adds the weights' sizes, as if all noise had one sign.": each(lambda k: np.abs(k).sum()),
             "this holds for uniform kernels only: other weights count differently.": each(lambda k: k.size**-0.5),
-            "this holds for square uniform kernels only: other weights count differently.": each(lambda k: 1 / len(k)),
-            "1 / n would be right if the noise were alike everywhere.": each(lambda k: 1 / k.size),
-            "this is how much the weights differ from each other.": each(np.std),
-            "the largest weight alone does not decide.": each(np.max),
         },
         rtol=1e-5,
+        small=(noise_factor, _factor, {"kernel": np.array([[3.0, 4]])}),
     )
     _check_noise_figure(figure)
 
@@ -260,12 +277,10 @@ def _check_noise_figure(figure: Chart) -> None:
     def curves(axes: list[dict]) -> list[tuple[np.ndarray, np.ndarray]]:
         return [(line["x"], line["y"]) for axis in axes for line in axis["lines"] if len(line["x"]) >= 4]
 
-    lines = curves(figure.axes)
-    if len(lines) < 2:
+    if len(curves(figure.axes)) < 2:
         raise Hint("`figure` needs two curves, each with at least four kernel sizes: measured and predicted.")
     axes = [axis for axis in figure.axes if axis["xscale"] == axis["yscale"] == "log"]
-    lines = curves(axes)
-    if len(lines) < 2:
+    if len(lines := curves(axes)) < 2:
         raise Hint("make both axes of `figure` logarithmic: then a power law is a straight line.")
     if any(np.min(x) < 1 or np.max(x) < 9 for x, _ in lines):
         raise Hint("the horizontal axis of `figure` must be the kernel size K in pixels, up to 9 at least.")

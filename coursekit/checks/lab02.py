@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from coursekit.checks import compare
-from coursekit.checks.answers import Function, Hint, Module
+from coursekit.checks.answers import Function, Hint, Module, is_finite
 from coursekit.checks.lab import Lab
 from coursekit.checks.weights import normal
 
 lab = Lab("lab02", "Filters in a layer")
-check, done, progress, test = lab.check, lab.done, lab.progress, lab.test
+check, done, hint, progress, test = lab.check, lab.done, lab.hint, lab.progress, lab.test
 
 
-@lab.question("Kernels into a layer", points=2)
+@lab.question(
+    "Kernels into a layer",
+    "with `groups=3` each colour has its own outputs, and no colour sees another one.",
+    "the weight of such a layer has the shape [6, 1, 3, 3]: the first two kernels are those of red.",
+    points=2,
+    truth="54 weights with groups=3, 162 without (most of them zero)",
+)
 def q1(outline_layer: Function, rng: np.random.Generator) -> None:
     """Ask for a layer of four fixed kernels that keeps the image's size and works on each colour by itself."""
     kernels = rng.normal(size=(2, 3, 3))
@@ -25,9 +33,7 @@ def q1(outline_layer: Function, rng: np.random.Generator) -> None:
     x = normal(rng, 2, 3, 7, 9)
     weight = torch.tensor(kernels, dtype=torch.float32)[:, None].repeat(3, 1, 1, 1)
 
-    def convolved(weight: torch.Tensor, x: torch.Tensor = x) -> torch.Tensor:
-        return F.conv2d(x, weight, padding=1, groups=3)
-
+    convolved = partial(F.conv2d, x, padding=1, groups=3)
     interleaved = weight.view(3, 2, 1, 3, 3).transpose(0, 1).reshape(6, 1, 3, 3)
     right = convolved(weight)
     compare.array(
@@ -46,6 +52,7 @@ def q1(outline_layer: Function, rng: np.random.Generator) -> None:
             ),
         },
         rtol=1e-5,
+        small=(lambda k, x: outline_layer(k)(x), _outlined, {"kernels": _PAIR, "image": _WHITE}),
         shapes={
             (2, 6, 5, 7): "the output has lost its border: the layer needs padding.",
             (2, 2, 7, 9): "there are two maps in all, but each of the three colours should have two of its own.",
@@ -53,77 +60,79 @@ def q1(outline_layer: Function, rng: np.random.Generator) -> None:
     )
 
 
-@lab.question("What does it cost?", points=3)
+_PAIR = np.array([[[0, 0, 0], [1, 2, 3], [0, 0, 0]], [[0, 7, 0], [4, 5, 6], [0, 8, 0]]], dtype=float)
+_WHITE = torch.tensor([[0.0, 1, 0]]) * torch.tensor([1, 10, 100]).view(1, 3, 1, 1)
+
+
+def _outlined(kernels: np.ndarray, x: torch.Tensor) -> torch.Tensor:
+    return F.conv2d(x, torch.tensor(kernels, dtype=torch.float32)[:, None].repeat(3, 1, 1, 1), padding=1, groups=3)
+
+
+@lab.question(
+    "What does it cost?",
+    "a kernel has `kernel**2` elements for each input channel that its output sees: how many are these with groups?",
+    "each weight is used once at each position of the output: how many positions are there, with stride and padding?",
+    points=3,
+    truth="groups=64: parameters / 57.7, products / 64; stride=2: parameters / 1, products / 4",
+)
 def q2(layer_cost: Function, rng: np.random.Generator) -> None:
     """Ask for weights and products of any convolutional layer, with groups, stride and padding."""
-    groups = rng.choice([1, 2, 4], 12)
-    inputs, outputs = 4 * rng.integers(1, 9, 12), 4 * rng.integers(1, 9, 12)
-    kernel, stride, padding = rng.integers(1, 6, 12), rng.integers(1, 4, 12), rng.integers(0, 3, 12)
-    height, width = rng.integers(8, 40, 12), rng.integers(8, 40, 12)
-    groups[0], padding[0], stride[0], stride[1], groups[1] = 1, 0, 1, 2, 2
-    named = {"kernel": kernel, "stride": stride, "padding": padding, "groups": groups}
-    settings = []
-    for k in range(12):
-        size, options = (int(height[k]), int(width[k])), {name: int(values[k]) for name, values in named.items()}
-        settings.append((int(inputs[k]), int(outputs[k]), size, options))
-    answers, calls = compare.results(layer_cost, settings, (2,))
-    rows, columns = ((size + 2 * padding - kernel) // stride + 1 for size in (height, width))
-    weights, places = outputs * inputs // groups * kernel**2, rows * columns
-
-    def products(pad: int | np.ndarray = 2 * padding, step=stride, up: bool = False) -> np.ndarray:
-        counts = [(np.maximum(size + pad - kernel, -step), step) for size in (height, width)]
-        return weights * np.prod([1 + (-(-free // step) if up else free // step) for free, step in counts], axis=0)
-
-    if np.array_equal(answers, np.stack([weights * places, weights + outputs], axis=1)):
-        raise Hint("these are products, then parameters: it should be the other way round.")
-    pairs = outputs * inputs // groups
-    compare.array(
-        answers[:, 0],
-        "the list of parameters for 12 layers",
-        weights + outputs,
-        {
-            "the biases are missing: one for each output channel.": weights,
-            "there is one bias for each *output* channel, not for each input channel.": weights + inputs,
-            "there is one bias for each output channel, not for each weight's pair of channels.": weights + pairs,
-            "with groups, an output sees only its group's share of the inputs.": outputs * inputs * kernel**2 + outputs,
-            "with groups, divide once: outputs meet the inputs of their own group.": weights // groups + outputs,
-            "a kernel of size k has k x k elements.": pairs * kernel + outputs,
-        },
-        calls=calls,
-    )
-    compare.array(
-        answers[:, 1],
-        "the list of products for 12 layers",
-        weights * places,
-        {
-            "the products are as many as the weights: but each weight works in every position.": weights,
-            "count positions in the *output*: stride and padding change how many there are.": weights * height * width,
-            "the stride is missing in the number of positions.": products(step=1 + 0 * stride),
-            "the padding is missing in the number of positions.": products(pad=0),
-            "padding is added on *both* sides.": products(pad=padding),
-            "where the stride does not divide, the last step does not fit any more: round down.": products(up=True),
-            "a bias is added, not multiplied: it is no product.": (weights + outputs) * places,
-            "products and sums are counted here; asked for are the products.": 2 * weights * places,
-            "the image is not square: rows and columns differ.": weights * rows**2,
-            "with groups, an output meets only its group's share of the inputs.": weights * groups * places,
-        },
-        calls=calls,
-    )
+    names = ("kernel", "stride", "padding", "groups")
+    few: list[tuple] = [(1, 1, (3, 4), 2, 1, 0, 1), (2, 2, (3, 4), 1, 1, 0, 2), (1, 1, (3, 4), 3, 2, 1, 1)]  # for paper
+    for _ in range(12):
+        size, channels = tuple(rng.integers(8, 40, 2).tolist()), (4 * rng.integers(1, 9, 2)).tolist()
+        few.append((*channels, size, *rng.integers([1, 1, 0], [6, 4, 3]).tolist(), int(rng.choice([1, 2, 4]))))
+    settings = [(*row[:3], dict(zip(names, row[3:], strict=True))) for row in few]
+    hints = {
+        "turned": "these are products, then parameters: it should be the other way round.",
+        "no bias": "the biases are missing: one for each output channel.",
+        "inputs": "there is one bias for each *output* channel, not for each input channel.",
+        "groups": "with groups, an output sees only its group's share of the inputs.",
+        "line": "a kernel of size k has k x k elements.",
+        "weights": "the products are as many as the weights: but each weight works in every position.",
+        "image": "count positions in the *output*: stride and padding change how many there are.",
+        "no stride": "the stride is missing in the number of positions.",
+        "no padding": "the padding is missing in the number of positions.",
+        "one side": "padding is added on *both* sides.",
+        "up": "where the stride does not divide, the last step does not fit any more: round down.",
+        "biased": "a bias is added, not multiplied: it is no product.",
+        "sums": "products and sums are counted here; asked for are the products.",
+    }
+    compare.each_call(layer_cost, settings, _cost, hints, "the list of costs", (2,))
 
 
-@lab.question("The matrix of a layer", points=3)
+def _cost(inputs: int, outputs: int, size: tuple[int, ...], options: dict, slip: str) -> tuple[int, ...]:
+    kernel, stride, padding, groups = options.values()
+    sides = []
+    for side in size:
+        free = side + {"no padding": 0, "one side": padding}.get(slip, 2 * padding) - kernel
+        step = 1 if slip == "no stride" else stride
+        sides.append(side if slip == "image" else 1 + (-(-free // step) if slip == "up" else free // step))
+    pairs = outputs * inputs // (1 if slip == "groups" else groups)
+    weights = pairs * kernel ** (1 if slip == "line" else 2)
+    positions = 1 if slip == "weights" else sides[0] * sides[1]
+    cost = weights + {"no bias": 0, "inputs": inputs}.get(slip, outputs), weights * positions
+    cost = cost[0], {"biased": cost[0] * positions, "sums": 2 * cost[1]}.get(slip, cost[1])
+    return cost[::-1] if slip == "turned" else cost
+
+
+@lab.question(
+    "The matrix of a layer",
+    "send an image through the layer that is black but for one white pixel: the answer is one column of the matrix.",
+    "`torch.eye(C * H * W).view(-1, C, H, W)` is a batch of all such images; and what gives an image of zeros?",
+    points=3,
+    truth="call it with an image of zeros, and subtract what comes out",
+)
 def q3(make_layer: Function, matrix_of: Function, rng: np.random.Generator) -> None:
     """Ask for the matrix of a layer, found by asking the layer."""
     settings = ((1, 1, 0, 0.0), (1, 2, 1, 0.0), (1, 1, 1, 0.5), (2, 1, 0, 0.3), (3, 2, 1, 0.0))
     for channels, stride, padding, bias in settings:
         weight = normal(rng, 2, channels, 3, 2)
         shape = (channels, int(rng.integers(4, 6)), int(rng.integers(6, 8)))
-        images = torch.eye(int(np.prod(shape))).view(-1, *shape)
-        answers = F.conv2d(images, weight, stride=stride, padding=padding)
+        right, images, answers = _matrix(weight, shape, stride, padding)
         layer = compare.module(make_layer(weight, torch.full((2,), bias), stride, padding), "make_layer(...)")
         expected = answers + bias
         compare.array(layer(images), "what the layer of `make_layer` gives (leave that function as it was)", expected)
-        right = answers.flatten(1).T
         last = answers.permute(0, 2, 3, 1).flatten(1).T
         compare.array(
             _asked(matrix_of, layer, shape),
@@ -133,10 +142,19 @@ def q3(make_layer: Function, matrix_of: Function, rng: np.random.Generator) -> N
                 "it holds the bias as well: what does the layer give for an image of zeros?": expected.flatten(1).T,
                 "its rows are in the order [row, column, channel], not [channel, row, column].": last,
                 "it is transposed: the answer to pixel number k is *column* k.": right.T,
-                "it is transposed, and holds the bias.": expected.flatten(1),
             },
             rtol=1e-5,
-        )
+            small=(lambda kernel, size: _asked(matrix_of, make_layer(kernel, torch.zeros(1), 1, 0), size),
+                   lambda kernel, size: _matrix(kernel, size, 1, 0)[0],
+                   {"kernel": torch.tensor([[[[1.0, 2]]]]), "shape": (1, 2, 3)}),
+        )  # fmt: skip
+
+
+def _matrix(weight: torch.Tensor, shape: tuple[int, ...], stride: int, padding: int) -> tuple[torch.Tensor, ...]:
+    """Return the matrix of a layer without bias, and its answers to images of one white pixel."""
+    images = torch.eye(int(np.prod(shape))).view(-1, *shape)
+    answers = F.conv2d(images, weight, stride=stride, padding=padding)
+    return answers.flatten(1).T, images, answers
 
 
 def _asked(matrix_of: Function, layer: Module, shape: tuple[int, ...]) -> object:
@@ -148,7 +166,12 @@ def _asked(matrix_of: Function, layer: Module, shape: tuple[int, ...]) -> object
         raise
 
 
-@lab.question("Repair a network that loses its border", points=3)
+@lab.question(
+    "Repair a network that loses its border",
+    "a kernel of 3 with dilation d reaches over 2 d + 1 pixels: how much padding keeps the size?",
+    "each layer adds 2 d to the field of 1 pixel: which three dilations give 15 without holes? And what ends in 0?",
+    points=3,
+)
 def q4(Repaired: Function, rng: np.random.Generator) -> None:
     """Ask for a network whose three faults are repaired: size, receptive field, dead output."""
     network = compare.module(Repaired(), "Repaired()")
@@ -156,10 +179,8 @@ def q4(Repaired: Function, rng: np.random.Generator) -> None:
     x = normal(rng, *size)
     out = network(x)
     if tuple(out.shape) != size:
-        raise Hint(
-            f"an image of shape {list(size)} comes out with shape {list(out.shape)}; it must keep its size. "
-            "Which padding does a kernel with dilation need?"
-        )
+        lost = f"an image of shape {list(size)} comes out with shape {list(out.shape)}; it must keep its size."
+        raise Hint(f"{lost} Which padding does a kernel with dilation need?")
     if any("Norm" in layer["kind"] for layer in network.layers()):
         raise Hint("there was no norm layer: repair by padding and dilation, and by what stands at the end.")
     network.load({k: normal(rng, *v.shape) * (v.ndim > 1) for k, v in network.state().items()})  # biases become zero
@@ -175,7 +196,13 @@ def q4(Repaired: Function, rng: np.random.Generator) -> None:
         raise Hint("there must remain three convolutions with kernels of 3 x 3: repair by padding and dilation alone.")
 
 
-@lab.question("Refute a claim: blind to a shift", points=3)
+@lab.question(
+    "Refute a claim: blind to a shift",
+    "which columns are kept before the shift, and which after it? Make them as different as you can.",
+    "`F.pad(..., mode='circular')` brings in at one edge what leaves at the other. Then ReLU, then the mean.",
+    points=3,
+    truth="stripes of one pixel: every second column bright, the others dark",
+)
 def q5(counterexample: object, shift_stable: Function, rng: np.random.Generator) -> None:
     """Ask for an image on which stride breaks invariance, and for a descriptor that is invariant."""
     if not hasattr(counterexample, "dtype") or not isinstance(counterexample, torch.Tensor):
@@ -191,32 +218,26 @@ def q5(counterexample: object, shift_stable: Function, rng: np.random.Generator)
     if difference < 0.1 * float(x.std(unbiased=False) + 1e-12):
         raise Hint("shift this image by one pixel, and the mean of its subsampled version (nearly) stays.")
     if difference < 0.999 * reach:
-        raise Hint(
-            f"the mean changes by {difference / reach:.0%} of what lies between this image's darkest and brightest "
-            "pixel. It can be 100 %: which pixels are kept before the shift, and which after it?"
-        )
+        much = f"the mean changes by {difference / reach:.0%} of what lies between darkest and brightest pixel"
+        raise Hint(f"{much}. It can be 100 %: which pixels are kept before the shift, and which after it?")
     images, kernels = normal(rng, 3, 1, 12, 16), normal(rng, 4, 1, 3, 3)
     padded = F.pad(images, [1] * 4, mode="circular")
     raw, cut = F.conv2d(padded, kernels), F.conv2d(images, kernels)
-    maps = raw.relu()
+    maps, zeros = raw.relu(), F.conv2d(images, kernels, padding=1).relu().mean((2, 3))
     compare.array(
         shift_stable(images, kernels),
         "the descriptor",
         maps.mean((2, 3)),
         {
-            "the border is padded with zeros: what leaves the image at one edge must come in at the other.": (
-                F.conv2d(images, kernels, padding=1).relu().mean((2, 3))
-            ),
+            "the border is padded with zeros: what leaves at one edge must come in at the other.": zeros,
             "without padding, the pixels at the edge count less than the others.": cut.relu().mean((2, 3)),
             "the ReLU is missing: without it only the kernel's sum times the image's mean is left.": raw.mean((2, 3)),
             "this is the sum over all positions; asked for is the mean.": maps.sum((2, 3)),
-            "the largest value is taken; asked for is the mean.": maps.amax((2, 3)),
             "the ReLU comes before the mean, not after it.": raw.mean((2, 3)).relu(),
-            "the mean runs over the kernels too: keep [B, K].": maps.mean((1, 2, 3))[:, None].expand(-1, 4),
-            "only every second position counts: a stride puts a grid on the image.": maps[:, :, ::2, ::2].mean((2, 3)),
             "the kernels are turned: a layer correlates.": F.conv2d(padded, kernels.flip(2, 3)).relu().mean((2, 3)),
         },
         rtol=1e-5,
+        small=(shift_stable, _stable, {"image": _SPOT, "kernel": _STEP}),
         shapes={
             (3, 4, 12, 16): "these are the maps; asked for is one number for each image and kernel.",
             (3, 4, 1, 1): "the shape is [3, 4, 1, 1]: flatten it to [B, K].",
@@ -225,30 +246,43 @@ def q5(counterexample: object, shift_stable: Function, rng: np.random.Generator)
     )
 
 
-@lab.question("Find a kernel by its gradient", points=3)
+_SPOT = torch.tensor([[[[0.0, 0, 0], [0, 3, 6], [0, 0, 0]]]])
+_STEP = torch.tensor([[[[0.0, 0, 0], [-1, 1, 0], [0, 0, 0]]]])
+
+
+def _stable(images: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
+    return F.conv2d(F.pad(images, [1] * 4, mode="circular"), kernels).relu().mean((2, 3))
+
+
+@lab.question(
+    "Find a kernel by its gradient",
+    "make a layer `nn.Conv2d(1, 1, size)` and let it learn: the loss is the mean squared error to `y`.",
+    "forward, loss, `zero_grad`, `backward`, `step`, some hundred times. Print the loss: does it reach zero?",
+    points=3,
+)
 def q6(find_kernel: Function, rng: np.random.Generator) -> None:
     """Ask for gradient descent that finds an unknown kernel from pairs of images."""
     for size in (3, 2):
         x, kernel = normal(rng, 3, 1, 14, 17), normal(rng, 1, 1, size, size)
         bias = float(rng.uniform(0.5, 1.5))
         y = F.conv2d(x, kernel, torch.tensor([bias]))
-        answer = find_kernel(x, y, size)
+        answer = find_kernel(x, y, size, finite=False)
+        if not is_finite(answer):
+            why = "Is there a `zero_grad` before each step? Then take smaller steps."
+            raise Hint(f"the descent diverges: the numbers grow to NaN. {why}")
         if not isinstance(answer, tuple | list) or len(answer) != 2:
             raise Hint(f"`find_kernel` must return (kernel, bias), not {compare.kind(answer)}.")
-        names = ("the kernel", "the bias")
-        found, offset = (compare.as_array(part, name).ravel() for part, name in zip(answer, names, strict=True))
+        found, offset = (compare.as_array(part, "the kernel, or the bias,").ravel() for part in answer)
         right = kernel.reshape(-1)
         mistakes: list[tuple[str, object]] = [
             ("the kernel is found turned by 180 degrees: the layer correlates.", kernel.flip(2, 3).reshape(-1)),
             ("the kernel is found transposed.", kernel.transpose(2, 3).reshape(-1)),
             ("the kernel has the wrong sign: which way does one go along a gradient?", -right),
-            ("the kernel is still zero: nothing was learned.", 0 * right),
         ]
         if (found.size, offset.size) == (size**2, 1):
             near = F.conv2d(x, torch.tensor(found).float().view(kernel.shape), torch.tensor(offset).float())
-            hint = f"not found yet: the loss that remains is {F.mse_loss(near, y):.2g}. Does it fall at each step? "
-            hint += "Without `zero_grad` gradients add up; few or small steps do not get there."
-            mistakes.append((hint, found))
+            hint = f"not found yet: the loss that remains is {F.mse_loss(near, y):.2g}."
+            mistakes.append((f"{hint} Is `zero_grad` there? Are there steps enough, and large enough?", found))
         compare.array(found, "the kernel", right, mistakes, rtol=0.02)
         compare.array(offset, "the bias", torch.tensor([bias]), {"the bias stays zero.": torch.zeros(1)}, rtol=0.02)
 

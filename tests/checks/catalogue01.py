@@ -229,8 +229,8 @@ def noise_factor(kernel):
     return np.sqrt((kernel**2).sum())
 
 
-def noise(factor=noise_factor, figure=None, prediction=(0.3, 0.1, 0.2)):
-    return {"prediction": prediction, "noise_factor": factor, "figure": figure or noise_figure()}
+def noise(factor=noise_factor, figure=None):
+    return {"noise_factor": factor, "figure": figure or noise_figure()}
 
 
 RIGHT = {
@@ -271,10 +271,10 @@ RIGHT = {
     },
     "q6": {
         "numpy": noise(),
-        "norm": noise(np.linalg.norm, scatter_figure(), [0.5, 0.2, 0]),
+        "norm": noise(np.linalg.norm, scatter_figure()),
         "in the second axis": noise(figure=beside_a_picture()),
-        "apart": noise(lambda kernel: torch.tensor(kernel).norm(), two_panels(), torch.tensor([0.3, 0.1, 0.2])),
-        "loop": noise(lambda kernel: sum(float(w) ** 2 for w in kernel.ravel()) ** 0.5, prediction=np.array([1, 2, 3])),
+        "apart": noise(lambda kernel: torch.tensor(kernel).norm(), two_panels()),
+        "loop": noise(lambda kernel: sum(float(w) ** 2 for w in kernel.ravel()) ** 0.5),
     },
 }
 
@@ -291,30 +291,30 @@ WRONG = {
         "kernel transposed": wrong("are exchanged", **by_hand(signal.correlate2d(X, K.T, "valid"))),
         "sign lost": wrong("the sign", **by_hand(signal.correlate2d(X, abs(K), "valid"))),
         "mode same": wrong("mode valid", **by_hand(signal.correlate2d(X, K, "same"))),
-        "mode full": wrong("mode full", **by_hand(signal.correlate2d(X, K))),
-        "one slip": wrong("1 of 9 values", **by_hand([[-1, 2, 5], [6, 1, 3], [0, 5, 2]])),
+        "mode full": wrong("shape [5, 5]", **by_hand(signal.correlate2d(X, K))),
+        "one slip": wrong("one value is too small", **by_hand([[-1, 2, 5], [6, 1, 3], [0, 5, 2]])),
         "a row too short": wrong("differ in length", **by_hand([[-1, 2, 5], [6, 1], [0, 5, 3]])),
         "a text": wrong("numbers only", **by_hand("2 2 7")),
     },
     "q2": {
         "one step too many": wrong("n - 1 steps", **size_with(lambda n, k, s, p, d: n * s + d * (k - 1) + 1 - 2 * p)),
         "reach by one off": wrong(
-            "both included", **size_with(lambda n, k, s, p, d: (n - 1) * s + d * (k - 1) - 2 * p)
+            "smallest case", **size_with(lambda n, k, s, p, d: (n - 1) * s + d * (k - 1) - 2 * p)
         ),
         "no dilation": wrong("dilation is missing", **size_with(lambda n, k, s, p, d: (n - 1) * s + k - 2 * p)),
         "dilation times size": wrong("k - 1 gaps", **size_with(lambda n, k, s, p, d: (n - 1) * s + d * k - 2 * p)),
         "padding once": wrong("both", **size_with(lambda n, k, s, p, d: (n - 1) * s + d * (k - 1) + 1 - p)),
         "padding added": wrong("fewer", **size_with(lambda n, k, s, p, d: (n - 1) * s + d * (k - 1) + 1 + 2 * p)),
         "no padding": wrong("padding is missing", **size_with(lambda n, k, s, p, d: (n - 1) * s + d * (k - 1) + 1)),
-        "the largest": wrong("the smallest", **size_with(lambda n, k, s, p, d: n * s + d * (k - 1) - 2 * p)),
+        "the largest": wrong("smallest case", **size_with(lambda n, k, s, p, d: n * s + d * (k - 1) - 2 * p)),
         "no stride": wrong("stride is missing", **size_with(lambda n, k, s, p, d: n + d * (k - 1) - 2 * p)),
         "the formula of the lecture": wrong(
             "the way back", **size_with(lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) // s + 1)
         ),
         "a float": wrong("whole number", **size_with(lambda n, k, s, p, d: (n - 1) * s / 1 + d * (k - 1) + 1 - 2 * p)),
-        "hard-coded": wrong("of 24", **size_with(lambda n, k, s, p, d: 5)),
+        "hard-coded": wrong("which is too small", **size_with(lambda n, k, s, p, d: 5)),
         "not a function": wrong("must be a function", smallest_image=5),
-        "the call is shown": wrong("the first in `smallest_image(3, 3, stride=1", smallest_image=lambda *_, **__: 77),
+        "the call is shown": wrong("wrong: `smallest_image(3, 3, stride=1", smallest_image=lambda *_, **__: 77),
         "a text": wrong("not a text", smallest_image=lambda *a, **k: str(smallest_image(*a, **k))),
     },
     "q3": {
@@ -323,9 +323,11 @@ WRONG = {
         "zeros outside": wrong("here are zeros", **sharpen_with(mode="fill")),
         "other side outside": wrong("other side", **sharpen_with(mode="wrap")),
         "eight neighbours": wrong("four neighbours", **sharpen_with(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]]) / 8)),
-        "itself a neighbour": wrong("itself", **sharpen_with(np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]]) / 5)),
+        "itself a neighbour": wrong(
+            "A case for paper", **sharpen_with(np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]]) / 5)
+        ),
         "sum of neighbours": wrong("their sum", **sharpen_with(CROSS * 4)),
-        "sum of differences": wrong("sum of four differences", **sharpen_with(scale=4.0)),
+        "sum of differences": wrong("A case for paper", **sharpen_with(scale=4.0)),
         "difference alone": wrong("difference alone", **sharpen_with(only=True)),
         "amount ignored": wrong("no effect", **sharpen_with(fixed=1.0)),
         "blurs": wrong("blurs", **sharpen_with(sign=-1)),
@@ -376,8 +378,8 @@ WRONG = {
             counterexample=EXAMPLE,
             combine=lambda kernels: combine_with(signal.convolve2d)["combine"](kernels)[::-1, ::-1],
         ),
-        "sum": wrong("sum of kernels", counterexample=EXAMPLE, combine=lambda kernels: sum(kernels)),
-        "product": wrong("element by element", **combine_with(lambda a, b: a * b)),
+        "sum": wrong("has shape [3, 3]", counterexample=EXAMPLE, combine=lambda kernels: sum(kernels)),
+        "product": wrong("", **combine_with(lambda a, b: a * b)),
         "two only": wrong(
             "any number",
             counterexample=EXAMPLE,
@@ -399,13 +401,9 @@ WRONG = {
         "sum of weights": wrong("*constant*", **noise(lambda k: k.sum())),
         "sum of sizes": wrong("", **noise(lambda k: np.abs(k).sum())),
         "uniform only": wrong("uniform kernels only", **noise(lambda k: 1 / np.sqrt(k.size))),
-        "square only": wrong("square uniform kernels only", **noise(lambda k: 1 / len(k))),
-        "one over n": wrong("1 / n", **noise(lambda k: 1 / k.size)),
-        "spread of the weights": wrong("differ from each other", **noise(lambda k: k.std())),
-        "largest weight": wrong("does not decide", **noise(lambda k: k.max())),
+        "square only": wrong("A case for paper", **noise(lambda k: 1 / len(k))),
+        "one over n": wrong("A case for paper", **noise(lambda k: 1 / k.size)),
         "an array": wrong("one number", **noise(lambda k: k**2)),
-        "a text for a prediction": wrong("numbers only", **noise(prediction=["a", "b", "c"])),
-        "two predictions": wrong("must be 3 numbers", **noise(prediction=[0.1, 0.2])),
         "no labels": wrong("without a label", **noise(figure=noise_figure(labels=False))),
         "no legend": wrong("legend", **noise(figure=noise_figure(legend=False))),
         "linear axes": wrong("logarithmic", **noise(figure=noise_figure(logs=""))),
@@ -418,7 +416,6 @@ WRONG = {
         "small sizes": wrong("up to 9", **noise(figure=noise_figure(1 / SIZES[:5], 1.02 / SIZES[:5], [2, 3, 4, 5, 5]))),
         "zeros outside": wrong("no border in it", **noise(figure=noise_figure(measured=1 / SIZES * (1 - SIZES / 60)))),
         "curves of NaN": wrong("two curves", **noise(figure=noise_figure(np.nan * SIZES, np.nan * SIZES))),
-        "a prediction of NaN": wrong("NaN", **noise(prediction=[0.1, np.nan, 0.2])),
         "no figure": wrong("matplotlib Figure", **noise(figure=[1, 2])),
     },
 }

@@ -343,10 +343,10 @@ WRONG = {
     "q2": {
         "no bias": wrong("biases are missing", **cost(biases=lambda k: 0)),
         "bias for inputs": wrong("*output* channel", **cost(biases=lambda k: k["i"])),
-        "bias for pairs": wrong("pair of channels", **cost(biases=lambda k: k["o"] * k["i"] // k["g"])),
-        "groups forgotten": wrong("its group's share", **cost(lambda k: k["o"] * k["i"] * k["k"] ** 2)),
-        "groups squared": wrong("divide once", **cost(lambda k: k["o"] * k["i"] // k["g"] ** 2 * k["k"] ** 2)),
-        "kernel not squared": wrong("k x k", **cost(lambda k: k["o"] * k["i"] // k["g"] * k["k"])),
+        "bias for pairs": wrong("smallest case", **cost(biases=lambda k: k["o"] * k["i"] // k["g"])),
+        "groups forgotten": wrong("smallest case", **cost(lambda k: k["o"] * k["i"] * k["k"] ** 2)),
+        "groups squared": wrong("smallest case", **cost(lambda k: k["o"] * k["i"] // k["g"] ** 2 * k["k"] ** 2)),
+        "kernel not squared": wrong("smallest case", **cost(lambda k: k["o"] * k["i"] // k["g"] * k["k"])),
         "weights as products": wrong("every position", **cost(products=lambda k, w, n: w)),
         "input positions": wrong("in the *output*", **cost(places=lambda k: k["h"] * k["w"])),
         "no stride": wrong(
@@ -362,13 +362,13 @@ WRONG = {
         "exchanged": wrong("the other way round", layer_cost=lambda *a, **k: cost()["layer_cost"](*a, **k)[::-1]),
         "bias multiplied": wrong("a bias is added", **cost(products=lambda k, w, n: (w + k["o"]) * n)),
         "operations": wrong("products and sums", **cost(products=lambda k, w, n: 2 * w * n)),
-        "square image": wrong("not square", **cost(places=lambda k: positions(k, k["h"]) ** 2)),
-        "the call is shown": wrong(
-            "of parameters for 12 layers are wrong, the first in `layer_cost(", **cost(biases=lambda k: 7)
-        ),
+        "square image": wrong("smallest case", **cost(places=lambda k: positions(k, k["h"]) ** 2)),
+        "the call is shown": wrong("case that is wrong: `layer_cost(", **cost(biases=lambda k: 7)),
         "floats": wrong("*whole*", layer_cost=lambda *_, **__: (1.0, 2.0)),
         "one number": wrong("must be 2 numbers, not 5", layer_cost=lambda *_, **__: 5),
-        "hard-coded": wrong("12 values", layer_cost=lambda *_, **__: (614400, 1)),
+        "hard-coded": wrong(
+            "smallest case that is wrong: `layer_cost(1, 1, (3, 4), kernel=2", layer_cost=lambda *_, **__: (614400, 1)
+        ),
     },
     "q3": {
         "bias inside": wrong("bias as well", **asked(lambda layer, images, out, zero: out.flatten(1).T)),
@@ -410,8 +410,8 @@ WRONG = {
         "no padding": wrong("count less", **stable("none")),
         "no ReLU": wrong("ReLU is missing", **stable(relu=False)),
         "ReLU last": wrong("before the mean", **stable(relu=False, reduce=lambda maps: maps.mean((2, 3)).relu())),
-        "maximum": wrong("largest value", **stable(reduce=lambda maps: maps.amax((2, 3)))),
-        "strided": wrong("every second", **stable(reduce=lambda maps: maps[:, :, ::2, ::2].mean((2, 3)))),
+        "maximum": wrong("A case for paper", **stable(reduce=lambda maps: maps.amax((2, 3)))),
+        "strided": wrong("A case for paper", **stable(reduce=lambda maps: maps[:, :, ::2, ::2].mean((2, 3)))),
         "turned": wrong("turned", **stable(flip=True)),
         "maps": wrong("these are the maps", **stable(reduce=lambda maps: maps)),
         "not flattened": wrong("flatten it", **stable(reduce=lambda maps: maps.mean((2, 3), keepdim=True))),
@@ -429,12 +429,12 @@ WRONG = {
         "turned": wrong("turned by 180", **found(lambda k, b: (k.flip(0, 1), b))),
         "transposed": wrong("transposed", **found(lambda k, b: (k.T, b))),
         "sign": wrong("wrong sign", **found(lambda k, b: (-k, b))),
-        "nothing learned": wrong("still zero", **found(lambda k, b: (0 * k, b))),
+        "nothing learned": wrong("that remains", **found(lambda k, b: (0 * k, b))),
         "no bias": wrong("bias stays zero", find_kernel=without_bias),
         "not converged": wrong("the loss that remains", **found(lambda k, b: (k * 0.9 + 0.02, b))),
         "kernel alone": wrong("(kernel, bias)", find_kernel=lambda x, y, size: find_by_least_squares(x, y, size)[0]),
         "the loss": wrong("shape [1]", **found(lambda k, b: ([0.1], b))),
-        "no zero_grad": wrong("NaN or infinity", find_kernel=find_without_zero_grad),
+        "no zero_grad": wrong("the descent diverges", find_kernel=find_without_zero_grad),
         "fixed size": wrong("", find_kernel=lambda x, y, size: find_by_least_squares(x, y, 3)),
     },
 }

@@ -17,40 +17,41 @@ matplotlib.use("Agg")
 # q1 ------------------------------------------------------------------------------------------------------------------
 
 
-def count_with(
-    conv_bias=1, dense_bias=1, dense=1, flat=True, padding=0, pool=True, up=0, through=True, chain=True, power=2
-):
-    def count_parameters(channels, size, widths, kernel, classes):
-        total, inputs = 0, channels
-        for width in widths:
-            total += width * (kernel**power * (inputs if through else 1) + conv_bias)
-            size -= kernel - 1 if not padding else 0
-            size = (size + up) // 2 if pool else size
-            inputs = width if chain else inputs
-        return total + dense * classes * (widths[-1] * (size**2 if flat else 1) + dense_bias)
+def entropy_with(mean=True, stable=True, log=np.log, axis=1, sign=1, one_hot=True, share=True, end=None):
+    def loss_and_gradient(logits, labels):
+        top = logits.max(axis=None if axis == 0 else 1, keepdims=True) if stable else 0
+        shares = np.exp(logits - top)
+        shares = shares / shares.sum(axis=axis, keepdims=True)
+        rows = np.arange(len(labels))
+        losses = -log(shares[rows, labels]) if not stable or axis == 0 else -_log_shares(logits, log)[rows, labels]
+        gradient = shares.copy()
+        if one_hot:
+            gradient[rows, labels] -= 1
+        gradient = sign * gradient / (len(labels) if mean and share else 1)
+        result = (losses.mean() if mean else losses.sum()), gradient
+        return end(*result) if end else result
 
-    return {"count_parameters": count_parameters}
-
-
-def count_by_building(channels, size, widths, kernel, classes):
-    layers = []
-    for inputs, outputs in zip([channels, *widths], widths, strict=False):
-        layers += [nn.Conv2d(inputs, outputs, kernel), nn.ReLU(), nn.MaxPool2d(2)]
-    body = nn.Sequential(*layers, nn.Flatten())
-    seen = body(torch.zeros(1, channels, size, size)).shape[1]
-    return sum(p.numel() for p in body.parameters()) + (seen + 1) * classes
+    return {"loss_and_gradient": loss_and_gradient}
 
 
-def max_of(channels, size, widths, kernel, classes):
-    return max(channels, size, *widths, kernel, classes)
+def _log_shares(logits, log):
+    moved = logits - logits.max(axis=1, keepdims=True)
+    return moved * log(np.e) - log(np.exp(moved).sum(axis=1, keepdims=True))
 
 
-def count_recursively(channels, size, widths, kernel, classes):
-    if not widths:
-        return np.int64(classes * (channels * size * size + 1))
-    first, *rest = widths
-    smaller = math.floor((size - kernel + 1) / 2)
-    return (kernel * kernel * channels + 1) * first + count_recursively(first, smaller, rest, kernel, classes)
+def entropy_by_autograd(logits, labels):
+    z = torch.tensor(logits, requires_grad=True)
+    loss = F.cross_entropy(z, torch.tensor(labels))
+    loss.backward()
+    return loss.item(), z.grad.numpy()
+
+
+def entropy_by_scipy(logits, labels):
+    from scipy.special import logsumexp, softmax
+
+    right = np.take_along_axis(logits, labels[:, None], 1)[:, 0]
+    hit = labels[:, None] == np.arange(logits.shape[1])
+    return np.mean(logsumexp(logits, axis=1) - right), (softmax(logits, axis=1) - hit) / len(labels)
 
 
 # q2 ------------------------------------------------------------------------------------------------------------------
@@ -357,15 +358,15 @@ def bare_errorbar():
     return figure
 
 
-def swept(rates=RATES, runs=RUNS, figure=None, guess=0.1):
-    return {"best_guess": guess, "rates": rates, "accuracies": runs, "figure": figure or rate_figure()}
+def swept(rates=RATES, runs=RUNS, figure=None):
+    return {"rates": rates, "accuracies": runs, "figure": figure or rate_figure()}
 
 
 RIGHT = {
     "q1": {
-        "formula": count_with(),
-        "built": {"count_parameters": count_by_building},
-        "recursive": {"count_parameters": count_recursively},
+        "numpy": entropy_with(),
+        "autograd": {"loss_and_gradient": entropy_by_autograd},
+        "scipy": {"loss_and_gradient": entropy_by_scipy},
     },
     "q2": {
         "repaired": loop(),
@@ -386,33 +387,28 @@ RIGHT = {
     },
     "q5": {
         "lists": swept(runs=RUNS.tolist()),
-        "band in percent": swept(figure=band_figure(), guess=3),
+        "band in percent": swept(figure=band_figure()),
         "scattered, as arrays": swept(np.array(RATES), figure=scatter_figure()),
         "filled band": swept(figure=spread_figure("fill_between")),
         "bars of the lowest and highest": swept(figure=spread_figure("errorbar", 100)),
         "in the second axis": swept(figure=beside_a_bar()),
-        "a guess without axes": swept(guess=torch.tensor(0.1)),
         "vertical lines, as tensors": swept(torch.tensor(RATES), torch.tensor(RUNS), figure=spread_figure("vlines")),
     },
 }
 
 WRONG = {
     "q1": {
-        "no biases": wrong("everywhere", **count_with(conv_bias=0, dense_bias=0)),
-        "no bias in convolutions": wrong("convolutions' biases", **count_with(conv_bias=0)),
-        "no bias in the dense layer": wrong("dense layer's biases", **count_with(dense_bias=0)),
-        "no dense layer": wrong("dense layer is missing", **count_with(dense=0)),
-        "not flattened": wrong("every pixel", **count_with(flat=False)),
-        "padded": wrong("without padding", **count_with(padding=1)),
-        "no pooling": wrong("halves the maps", **count_with(pool=False)),
-        "rounded up": wrong("odd size down", **count_with(up=1)),
-        "one input channel": wrong("all channels", **count_with(through=False)),
-        "image's channels everywhere": wrong("the one before it", **count_with(chain=False)),
-        "kernel not squared": wrong("height *and* a width", **count_with(power=1)),
-        "a float": wrong("whole number", count_parameters=lambda *_: 320.0),
-        "a text": wrong("not a text", count_parameters=lambda *a: str(count_by_building(*a))),
-        "hard-coded": wrong("values of the list", count_parameters=lambda *_: 55_744),
-        "the call is shown": wrong("the first in `count_parameters(1, 28, [32, 64], 3, 10)`", count_parameters=max_of),
+        "sum": wrong("mean over the images", **entropy_with(mean=False)),
+        "gradient of the sum": wrong("divided by the number", **entropy_with(share=False)),
+        "softmax alone": wrong("subtract 1", **entropy_with(one_hot=False)),
+        "sign": wrong("*rises*", **entropy_with(sign=-1)),
+        "over the images": wrong("not over the images of a class", **entropy_with(axis=0)),
+        "base 2": wrong("natural", **entropy_with(log=np.log2)),
+        "overflow": wrong("overflows", **entropy_with(stable=False)),
+        "one number": wrong("(loss, gradient)", **entropy_with(end=lambda loss, gradient: loss)),
+        "a row too few": wrong("shape", **entropy_with(end=lambda loss, gradient: (loss, gradient[1:]))),
+        "off a little": wrong("A case for paper", **entropy_with(end=lambda loss, g: (loss, g + (g > 0) * 0.1))),
+        "a text": wrong("one number", **entropy_with(end=lambda loss, gradient: (str(loss), gradient))),
     },
     "q2": {
         "no zero_grad": wrong("add up", **loop(zero=False)),
@@ -487,7 +483,6 @@ WRONG = {
         "another text": wrong("must be one of", **refuted(fails="dropout")),
     },
     "q5": {
-        "a text": wrong("one number from 0 to 10", **swept(guess="0.1")),
         "few rates": wrong("at least five", **swept(RATES[:4], RUNS[:4])),
         "the same rate twice": wrong("different", **swept([0.0003, 0.003, 0.03, 3.0, 3.0])),
         "narrow": wrong("powers of ten", **swept([0.1, 0.2, 0.3, 0.4, 0.5])),

@@ -2,15 +2,12 @@
 
 import copy
 import hashlib
-import math
-import os
 import random
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+import torch.nn.functional as F
 from torch import nn
 
 from tests.checks.catalogue import wrong
@@ -18,28 +15,39 @@ from tests.checks.catalogue import wrong
 # q1 ------------------------------------------------------------------------------------------------------------------
 
 
-def count_with(norm=2, bias=1, inner=1, power=2, last=1, last_bias=1, last_norm=0, chain=True):
-    def head_parameters(channels, pooled, hidden, outputs):
-        total, inputs = 0, channels * pooled**power
-        for units in hidden:
-            total += units * (inputs + bias * inner) + norm * units
-            inputs = units if chain else inputs
-        return total + last * outputs * (inputs + bias * last_bias + last_norm)
+def nearest_with(norm=True, pick=lambda like: like.argmax(1), label=True, center=False, end=None):
+    def nearest(train, labels, test):
+        mean = train.mean(0) if center else 0
+        train, test = (F.normalize(part - mean, dim=1) if norm else part - mean for part in (train, test))
+        found = pick(test @ train.T)
+        found = labels[found] if label else found
+        return end(found) if end else found
 
-    return {"head_parameters": head_parameters}
-
-
-def count_by_building(channels, pooled, hidden, outputs, values=lambda layer: layer.parameters()):
-    with torch.device("meta"):
-        sizes = [channels * pooled * pooled, *hidden]
-        layers = [nn.Linear(*pair) for pair in zip(sizes, [*hidden, outputs], strict=True)]
-        layers += [nn.BatchNorm1d(units) for units in hidden]
-        return sum(value.numel() for layer in layers for value in values(layer))
+    return {"nearest": nearest}
 
 
-def count_by_sums(channels, pooled, hidden, outputs):
-    sizes = np.array([channels * pooled**2, *hidden, outputs])
-    return (sizes[:-1] * sizes[1:]).sum() + sizes[1:].sum() + 2 * sizes[1:-1].sum()
+def nearest_in_loops(train, labels, test):
+    result = []
+    for one in test.numpy():
+        cosines = [one @ other / np.linalg.norm(other) for other in train.numpy()]
+        result.append(int(labels[int(np.argmax(cosines))]))
+    return result
+
+
+def nearest_by_distance(train, labels, test):
+    return labels[torch.cdist(test, train).argmin(1)]
+
+
+def nearest_by_sklearn(train, labels, test):
+    from sklearn.neighbors import KNeighborsClassifier
+
+    classifier = KNeighborsClassifier(1, metric="cosine").fit(train.numpy(), labels.numpy())
+    return classifier.predict(test.numpy())
+
+
+def nearest_together(train, labels, test):
+    test = test - test.mean(0)
+    return labels[(test @ F.normalize(train).T).argmax(1)]
 
 
 # q2 ------------------------------------------------------------------------------------------------------------------
@@ -77,120 +85,6 @@ def by_torchvision(images, mean, std):
 # q3 ------------------------------------------------------------------------------------------------------------------
 
 
-def reader(
-    endings=None,
-    convert=True,
-    load=True,
-    errors=(OSError,),
-    told=True,
-    hidden=False,
-    hidden_folders=False,
-    only_folders=True,
-    order=sorted,
-    file_order=None,
-    key=lambda file: f"{file.parent.name}/{file.name}",
-    axes=(2, 0, 1),
-    dtype=torch.uint8,
-    change=lambda pixels: pixels,
-    labels=torch.tensor,
-    paths=False,
-    keep_bad=False,
-    drop=None,
-):
-    def read_folder(folder, size):
-        entries = [path for path in Path(folder).iterdir() if path.is_dir() or not only_folders]
-        entries = [path for path in entries if path.name[0] != "." or hidden_folders]
-        classes = order([str(path) if paths else path.name for path in entries])
-        images, found, names, bad = [], [], [], []
-        for label, name in enumerate(classes):
-            files = (file_order or order)(path for path in Path(folder, name).glob("*"))
-            for file in files:
-                if (file.name.startswith(".") and not hidden) or (endings and file.suffix not in endings):
-                    continue
-                try:
-                    with Image.open(file) as image:
-                        if load:
-                            image.load()
-                            image = image.copy()
-                except errors:
-                    bad += [key(file)] * told
-                    if not keep_bad:
-                        continue
-                    image = Image.new("RGB", (9, 9))
-                if not load:  # the file is decoded where nobody expects that to fail
-                    with Image.open(file) as image:
-                        image = image.convert("RGB")
-                image = (image.convert("RGB") if convert else image).resize((size, size), Image.Resampling.BILINEAR)
-                pixels = torch.from_numpy(np.array(image))
-                pixels = pixels.permute(axes) if len(axes) == 3 else pixels.reshape(3, size, size)
-                images.append(change(pixels))
-                found.append(label)
-                names.append(key(file))
-        result = {"images": torch.stack(images).to(dtype), "labels": labels(found)}
-        result |= {"classes": classes, "names": names, "bad": bad}
-        return {key: value for key, value in result.items() if key != drop}
-
-    return read_folder
-
-
-def read_with_os(folder, size):
-    from torchvision.transforms.v2.functional import pil_to_tensor, resize
-
-    rows, bad = [], []
-    classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
-    for label, name in enumerate(classes):
-        for file in sorted(os.listdir(os.path.join(folder, name))):
-            if file[0] == ".":
-                continue
-            try:
-                with Image.open(os.path.join(folder, name, file)) as image:
-                    rows.append((resize(pil_to_tensor(image.convert("RGB")), [size, size]), label, f"{name}/{file}"))
-            except Exception:
-                bad.append(name + "/" + file)
-    images, labels, names = zip(*rows, strict=True)
-    made = {"images": torch.stack(images), "labels": torch.LongTensor(labels)}
-    return {**made, "classes": classes, "names": names, "bad": bad}
-
-
-def read_tensors(folder, size, three=False):
-    """Read every photo as it is; if they must have three channels, call the others bad."""
-    from torchvision.transforms.v2.functional import pil_to_tensor, resize
-
-    images, labels, names, bad = [], [], [], []
-    classes = sorted(path.name for path in Path(folder).glob("[!.]*") if path.is_dir())
-    for label, name in enumerate(classes):
-        for file in sorted(Path(folder, name).glob("[!.]*")):
-            try:
-                with Image.open(file) as image:
-                    pixels = resize(pil_to_tensor(image), [size, size])
-                if three and len(pixels) != 3:
-                    raise ValueError("not in colour")
-            except (OSError, ValueError):
-                bad.append(f"{name}/{file.name}")
-                continue
-            images.append(pixels)
-            labels.append(label)
-            names.append(f"{name}/{file.name}")
-    found = {"images": torch.stack(images), "labels": torch.tensor(labels)}
-    return {**found, "classes": classes, "names": names, "bad": bad}
-
-
-def read_all_names(folder, size):
-    return {name: os.listdir(os.path.join(folder, name)) for name in os.listdir(folder)}
-
-
-def read_by_iterdir(folder, size):
-    """Take the folder as the notebook gives it, a `Path`."""
-    folders = [path for path in folder.iterdir() if path.is_dir()]
-    classes = sorted(path.name for path in folders if path.name[0] != ".")
-    assert all((folder / name).exists() for name in classes)
-    return reader()(folder, size)
-
-
-def read_by_texts(folder, size):
-    return read_with_os("" + folder, size)
-
-
 def series_of(name):
     return name.rsplit("_", 1)[0]
 
@@ -214,7 +108,7 @@ def splitter(of=series_of, stratify=True, count=None, swap=False, fixed=False, s
             return test
         return (test, train) if swap else (train, test)
 
-    return split
+    return {"split": split}
 
 
 def split_with_numpy(names, share, seed):
@@ -270,8 +164,9 @@ def split_by_image(names, share, seed):
     return [k for k in range(len(names)) if k not in test], test
 
 
-def photos(read=None, split=None, **options):
-    return {"read_folder": read or reader(**options), "split": split or splitter()}
+def split_without_some(names, share, seed):
+    train, test = splitter()["split"](names, share, seed)
+    return train[1:], test
 
 
 # q4 ------------------------------------------------------------------------------------------------------------------
@@ -499,189 +394,56 @@ class Adapted(nn.Module):
 # q6 ------------------------------------------------------------------------------------------------------------------
 
 
-def small_body():
-    layers = [nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()]
-    return nn.Sequential(*layers)
+def bootstrap(by="series", percent=(2.5, 97.5), share=False, error=False, replace=True, factor=1, end=None, flip=False):
+    def interval(right, series, draws, seed):
+        rng, right = np.random.default_rng(seed), np.asarray(right) != error
+        groups = np.arange(len(series)) if by == "image" else np.asarray(series)
+        kinds = np.unique(groups)
+        sums = np.array([[right[groups == k].sum(), (groups == k).sum()] for k in kinds], dtype=float)
+        sums = sums / sums[:, 1:] if share else sums
+        drawn = np.stack([rng.choice(len(kinds), len(kinds), replace=replace) for _ in range(draws)])
+        hits = sums[drawn].sum(axis=1)
+        rates = factor * hits[:, 0] / hits[:, 1]
+        ends = end(rates) if end else np.percentile(rates, percent)
+        return ends[::-1] if flip else ends
+
+    return {"interval": interval}
 
 
-def probe_sklearn(body, train_images, train_labels, test_images):
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    body.eval()
-    with torch.no_grad():
-        train, test = body(train_images).numpy(), body(test_images).numpy()
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(train, train_labels).predict(test)
-
-
-def probe_with(mode=False, pick=lambda distances: distances.argmin(1), center=False):
-    def probe(body, train_images, train_labels, test_images):
-        body.train(mode)
-        with torch.no_grad():
-            train, test = body(train_images), body(test_images)
-        if center:
-            train, test = train - train.mean(0), test - test.mean(0)
-        means = torch.stack([train[train_labels == c].mean(0) for c in train_labels.unique()])
-        return pick(torch.cdist(test, means))
-
-    return probe
-
-
-def probe_copy(body, train_images, train_labels, test_images):
-    still = copy.deepcopy(body).eval()
-    with torch.inference_mode():
-        distances = torch.cdist(still(test_images), still(train_images))
-    return train_labels[distances.argmin(1)].tolist()
-
-
-def probe_untouched(body, train_images, train_labels, test_images):
-    with torch.no_grad():
-        train, test = body(train_images), body(test_images)
-    return train_labels[torch.cdist(test, train).argmin(1)]
-
-
-def probe_pixels(body, train_images, train_labels, test_images):
-    distances = torch.cdist(test_images.mean((2, 3)), train_images.mean((2, 3)))
-    return train_labels[distances.argmin(1)]
-
-
-def probe_shuffled(body, train_images, train_labels, test_images):
-    return probe_copy(body, train_images, train_labels.flip(0), test_images)
-
-
-def bootstrap(
-    by="series",
-    classes=True,
-    percent=(2.5, 97.5),
-    replace=True,
-    share=False,
-    error=False,
-    factor=1,
-    backwards=False,
-    end=None,
-):
-    def balanced_interval(predicted, labels, series, draws, seed):
-        rng = np.random.default_rng(seed)
-        right, labels = (predicted == labels).double().numpy(), labels.numpy()
-        series = series.numpy() if by == "series" else np.arange(len(labels))
-        labels = labels if classes else 0 * labels
-        totals = []
-        for label in np.unique(labels):
-            of = np.unique(series[labels == label])
-            sums = np.array([[right[series == s].sum(), (series == s).sum()] for s in of])
-            picks = rng.integers(0, len(of), (draws, len(of))) if replace else np.tile(np.arange(len(of)), (draws, 1))
-            hits, sizes = sums[picks].transpose(2, 0, 1)
-            totals.append((hits / sizes).mean(1) if share else hits.sum(1) / sizes.sum(1))
-        values = factor * np.mean(totals, axis=0)
-        low, high = np.percentile(1 - values if error else values, percent)
-        return end(values) if end else (high, low) if backwards else (low, high)
-
-    return balanced_interval
-
-
-def bootstrap_together(predicted, labels, series, draws, seed):
-    rng, right = np.random.default_rng(seed), (predicted == labels).numpy()
-    labels, series, values = labels.numpy(), series.numpy(), []
-    groups = [np.flatnonzero(series == s) for s in np.unique(series)]
+def bootstrap_by_lists(right, series, draws, seed):
+    generator = random.Random(seed)
+    groups = defaultdict(list)
+    for one, fine in zip(series.tolist(), right.tolist(), strict=True):
+        groups[one].append(fine)
+    rates = []
     for _ in range(draws):
-        drawn = np.concatenate([groups[k] for k in rng.integers(0, len(groups), len(groups))])
-        values.append(np.mean([right[drawn][labels[drawn] == c].mean() for c in np.unique(labels[drawn])]))
-    return np.percentile(values, [2.5, 97.5])
+        chosen = [fine for one in generator.choices(list(groups), k=len(groups)) for fine in groups[one]]
+        rates.append(sum(chosen) / len(chosen))
+    return tuple(np.quantile(rates, [0.025, 0.975]))
 
 
-def classes_from_zero(predicted, labels, series, draws, seed):
-    rng = np.random.default_rng(seed)
-    return [rng.integers(0, len(series[labels == c].unique()), draws).mean() for c in range(2)]
+def bootstrap_by_torch(right, series, draws, seed):
+    generator = torch.Generator().manual_seed(seed)
+    right, (_, group) = torch.tensor(right).double(), torch.unique(torch.tensor(series), return_inverse=True)
+    hits, sizes = (torch.zeros(int(group.max()) + 1).double().index_add(0, group, v) for v in (right, right * 0 + 1))
+    drawn = torch.randint(len(hits), (draws, len(hits)), generator=generator)
+    return (hits[drawn].sum(1) / sizes[drawn].sum(1)).quantile(torch.tensor([0.025, 0.975]).double())
 
 
-def bell(predicted, labels, series, draws, seed):
-    values = []
-    bootstrap(end=lambda v: values.append(v) or (0, 0))(predicted, labels, series, draws, seed)
-    return values[0].mean() - 1.96 * values[0].std(), values[0].mean() + 1.96 * values[0].std()
-
-
-def precision(predicted, labels, series, draws, seed):
-    rng, right, means = np.random.default_rng(seed), (predicted == labels).numpy(), []
-    for c in labels.unique():
-        own = series[predicted == c].unique()
-        hits, sizes = (np.array([f[(series == s).numpy()].sum() for s in own]) for f in (right, np.ones(len(right))))
-        drawn = rng.integers(0, len(own), (draws, len(own)))
-        means.append(hits[drawn].sum(1) / sizes[drawn].sum(1))
-    return np.percentile(np.mean(means, 0), [2.5, 97.5])
-
-
-def probe_standardized_together(body, train_images, train_labels, test_images):
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
-    body.eval()
-    with torch.no_grad():
-        features = StandardScaler().fit_transform(body(torch.cat([train_images, test_images])).numpy())
-    train, test = features[: len(train_images)], features[len(train_images) :]
-    return LogisticRegression(max_iter=2000).fit(train, train_labels).predict(test)
-
-
-def probe_standardized(body, train_images, train_labels, test_images, classifier=None, least=0.0):
-    body.eval()
-    with torch.no_grad():
-        train, test = body(train_images), body(test_images)
-    mean, std = train.mean(0), train.std(0).clamp(min=least)
-    train, test = (train - mean) / std, (test - mean) / std
-    if classifier:
-        return classifier.fit(train.numpy(), train_labels.numpy()).predict(test.numpy())
-    return train_labels[torch.cdist(test, train).argmin(1)]
-
-
-def probe_standardized_sklearn(*given):
-    from sklearn.linear_model import LogisticRegression
-
-    return probe_standardized(*given, classifier=LogisticRegression(max_iter=2000))
-
-
-def bootstrap_by_counts(predicted, labels, series, draws, seed):
-    draw = torch.Generator().manual_seed(seed)
-    classes = []
-    for label in labels.unique():
-        own, position = series[labels == label].unique(return_inverse=True)
-        hits = torch.zeros(len(own)).index_add_(0, position, (predicted == labels)[labels == label].float())
-        sizes = position.bincount().float()
-        picks = torch.randint(len(own), (draws, len(own)), generator=draw)
-        classes.append(hits[picks].sum(1) / sizes[picks].sum(1))
-    return torch.stack(classes).mean(0).quantile(torch.tensor([0.025, 0.975]))
-
-
-def bootstrap_by_lists(predicted, labels, series, draws, seed):
-    draw = random.Random(seed)
-    groups = defaultdict(lambda: defaultdict(list))
-    for guess, label, one in zip(predicted.tolist(), labels.tolist(), series.tolist(), strict=True):
-        groups[label][one].append(guess == label)
-    pairs = [[(sum(rights), len(rights)) for rights in group.values()] for group in groups.values()]
-    values = []
-    for _ in range(draws):
-        recalls = []
-        for own in pairs:
-            drawn = draw.choices(own, k=len(own))
-            recalls.append(sum(a for a, _ in drawn) / sum(b for _, b in drawn))
-        values.append(sum(recalls) / len(recalls))
-    values.sort()
-    return [values[math.floor(0.025 * draws)], values[math.ceil(0.975 * draws) - 1]]
-
-
-def probed(probe=None, interval=None, guess=0.9):
-    return {
-        "prediction": guess,
-        "small_body": small_body,
-        "probe": probe or probe_with(),
-        "balanced_interval": interval or bootstrap(),
-    }
+def bell(right, series, draws, seed):
+    return bootstrap(end=lambda v: (v.mean() - 1.96 * v.std(), v.mean() + 1.96 * v.std()))["interval"](
+        right, series, draws, seed
+    )
 
 
 RIGHT = {
     "q1": {
-        "formula": count_with(),
-        "built": {"head_parameters": count_by_building},
-        "sums": {"head_parameters": count_by_sums},
+        "cosine": nearest_with(),
+        "loops": {"nearest": nearest_in_loops},
+        "only the training photos divided": {
+            "nearest": lambda train, labels, test: labels[(test @ F.normalize(train).T).argmax(1)]
+        },
+        "sklearn": {"nearest": nearest_by_sklearn},
     },
     "q2": {
         "repaired": prepared(),
@@ -689,11 +451,12 @@ RIGHT = {
         "torchvision": {"prepare": by_torchvision},
     },
     "q3": {
-        "pathlib": photos(),
-        "os and torchvision": photos(read_with_os, split_with_numpy),
-        "a path": photos(read_by_iterdir, split_with_torch),
-        "by digests": photos(split=split_by_digest),
-        "a text, halves up": photos(read_by_texts, splitter(count=lambda share, n: max(1, int(share * n + 0.5)))),
+        "class by class": splitter(),
+        "all classes together": splitter(stratify=False),
+        "numpy": {"split": split_with_numpy},
+        "torch": {"split": split_with_torch},
+        "by digest": {"split": split_by_digest},
+        "ties rounded up": splitter(count=lambda share, n: max(1, int(share * n + 0.5))),
     },
     "q4": {
         "a wrapper for the body": held(lambda body, head: nn.Sequential(Held(body), head)),
@@ -707,34 +470,23 @@ RIGHT = {
         "loops": folded(fold_in_loops, "Away from the border"),
     },
     "q6": {
-        "sklearn": probed(probe_sklearn),
-        "nearest mean, counts": probed(interval=bootstrap_by_counts, guess=1),
-        "nearest neighbour, lists": probed(probe_copy, bootstrap_by_lists),
-        "standardized by hand": probed(lambda *a: probe_standardized(*a, least=1e-6)),
+        "numpy": bootstrap(),
+        "lists": {"interval": bootstrap_by_lists},
+        "torch": {"interval": bootstrap_by_torch},
     },
 }
 
 WRONG = {
     "q1": {
-        "no batch norm": wrong("scale and a shift", **count_with(norm=0)),
-        "running statistics": wrong("running mean", **count_with(norm=4)),
-        "all of the state": wrong(
-            "state_dict",
-            head_parameters=lambda *a: count_by_building(*a, values=lambda layer: layer.state_dict().values()),
-        ),
-        "no bias in the last layer": wrong("biases of the last", **count_with(last_bias=0)),
-        "batch norm's shift only": wrong("one of the three", **count_with(norm=1)),
-        "no biases": wrong("biases of the linear", **count_with(bias=0)),
-        "no bias before a batch norm": wrong("one of the three", **count_with(inner=0)),
-        "not flattened": wrong("every pixel", **count_with(power=0)),
-        "not squared": wrong("height *and* a width", **count_with(power=1)),
-        "no last layer": wrong("last layer", **count_with(last=0)),
-        "a batch norm at the end": wrong("no batch norm follows", **count_with(last_norm=2)),
-        "not chained": wrong("the one before it", **count_with(chain=False)),
-        "a float": wrong("whole number", head_parameters=lambda *_: 513.0),
-        "a text": wrong("not a text", head_parameters=lambda *_: "513"),
-        "the call is shown": wrong("the first in `head_parameters(512, 1, [], 1)`", head_parameters=lambda *_: 14),
-        "hard-coded": wrong("values of the list", head_parameters=lambda *_: 513),
+        "products": wrong("Divide each row", **nearest_with(norm=False)),
+        "distance": wrong("smallest distance", nearest=nearest_by_distance),
+        "farthest": wrong("*least*", **nearest_with(pick=lambda like: like.argmin(1))),
+        "positions": wrong("positions", **nearest_with(label=False)),
+        "centred": wrong("nothing is subtracted", **nearest_with(center=True)),
+        "with the other test photos": wrong("the other test photos", nearest=nearest_together),
+        "similarities": wrong("*whole*", **nearest_with(pick=lambda like: like.amax(1), label=False)),
+        "over the test photos": wrong("", **nearest_with(pick=lambda like: like.argmax(0))),
+        "always the first": wrong("A case for paper", **nearest_with(end=lambda found: found * 0)),
     },
     "q2": {
         "as given": wrong("reshape", **prepared(reshape=True, order=True, blue=True)),
@@ -762,55 +514,19 @@ WRONG = {
         "an array": wrong("torch tensor", prepare=lambda *given: by_numpy(*given).numpy()),
     },
     "q3": {
-        "one ending": wrong("ending", **photos(endings=[".jpg", ".JPG", ".jpeg"])),
-        "small letters only": wrong("ending", **photos(endings=[".jpg", ".png", ".jpeg"])),
-        "gray crashes": wrong("stops at a gray photo", **photos(convert=False)),
-        "gray crashes at the end": wrong("stops at a gray photo", **photos(read_tensors)),
-        "gray is bad": wrong("gray photos are in `bad`", **photos(lambda *a: read_tensors(*a, three=True))),
-        "opened, not loaded": wrong("breaks off in the middle", **photos(load=False)),
-        "opened, not loaded, nor converted": wrong("breaks off", **photos(load=False, convert=False)),
-        "nothing caught": wrong("no image at all", **photos(errors=())),
-        "nothing caught, hidden files": wrong("at a hidden file", **photos(errors=(), hidden=True)),
-        "stops at another file": wrong("beside the class folders", **photos(read_all_names)),
-        "stops at all": wrong("stops with ZeroDivisionError", **photos(lambda *_: 1 // 0)),
-        "bad ones not named": wrong("each must be named", **photos(told=False)),
-        "bad ones as black pictures": wrong("cannot be read to its end", **photos(keep_bad=True)),
-        "hidden files": wrong("hidden file", **photos(hidden=True)),
-        "a hidden folder": wrong("hidden folder", **photos(hidden_folders=True)),
-        "none of a small class": wrong(
-            "at least one", **photos(split=splitter(count=lambda share, n: round(share * n)))
-        ),
-        "a file as class": wrong("only *folders*", **photos(only_folders=False)),
-        "unsorted": wrong("sorted", **photos(order=lambda things: sorted(things, reverse=True))),
-        "files unsorted": wrong("sorted by name", **photos(file_order=lambda files: sorted(files, reverse=True))),
-        "paths as classes": wrong("without their path", **photos(paths=True)),
-        "names without class": wrong("class/file", **photos(key=lambda file: file.name)),
-        "whole paths": wrong("class/file", **photos(key=str)),
-        "channels last": wrong("channels of `images`", **photos(axes=(0, 1, 2))),
-        "width first": wrong("height and width", **photos(axes=(2, 1, 0))),
-        "reshaped": wrong("scrambles", **photos(axes=())),
-        "red and blue": wrong("red and blue", **photos(change=lambda pixels: pixels.flip(0))),
-        "gray": wrong("colours", **photos(change=lambda p: p.float().mean(0, True).expand(p.shape).round())),
-        "floats": wrong("uint8", **photos(dtype=torch.float32)),
-        "labels from 1": wrong("first class is 0", **photos(labels=lambda found: torch.tensor(found) + 1)),
-        "labels as a list": wrong("torch tensor", **photos(labels=list)),
-        "a key is missing": wrong("with the keys", **photos(drop="bad")),
-        "split by image": wrong("a leak", **photos(split=split_by_image)),
-        "series by the first word": wrong(
-            "*last* underscore", **photos(split=splitter(of=lambda name: name.split("_")[0]))
-        ),
-        "series without class": wrong(
-            "the same name", **photos(split=splitter(of=lambda name: series_of(name).split("/")[1]))
-        ),
-        "all classes together": wrong("*series*", **photos(split=splitter(stratify=False))),
-        "rounded up": wrong("*series*", **photos(split=splitter(count=lambda share, n: math.ceil(share * n)))),
-        "share of training": wrong("test part's", **photos(split=splitter(swap=True))),
-        "test photos in training": wrong("training *and*", **photos(split=splitter(overlap=True))),
-        "always the same": wrong("another seed", **photos(split=splitter(fixed=True))),
-        "no seed": wrong("same seed", **photos(split=splitter(seeded=False))),
-        "in the order of a set": wrong("after a restart", **photos(split=split_by_set)),
-        "names": wrong("positions", **photos(split=splitter(what="names"))),
-        "test part only": wrong("two lists", **photos(split=splitter(what="test"))),
+        "split by image": wrong("a leak", split=split_by_image),
+        "series by the first word": wrong("*last* underscore", **splitter(of=lambda name: name.split("_")[0])),
+        "series without class": wrong("same name", **splitter(of=lambda n: series_of(n).split("/")[1], stratify=False)),
+        "none at all": wrong("at least one", **splitter(count=lambda share, n: 0)),
+        "half": wrong("share of the *series*", **splitter(stratify=False, count=lambda share, n: n // 2)),
+        "share of training": wrong("test part's", **splitter(swap=True)),
+        "test photos in training": wrong("training *and*", **splitter(overlap=True)),
+        "one lost": wrong("in neither part", split=split_without_some),
+        "always the same": wrong("another seed", **splitter(fixed=True)),
+        "no seed": wrong("same seed", **splitter(seeded=False)),
+        "in the order of a set": wrong("after a restart", split=split_by_set),
+        "names": wrong("positions", **splitter(what="names")),
+        "test part only": wrong("two lists", **splitter(what="test")),
     },
     "q4": {
         "gradients only": wrong("train mode again", **held(lambda body, head: nn.Sequential(still(body), head))),
@@ -867,39 +583,21 @@ WRONG = {
         "nowhere": wrong("no padding", **folder_with(where="nowhere")),
     },
     "q6": {
-        "percent": wrong("one number from 0 to 1", **probed(guess=90)),
-        "train mode": wrong("eval mode", **probed(probe_with(mode=True))),
-        "mode as it comes": wrong("eval mode", **probed(probe_untouched)),
-        "probabilities": wrong("one label for each", **probed(probe_with(pick=lambda d: (-d).softmax(1)))),
-        "distances": wrong("*whole* numbers", **probed(probe_with(pick=lambda d: d.amin(1)))),
-        "farthest": wrong("easy to tell apart", **probed(probe_with(pick=lambda d: d.argmax(1)))),
-        "labels in another order": wrong("easy to tell apart", **probed(probe_shuffled)),
-        "single images": wrong("single images", **probed(interval=bootstrap(by="image"))),
-        "plain accuracy": wrong("plain accuracy", **probed(interval=bootstrap(classes=False))),
-        "one standard error": wrong("68 %", **probed(interval=bootstrap(percent=(16, 84)))),
-        "mean of series": wrong("each *image*", **probed(interval=bootstrap(share=True))),
-        "the error": wrong("*error*", **probed(interval=bootstrap(error=True))),
-        "without replacement": wrong("*with* replacement", **probed(interval=bootstrap(replace=False))),
-        "in percent": wrong("shares from 0 to 1", **probed(interval=bootstrap(factor=100))),
-        "high end first": wrong("low end first", **probed(interval=bootstrap(backwards=True))),
-        "middle and width": wrong("must be 2 numbers", **probed(interval=bootstrap(end=lambda v: v.mean()))),
-        "pixels in place of features": wrong("does not look at what `body` gives", **probed(probe_pixels)),
-        "NaN": wrong("nothing was drawn", **probed(interval=lambda *_: (np.nan, np.nan))),
-        "divided by a std of 0": wrong("what is divided by it becomes NaN", **probed(probe_standardized)),
-        "divided by a std of 0, sklearn": wrong("X contains NaN", **probed(probe_standardized_sklearn)),
-        "another body": wrong("as the notebook gives it", **{**probed(), "small_body": lambda: tiny_head(3)}),
-        "standardized together": wrong("other test images", **probed(probe_standardized_together)),
-        "centred apart": wrong("other test images", **probed(probe_with(center=True))),
-        "drawn from all classes": wrong("the interval is", **probed(interval=bootstrap_together)),
-        "a bell": wrong("lopsided", **probed(interval=bell)),
-        "precision": wrong("what was *predicted*", **probed(interval=precision)),
-        "a standard error": wrong("hardly any width", **probed(interval=bootstrap(end=lambda v: (v.mean(), v.mean())))),
-        "no seed": wrong("same seed", **probed(interval=lambda *a: bootstrap()(*a[:4], None))),
-        "one seed": wrong("another seed", **probed(interval=lambda *a: bootstrap()(*a[:4], 0))),
-        "always 5000 draws": wrong(
-            "`draws`", **probed(interval=lambda p, y, s, d, seed: bootstrap()(p, y, s, 5000, seed))
-        ),
-        "classes 0 and 1": wrong("stops with", **probed(interval=classes_from_zero)),
-        "lowest and highest": wrong("too wide", **probed(interval=bootstrap(percent=(0, 100)))),
+        "single photos": wrong("single photos", **bootstrap(by="image")),
+        "one standard error": wrong("68 %", **bootstrap(percent=(16, 84))),
+        "mean of series": wrong("each *photo*", **bootstrap(share=True)),
+        "the error": wrong("the errors", **bootstrap(error=True)),
+        "without replacement": wrong("*with* replacement", **bootstrap(replace=False)),
+        "in percent": wrong("shares from 0 to 1", **bootstrap(factor=100)),
+        "high end first": wrong("low end first", **bootstrap(flip=True)),
+        "middle": wrong("must be 2 numbers", **bootstrap(end=lambda v: v.mean())),
+        "NaN": wrong("NaN", interval=lambda *_: (np.nan, np.nan)),
+        "a bell": wrong("lopsided", interval=bell),
+        "a standard error": wrong("hardly any width", **bootstrap(end=lambda v: (v.mean(), v.mean()))),
+        "no seed": wrong("same seed", interval=lambda *a: bootstrap()["interval"](*a[:3], None)),
+        "one seed": wrong("another seed", interval=lambda *a: bootstrap()["interval"](*a[:3], 0)),
+        "always 5000 draws": wrong("`draws`", interval=lambda r, s, d, seed: bootstrap()["interval"](r, s, 5000, seed)),
+        "lowest and highest": wrong("too wide", **bootstrap(percent=(0, 100))),
+        "90 percent": wrong("Which percentiles", **bootstrap(percent=(5, 95))),
     },
 }

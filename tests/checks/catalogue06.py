@@ -1,17 +1,14 @@
 """Right and wrong answers to lab 6."""
 
 import warnings
-from fractions import Fraction
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
-from scipy import sparse
 from skimage import color
 from torch import nn
 
-from coursekit import filters
 from tests.checks.catalogue import wrong
 
 # q1 ------------------------------------------------------------------------------------------------------------------
@@ -134,25 +131,12 @@ def paint_back(y, kernel, shape, stride):
     return (panorama_matrix(kernel, shape, stride).T @ y.ravel()).reshape(shape)
 
 
-def matrix_of_unit_images(kernel, shape, stride):
-    units = torch.eye(shape[0] * shape[1]).double().view(-1, 1, *shape)
-    padded = F.pad(units, (0, kernel.shape[1] - 1, 0, 0), mode="circular")
-    return F.conv2d(padded, torch.from_numpy(kernel)[None, None], stride=stride).flatten(1).T.numpy()
-
-
 def painted_by_hand(y, kernel, shape, stride):
     image = np.zeros(shape)
     for (i, j), value in np.ndenumerate(y):
         for (m, n), weight in np.ndenumerate(kernel):
             image[i * stride + m, (j * stride + n) % shape[1]] += value * weight
     return image
-
-
-def matrix_by_folding(kernel, shape, stride):
-    wide = (shape[0], shape[1] + kernel.shape[1] - 1)
-    plain = filters.conv_matrix(torch.from_numpy(kernel), wide, stride=stride).toarray().reshape(-1, *wide)
-    plain[..., : kernel.shape[1] - 1] += plain[..., shape[1] :]
-    return plain[..., : shape[1]].reshape(len(plain), -1)
 
 
 def painted_by_torch(y, kernel, shape, stride):
@@ -164,41 +148,16 @@ def painted_by_torch(y, kernel, shape, stride):
     return image
 
 
-def around(matrix=panorama_matrix, paint=paint_back):
-    return {"panorama_matrix": matrix, "paint_back": paint}
+def around(paint=paint_back):
+    return {"paint_back": paint}
 
 
-def with_padding(mode):
-    def matrix(kernel, shape, stride):
-        units = torch.eye(shape[0] * shape[1]).double().view(-1, 1, *shape)
-        if mode == "rows too":
-            units = F.pad(units, (0, kernel.shape[1] - 1, 0, len(kernel) - 1), mode="circular")
-        elif mode == "zeros":
-            units = F.pad(units, (0, kernel.shape[1] - 1, 0, 0))
-        return F.conv2d(units, torch.from_numpy(kernel)[None, None], stride=stride).flatten(1).T.numpy()
-
-    return matrix
-
-
-def by_columns(kernel, shape, stride):
-    rows = panorama_matrix(kernel, shape, stride).reshape(-1, *shape)
-    return rows.transpose(0, 2, 1).reshape(len(rows), -1)
-
-
-def into_the_next_row(kernel, shape, stride):
-    rows = []
-    for top in range(0, shape[0] - kernel.shape[0] + 1, stride):
-        for left in range(0, shape[1], stride):
-            row = np.zeros(shape[0] * shape[1])
-            for (m, n), weight in np.ndenumerate(kernel):
-                row[((top + m) * shape[1] + left + n) % len(row)] = weight
-            rows.append(row)
-    return np.array(rows)
-
-
-def positions_by_columns(kernel, shape, stride):
-    matrix = panorama_matrix(kernel, shape, stride)
-    return matrix.reshape(-1, -(-shape[1] // stride), matrix.shape[1]).swapaxes(0, 1).reshape(matrix.shape)
+def into_the_next_row(y, kernel, shape, stride):
+    image = np.zeros(shape[0] * shape[1])
+    for (i, j), value in np.ndenumerate(y):
+        for (m, n), weight in np.ndenumerate(kernel):
+            image[((i * stride + m) * shape[1] + j * stride + n) % len(image)] += value * weight
+    return image.reshape(shape)
 
 
 def paint_over(y, kernel, shape, stride):
@@ -525,8 +484,8 @@ def shared_axes(say=lambda figure, axes: axes[1].set_xlabel("t")):
     return figure
 
 
-def explained(best=best_answers, figure=None, guess=(0.3, 0)):
-    return {"guess": guess, "best_answers": best, "figure": figure or error_figure()}
+def explained(best=best_answers, figure=None):
+    return {"best_answers": best, "figure": figure or error_figure()}
 
 
 def best_with(mean=lambda c, p: p @ c, middle=lambda c, p: median(c, p), sharpen=None):
@@ -549,9 +508,9 @@ RIGHT = {
         "inserted": {"output_paddings": output_paddings},
     },
     "q2": {
-        "rows of the matrix": around(),
-        "unit images and loops": around(matrix_of_unit_images, painted_by_hand),
-        "folded": around(matrix_by_folding, painted_by_torch),
+        "by the matrix": around(),
+        "loops": around(painted_by_hand),
+        "torch": around(painted_by_torch),
     },
     "q3": {
         "counted": repaired(),
@@ -577,9 +536,9 @@ RIGHT = {
         "cumulated": explained(),
         "shared axis": explained(figure=shared_axes()),
         "label of the figure": explained(figure=shared_axes(lambda figure, _: figure.supxlabel("t"))),
-        "tried": explained(best_by_trying, two_axes(), [0.5, 0.5]),
-        "one array": explained(lambda *given: np.array(best_answers(*given)), guess=torch.tensor([0.3, 0.0])),
-        "repeated pixels": explained(best_by_repeating, twin_axes(), np.array([0.7, 1])),
+        "tried": explained(best_by_trying, two_axes()),
+        "one array": explained(lambda *given: np.array(best_answers(*given))),
+        "repeated pixels": explained(best_by_repeating, twin_axes()),
     },
 }
 
@@ -590,57 +549,57 @@ WRONG = {
         "no dilation": wrong("reaches farther", **paddings_with(reach=lambda k, d: k - 1)),
         "padding once": wrong("*both* sides", **paddings_with(sides=1)),
         "off by one": wrong("off by one", **paddings_with(one=0)),
-        "missing for one more": wrong("left over", **paddings_with(lambda free, s, n: -free % s)),
+        "missing for one more": wrong("smallest case", **paddings_with(lambda free, s, n: -free % s)),
         "size modulo stride": wrong("the kernel and the padding", **paddings_with(lambda free, s, n: n % s)),
         "always the largest": wrong("largest output padding", **paddings_with(lambda free, s, n: s - 1)),
         "always zero": wrong("without any output padding", **paddings_with(lambda free, s, n: 0)),
-        "always one": wrong("list of output paddings", **paddings_with(lambda free, s, n: 1)),
-        "way back without dilation": wrong(
-            "back: with dilation", **by_sizes(lambda n, k, s, p, d: (n - 1) * s - 2 * p + k)
-        ),
+        "always one": wrong("smallest case", **paddings_with(lambda free, s, n: 1)),
+        "way back without dilation": wrong("with dilation", **by_sizes(lambda n, k, s, p, d: (n - 1) * s - 2 * p + k)),
         "way back, a gap too many": wrong(
-            "back: a dilated kernel", **by_sizes(lambda n, k, s, p, d: (n - 1) * s - 2 * p + d * k)
+            "a dilated kernel", **by_sizes(lambda n, k, s, p, d: (n - 1) * s - 2 * p + d * k)
         ),
         "way back, off by one": wrong("off by one", **by_sizes(lambda *a: enlarged(*a) - 1)),
-        "way back, padding once": wrong("back: padding is added", **by_sizes(lambda *a: enlarged(*a) + a[3])),
+        "way back, padding once": wrong("padding is added", **by_sizes(lambda *a: enlarged(*a) + a[3])),
         "way back, padding added": wrong("*off*", **by_sizes(lambda *a: enlarged(*a) + 4 * a[3])),
-        "way back, padding kept": wrong("its padding off.", **by_sizes(lambda *a: enlarged(*a) + 2 * a[3])),
+        "way back, padding kept": wrong("below zero", **by_sizes(lambda *a: enlarged(*a) + 2 * a[3])),
         "way back, n steps": wrong("n - 1 steps apart", **by_sizes(lambda *a: enlarged(*a) + a[2])),
         "way there without dilation": wrong(
-            "there: with dilation", **by_sizes(there=lambda n, k, s, p, d: (n + 2 * p - k) // s + 1)
+            "with dilation", **by_sizes(there=lambda n, k, s, p, d: (n + 2 * p - k) // s + 1)
         ),
         "way there without dilation, remainders": wrong(
-            "back: with dilation", **from_goals(lambda n, k, s, p, d: (n + 2 * p - k) % s)
+            "with dilation", **from_goals(lambda n, k, s, p, d: (n + 2 * p - k) % s)
         ),
         "a gap too many": wrong("behind the last", **paddings_with(reach=lambda k, d: d * k, one=0)),
         "rounded up": wrong(
             "positions down", **by_sizes(there=lambda n, k, s, p, d: -((d * (k - 1) + 1 - n - 2 * p) // s) + 1)
         ),
         "rounded": wrong(
-            "positions down", **by_sizes(there=lambda n, k, s, p, d: round((n + 2 * p - d * (k - 1) - 1) / s + 1))
+            "below zero", **by_sizes(there=lambda n, k, s, p, d: round((n + 2 * p - d * (k - 1) - 1) / s + 1))
         ),
         "a position too few": wrong(
             "count the positions", **by_sizes(there=lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) // s)
         ),
         "divided by the stride": wrong("not only size", **by_sizes(there=lambda n, k, s, p, d: n // s)),
-        "divided by the stride, up": wrong("not only size", **by_sizes(there=lambda n, k, s, p, d: -(-n // s))),
-        "what division leaves": wrong("not only size", output_paddings=halved),
-        "sizes of the encoder": wrong("turn both round", **by_sizes(pairs=lambda sizes: (sizes[:-1], sizes[1:]))),
-        "layers of the encoder": wrong("begins where the encoder ends", **by_sizes(turn=1)),
+        "divided by the stride, up": wrong("below zero", **by_sizes(there=lambda n, k, s, p, d: -(-n // s))),
+        "what division leaves": wrong("smallest case", output_paddings=halved),
+        "sizes of the encoder": wrong("below zero", **by_sizes(pairs=lambda sizes: (sizes[:-1], sizes[1:]))),
+        "layers of the encoder": wrong("below zero", **by_sizes(turn=1)),
         "encoder's order, largest": wrong(
             "begins where the encoder ends", output_paddings=lambda size, layers: [layer[1] - 1 for layer in layers]
         ),
         "all to size": wrong(
-            "not all of them", **by_sizes(pairs=lambda sizes: (sizes[:1] * (len(sizes) - 1), sizes[:0:-1]))
+            "smaller than the stride", **by_sizes(pairs=lambda sizes: (sizes[:1] * (len(sizes) - 1), sizes[:0:-1]))
         ),
-        "decoder from size": wrong("the few pixels", output_paddings=decoder_from_size),
-        "none on the way": wrong("*with* its output padding", output_paddings=without_extra_on_the_way),
-        "all at the end": wrong("added at the end", output_paddings=lambda *a: without_extra_on_the_way(*a, True)),
+        "decoder from size": wrong("right for a single layer", output_paddings=decoder_from_size),
+        "none on the way": wrong("smaller than the stride", output_paddings=without_extra_on_the_way),
+        "all at the end": wrong(
+            "smaller than the stride", output_paddings=lambda *a: without_extra_on_the_way(*a, True)
+        ),
         "at most one": wrong("more than one pixel", output_paddings=lambda *a: np.minimum(output_paddings(*a), 1)),
         "even sizes": wrong("even or odd", **from_goals(lambda n, *_: 1 - n % 2)),
-        "odd sizes": wrong("even or odd", **from_goals(lambda n, *_: n % 2)),
+        "odd sizes": wrong("smallest case", **from_goals(lambda n, *_: n % 2)),
         "stride times": wrong("stride times as many", **from_goals(lambda n, k, s, p, d: 2 * p + s - d * (k - 1) - 1)),
-        "stride times, no dilation": wrong("stride times as many", **from_goals(lambda n, k, s, p, d: 2 * p + s - k)),
+        "stride times, no dilation": wrong("below zero", **from_goals(lambda n, k, s, p, d: 2 * p + s - k)),
         "the sizes themselves": wrong("these are the sizes", **from_goals(lambda n, *_: n)),
         "below zero": wrong("below zero", **from_goals(lambda n, k, s, p, d: -1)),
         "a whole stride": wrong("smaller than the stride", **from_goals(lambda n, k, s, p, d: s)),
@@ -648,36 +607,28 @@ WRONG = {
             "right for a single layer",
             output_paddings=more_in_chains,
         ),
-        "the call is shown": wrong("(256, [(3, 2, 1, 1), (4, 3, 0, 1)", **from_goals(lambda n, k, s, p, d: k % s)),
+        "the call is shown": wrong("smallest case", **from_goals(lambda n, k, s, p, d: k % s)),
         "one number": wrong("one for each layer", output_paddings=lambda size, layers: 1),
         "rows that differ": wrong("differ in length", output_paddings=lambda size, layers: [[1], [1, 0]]),
         "floats": wrong("*whole* numbers", **paddings_with(lambda free, s, n: free % s / 1)),
         "sizes too": wrong("one for each layer", output_paddings=lambda s, layers: [*output_paddings(s, layers), s]),
     },
     "q2": {
-        "transposed": wrong("transposed matrix", **around(lambda *a: panorama_matrix(*a).T)),
-        "turned": wrong("by 180 degrees", **around(lambda k, *a: panorama_matrix(k[::-1, ::-1], *a))),
-        "zeros outside": wrong("cut off", **around(with_padding("zeros"))),
-        "rows go round too": wrong("only the columns", **around(with_padding("rows too"))),
-        "columns first": wrong("row by row", **around(by_columns)),
-        "nothing goes round": wrong("every column", **around(with_padding("none"))),
+        "turned": wrong("by 180 degrees", **around(lambda y, k, *a: paint_back(y, k[::-1, ::-1], *a))),
+        "painted over": wrong("overlap", **around(paint_over)),
+        "cut": wrong("is lost", **around(paint_cut)),
         "into the next row": wrong("*same* row", **around(into_the_next_row)),
-        "whole numbers": wrong("dtype=int", **around(lambda *a: panorama_matrix(*a).astype(int))),
-        "positions by columns": wrong("column by column", **around(positions_by_columns)),
-        "sparse": wrong("numpy array", **around(lambda *a: sparse.csr_array(panorama_matrix(*a)))),
-        "no stride": wrong("expected is", **around(lambda k, shape, stride: panorama_matrix(k, shape, 1))),
-        "not flattened": wrong("expected is", **around(lambda *a: panorama_matrix(*a).reshape(-1, *a[1]))),
-        "painted over": wrong("overlap", **around(paint=paint_over)),
-        "painted, cut": wrong("is lost", **around(paint=paint_cut)),
-        "painted, turned": wrong("as it is", **around(paint=lambda y, k, *a: paint_back(y, k[::-1, ::-1], *a))),
+        "whole numbers": wrong("dtype=int", **around(lambda *a: np.trunc(paint_back(*a)))),
+        "no stride": wrong("side by side", **around(lambda y, k, shape, stride: painted_by_hand(y, k, shape, 1))),
         "inverse": wrong(
-            "an inverse",
-            **around(paint=lambda y, *a: (np.linalg.pinv(panorama_matrix(*a)) @ y.ravel()).reshape(a[1])),
+            "A case for paper",
+            **around(lambda y, *a: (np.linalg.pinv(panorama_matrix(*a)) @ y.ravel()).reshape(a[1])),
         ),
-        "flat": wrong("one long row", **around(paint=lambda *a: paint_back(*a).ravel())),
+        "flat": wrong("one long row", **around(lambda *a: paint_back(*a).ravel())),
         "forgets its transpose": wrong(
-            "stops with ValueError", **around(paint=lambda y, *a: panorama_matrix(*a) @ y.ravel())
+            "stops with ValueError", **around(lambda y, *a: panorama_matrix(*a) @ y.ravel())
         ),
+        "a list": wrong("numpy array", **around(lambda *a: paint_back(*a).tolist())),
     },
     "q3": {
         "no dilation": wrong("land `dilation` pixels", **repaired(lambda k, s, d: hits(k, s, 1))),
@@ -778,7 +729,7 @@ WRONG = {
         "root": wrong("root mean squares", **measured(skill_with(end=lambda ratio: 1 - ratio.sqrt().item()))),
         "absolute": wrong("absolute errors", **measured(skill_with(error=torch.abs))),
         "a list": wrong("one number", **measured(lambda *_: [0.4])),
-        "a constant": wrong("list of skills", **measured(lambda *_: 0.4)),
+        "a constant": wrong("the same number", **measured(lambda *_: 0.4)),
         "the right ones": wrong("look right", **measured(share=lambda *a: 1 - visible(*a))),
         "mean difference": wrong("mean differences", **measured(share=visible_with(end=lambda d, _: d.mean((1, 2))))),
         "CIE76": wrong("CIE76", **measured(share=visible_with(distance=color.deltaE_cie76))),
@@ -811,7 +762,7 @@ WRONG = {
             "least *absolute* error", **explained(best_with(middle=lambda c, p: c[p.argmax()]))
         ),
         "one colour chosen": wrong(
-            "one colour was chosen",
+            "A case for paper",
             **explained(best_with(middle=lambda c, p: c[(np.abs(c[:, None] - c).sum(2) @ p).argmin()])),
         ),
         "p to the T": wrong("1 / T", **explained(best_with(sharpen=lambda c, p, t: p**t / (p**t).sum() @ c))),
@@ -824,9 +775,6 @@ WRONG = {
         "temperature 0": wrong("temperature 0", **explained(best_with(sharpen=lambda c, p, t: c[p.argmax()]))),
         "two answers": wrong("three colours", **explained(lambda *a: best_answers(*a)[:2])),
         "no channels": wrong("must be 2 numbers", **explained(lambda *a: [np.mean(part) for part in best_answers(*a)])),
-        "one guess": wrong("must be 2 numbers", **explained(guess=[0.3])),
-        "guess in percent": wrong("from 0 to 1", **explained(guess=[30, 0])),
-        "guess as fractions": wrong("numbers only", **explained(guess=[Fraction(3, 10), 0])),
         "few points": wrong("at least 11", **explained(figure=error_figure(5))),
         "half the way": wrong("at least 11", **explained(figure=error_figure(last=0.5))),
         "shares exchanged": wrong("exchanged", **explained(figure=error_figure(share=0.3))),
@@ -836,10 +784,6 @@ WRONG = {
         "absolute alone": wrong("mean squared error", **explained(figure=error_figure(powers=(1,)))),
         "no label on a shared axis": wrong("without a label", **explained(figure=shared_axes(lambda *_: None))),
         "no legend": wrong("no legend", **explained(figure=error_figure(legend=False))),
-        "labels exchanged": wrong(
-            "exchanged", **explained(figure=error_figure(names={1: "squared error", 2: "absolute error"}))
-        ),
-        "not scaled in one axis": wrong("flat at the bottom", **explained(figure=error_figure(scale=(5740, 70)))),
         "no labels": wrong("without a label", **explained(figure=error_figure(labels=False))),
     },
 }

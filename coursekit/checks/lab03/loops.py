@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coursekit.checks import compare
-from coursekit.checks.answers import Function, Hint, Module
+from coursekit.checks.answers import Function, Hint, Module, is_finite
 from coursekit.checks.weights import given, normal, random_state
 
 _BUGS = {
@@ -34,7 +35,9 @@ def q2(tiny_net: Function, train: Function, rng: np.random.Generator) -> None:
     start = random_state(_tiny(channels, classes), rng, 0.3)
     model = given(tiny_net(channels, classes), "tiny_net(channels, classes)", start)
     model.train(False)
-    losses = train(model, images, labels, 2, 0.3, 8)
+    losses = train(model, images, labels, 2, 0.3, 8, finite=False)
+    if not (is_finite(losses) and is_finite(model.state())):
+        raise Hint("the training diverges: weights or losses grow to NaN. Do gradients add up? Is a step too large?")
     state = model.state()
     if all(torch.equal(state[name], value) for name, value in start.items() if "weight" in name):
         raise Hint("after `train` the weights are still what they were: is there a step of the optimizer?")
@@ -48,16 +51,35 @@ def q2(tiny_net: Function, train: Function, rng: np.random.Generator) -> None:
             if not {"zero", "epoch"} <= set(bugs):
                 mistakes.append((_BUGS[bugs[0]], lambda bugs=bugs: after(*bugs)))
     right, means, late = _train(_tiny(channels, classes), start, images, labels, ())
-    try:
-        compare.array(flat(state), "the network's state after two epochs", flat(right), mistakes, rtol=1e-4)
-    except Hint:
-        again = given(tiny_net(channels, classes), "tiny_net(channels, classes)", start)
-        again.train(False)
-        train(again, images, labels, 2, 0.3, 8)
-        if not torch.equal(flat(again.state()), flat(state)):
-            raise Hint("from the same start, `train` gives other weights each time: are the images shuffled?") from None
-        raise
+    name = "the network's state after two epochs"
+    small = partial(_smallest_run, tiny_net, train, rng)
+    compare.array(flat(state), name, flat(right), mistakes, rtol=1e-4, small=small)
     _check_losses(losses, means, late)
+
+
+def _smallest_run(tiny_net: Function, train: Function, rng: np.random.Generator) -> str:
+    """Look for the shortest training that goes wrong: one step, two steps, a short last batch, two epochs."""
+    runs = {(4, 1): "with one step", (8, 1): "with two steps"}
+    runs |= {(6, 1): "with a short last batch", (4, 2): "with two epochs"}
+    start, right = random_state(_tiny(1, 3), rng, 0.3), []
+    for (count, epochs), text in runs.items():
+        images, labels = pairs(rng, count, 1, 3)
+        found = []
+        for _ in range(2):
+            model = given(tiny_net(1, 3), "tiny_net(1, 3)", start)
+            model.train(False)
+            train(model, images, labels, epochs, 0.3, 4)
+            found.append(flat(model.state()))
+        if not torch.equal(*found):
+            raise Hint("from the same start, `train` gives other weights each time: are the images shuffled?")
+        own = _train(_tiny(1, 3), start, images, labels, (), epochs, 4)[0]
+        wrong = [name for name, value in model.state().items() if not torch.allclose(value, own[name], rtol=1e-3)]
+        if wrong:
+            fine = f"right {', and '.join(right)}, but " if right else ""
+            case = f"{text} ({count} images, batch_size 4, {epochs} epoch{'s' * (epochs > 1)})"
+            return f" It is {fine}wrong {case}. There, {', '.join(wrong)} come out wrong."
+        right.append(text)
+    return " It is right for the shortest trainings, and wrong for longer ones: what is carried from epoch to epoch?"
 
 
 def _check_losses(losses: object, means: list[list[float]], late: list[list[float]]) -> None:
@@ -86,20 +108,22 @@ def _tiny(channels: int, classes: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), *head)
 
 
-def _train(model: nn.Module, start: dict, images: Tensor, labels: Tensor, bugs: tuple[str, ...]):
+def _train(
+    model: nn.Module, start: dict, images: Tensor, labels: Tensor, bugs: tuple[str, ...], epochs: int = 2, size: int = 8
+):
     model.load_state_dict(start)
     model.train("mode" not in bugs)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3, momentum=0.9 * ("momentum" in bugs))
     means, late = [], []
-    for _ in range(2):
+    for _ in range(epochs):
         means.append([])
         late.append([])
         if "epoch" in bugs:
             optimizer.zero_grad()
-        for first in range(0, len(images) - 8 * ("last" in bugs), 8):
-            outputs = model(images[first : first + 8])
+        for first in range(0, len(images) - size * ("last" in bugs), size):
+            outputs = model(images[first : first + size])
             outputs = outputs.softmax(dim=1) if "softmax" in bugs else outputs
-            loss = F.cross_entropy(outputs, labels[first : first + 8])
+            loss = F.cross_entropy(outputs, labels[first : first + size])
             if not {"zero", "epoch"} & set(bugs):
                 optimizer.zero_grad()
             (loss * (len(outputs) if "sum" in bugs else 1)).backward()
@@ -107,7 +131,8 @@ def _train(model: nn.Module, start: dict, images: Tensor, labels: Tensor, bugs: 
             means[-1].append(loss.item())
             with torch.no_grad():
                 model.train("after" in bugs)  # then batch norm learns from the batch once more
-                late[-1].append(F.cross_entropy(model(images[first : first + 8]), labels[first : first + 8]).item())
+                after = model(images[first : first + size])
+                late[-1].append(F.cross_entropy(after, labels[first : first + size]).item())
                 model.train("mode" not in bugs)
     return model.state_dict(), means, late
 
@@ -121,6 +146,7 @@ def q4(
     own = nn.Sequential(nn.Conv2d(channels, 5, 3), *head)
     own.load_state_dict(state := random_state(own, rng, 0.3))
     model = given(plain_net(channels, classes), "plain_net(channels, classes)", state)
+    small = partial(_smallest_parts, model, own, gradient_in_parts, rng)
     for count, part in ((8, 4), (11, 4), (7, 3)):
         images, labels = pairs(rng, count, channels, classes)
         sizes = [len(y) for y in labels.split(part)]
@@ -141,7 +167,8 @@ def q4(
             "the last part, shorter than the others, is left out.": sum(whole),
         }
         answer = gradient_in_parts(model, images, labels, part)
-        compare.array(answer, "the gradient from parts", right, mistakes, rtol=1e-4)
+        shown = f"the gradient of {count} images in parts of {part}"
+        compare.array(answer, shown, right, mistakes, rtol=1e-4, small=small)
         again, name = gradient_in_parts(model, images, labels, part), "the gradient from parts, computed a second time,"
         added = {"called twice, it adds the first call's gradients to the second's.": 2 * right}
         compare.array(again, name, right, added, rtol=1e-4)
@@ -153,6 +180,18 @@ def q4(
     alone = "works on each image by itself, so that it does not matter which other images are in the batch."
     hints = {name: f"{what} {alone}" for name, what in options.items()}
     compare.choice(fails_with, "`fails_with`", "batch norm", hints)
+
+
+def _smallest_parts(model: Module, own: nn.Sequential, gradient_in_parts: Function, rng: np.random.Generator) -> str:
+    sizes = {name: value.shape for name, value in own.state_dict().items()}
+    channels, classes = sizes["0.weight"][1], sizes["4.bias"][0]
+    for count, part in ((1, 1), (2, 2), (2, 1), (3, 2)):
+        images, labels = pairs(rng, count, channels, classes)
+        answer = compare.as_array(gradient_in_parts(model, images, labels, part), "the gradient from parts")
+        right = _gradient(own, images, labels).numpy()
+        if answer.shape != right.shape or not np.allclose(answer, right, atol=1e-4 * np.abs(right).max()):
+            return f" The smallest case that is wrong: {count} image{'s' * (count > 1)}, in parts of {part}."
+    return " It is right for 2 images in parts of 1, and for 3 in parts of 2."
 
 
 def _compare_sent(gradient_in_parts: Function, model: Module, own: nn.Module, images: Tensor, labels: Tensor) -> None:

@@ -4,44 +4,49 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.special import log_softmax, softmax
 
 from coursekit.checks import compare
-from coursekit.checks.answers import Chart, Function, Hint
+from coursekit.checks.answers import Chart, Function, Hint, is_finite
 
 
-def q1(count_parameters: Function, rng: np.random.Generator) -> None:
-    """Sizes and parameters of convolutions with pooling, and of the dense layer behind them."""
-    settings = [(1, 28, [32, 64], 3, 10), (3, 32, [8], 5, 4)]
-    for depth in (1, 2, 2, 3, 3):
-        widths = rng.integers(3, 20, depth).tolist()
-        size, kernel = rng.integers(40, 60), rng.integers(2, 6)
-        settings.append((int(rng.integers(1, 5)), int(size), widths, int(kernel), int(rng.integers(2, 12))))
-    hints = {
-        "bias": "the biases are missing, everywhere.",
-        "bias conv": "the convolutions' biases are missing: one for each output channel.",
-        "bias dense": "the dense layer's biases are missing: one for each class.",
-        "no dense": "the dense layer is missing.",
-        "pooled": "the dense layer sees every pixel of every map, not one number per map.",
-        "padded": "without padding, a convolution makes the maps smaller.",
-        "no pool": "the pooling halves the maps before they reach the dense layer.",
-        "up": "the pooling rounds an odd size down.",
-        "flat": "a kernel reaches through all channels of its input.",
-        "image": "each convolution sees the channels of the one before it, not those of the image.",
-        "line": "a kernel has a height *and* a width.",
+def q1(loss_and_gradient: Function, rng: np.random.Generator) -> None:
+    """Compare the mean cross-entropy, and its gradient for the logits; also where `exp` overflows."""
+    slips = {
+        "share": "take the mean: the gradient of an image is divided by the number of images.",
+        "sum": "take the mean over the images, not the sum.",
+        "hit": "only the probability of the true class is in it: the other logits have a gradient, too.",
+        "softmax": "this is the softmax: subtract 1 at the true class.",
+        "minus": "the sign is wrong: the loss falls when the logit of the true class *rises*.",
+        "axis": "the softmax runs over the classes of an image, not over the images of a class.",
+        "base 2": "the logarithm is the natural one.",
     }
-    compare.each_call(count_parameters, settings, _count, hints, f"the list of counts for {len(settings)} networks")
+    for count, classes, size in ((4, 3, 1.0), (5, 4, 3.0), (3, 5, 900.0)):
+        logits, labels = rng.normal(0, size, (count, classes)), rng.integers(0, classes, count)
+        answer = loss_and_gradient(logits, labels, finite=False)
+        if not is_finite(answer):
+            why = "`np.exp` overflows: the softmax stays the same if you subtract the largest logit of each image first"
+            raise Hint(f"with logits as large as {logits.max():.0f} it gives NaN or infinity: {why}.")
+        if not isinstance(answer, list | tuple) or len(answer) != 2:
+            raise Hint(f"`loss_and_gradient` must return (loss, gradient), not {compare.kind(answer)}.")
+        loss = compare.as_number(answer[0], "the loss")
+        for k, (own, name) in enumerate(((loss, "the loss"), (answer[1], "the gradient"))):
+            mistakes = [(hint, _entropy(logits, labels, slip)[k]) for slip, hint in slips.items()]
+            small = (lambda *few, k=k: loss_and_gradient(*few)[k], lambda *few, k=k: _entropy(*few)[k], _EVEN)
+            compare.array(own, name, _entropy(logits, labels)[k], mistakes, small=small)
 
 
-def _count(channels: int, size: int, widths: list[int], kernel: int, classes: int, slip: str) -> int:
-    total, inputs = 0, channels
-    for width in widths:
-        weights = kernel ** (1 if slip == "line" else 2) * (1 if slip == "flat" else inputs)
-        total += width * (weights + (slip not in ("bias", "bias conv")))
-        size -= 0 if slip == "padded" else kernel - 1
-        size = size if slip == "no pool" else (size + (slip == "up")) // 2
-        inputs = inputs if slip == "image" else width
-    features = widths[-1] * (1 if slip == "pooled" else size**2)
-    return total + (slip != "no dense") * classes * (features + (slip not in ("bias", "bias dense")))
+_EVEN = {"logits": np.log([[2.0, 1, 1], [1, 1, 1]]), "labels": np.array([1, 0])}  # shares of 1/2 and 1/4, of 1/3
+
+
+def _entropy(logits: np.ndarray, labels: np.ndarray, slip: str = "") -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean cross-entropy and its gradient, or what comes out with a slip."""
+    hit = np.eye(logits.shape[1])[labels]
+    shares = softmax(logits, axis=0 if slip == "axis" else 1)
+    losses = -(hit * log_softmax(logits, axis=0 if slip == "axis" else 1)).sum(1)
+    gradient = {"hit": hit * (shares - 1), "softmax": shares, "minus": hit - shares}.get(slip, shares - hit)
+    loss = losses.sum() if slip == "sum" else losses.mean() / (np.log(2) if slip == "base 2" else 1)
+    return np.array(loss), gradient / (1 if slip in ("sum", "share") else len(logits))
 
 
 def q3(balanced_error: Function, images_needed: Function, rng: np.random.Generator) -> None:
@@ -82,12 +87,15 @@ def q3(balanced_error: Function, images_needed: Function, rng: np.random.Generat
         "group the images by their *true* class; here they are grouped by what was predicted.": by_guess,
         "the class is where the logit is largest; here it is where it is smallest.": smallest,
     }
-    compare.array(answers, f"the list of balanced errors for {len(cases)} test sets", error, mistakes)
+    few = {"logits": torch.tensor([[2.0, 0], [2, 0], [0, 2], [2, 0]]), "labels": torch.tensor([0, 0, 0, 1])}
+    small = (balanced_error, lambda z, y: 1 - recalls(z.numpy(), y.numpy()).mean(), few)
+    compare.array(answers, f"the balanced errors of {len(cases)} test sets", error, mistakes, small=small)
     _check_images_needed(images_needed, rng)
 
 
 def _check_images_needed(images_needed: Function, rng: np.random.Generator) -> None:
     p, h = rng.uniform(0.55, 0.99, 12), rng.uniform(0.004, 0.05, 12)
+    p[0], h[0] = 0.5, 0.1
     settings = list(zip(p.tolist(), h.tolist(), strict=True))
     answers, calls = compare.results(images_needed, settings)
     exact = 1.96**2 * p * (1 - p) / h**2
@@ -113,10 +121,8 @@ def _check_images_needed(images_needed: Function, rng: np.random.Generator) -> N
     )
 
 
-def q5(best_guess: object, rates: object, accuracies: object, figure: Chart) -> None:
-    """Ask for a prediction that need not be right, several runs per rate, and a plot with their means."""
-    if compare.as_number(best_guess, "`best_guess`", 0, 10) == 0:
-        raise Hint("`best_guess` must be a learning rate, such as 0.5. It need not be the best one.")
+def q5(rates: object, accuracies: object, figure: Chart) -> None:
+    """Ask for several runs per rate, and a plot with their means."""
     rates, runs = compare.as_array(rates, "`rates`", (-1,)), compare.as_array(accuracies, "`accuracies`", (-1, -1))
     if len(rates) < 5 or np.min(rates) <= 0 or len(set(rates.tolist())) < len(rates):
         raise Hint("`rates` must hold at least five different learning rates above zero.")

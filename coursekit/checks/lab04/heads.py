@@ -1,4 +1,4 @@
-"""Questions 1 and 4: the parameters of a new head, and a body that holds still below it."""
+"""Question 4: a body that holds still below a new head."""
 
 from __future__ import annotations
 
@@ -11,39 +11,6 @@ from torch import Tensor, nn
 from coursekit.checks import compare
 from coursekit.checks.answers import Function, Hint, Module
 from coursekit.checks.weights import drawn, given, normal
-
-
-def q1(head_parameters: Function, rng: np.random.Generator) -> None:
-    """Parameters of dense layers with batch norm, behind pooled maps."""
-    settings = [(512, 1, [], 1), (128, 7, [64], 5), (64, 2, [40, 30], 3)]
-    for depth in (1, 1, 2, 3):
-        channels, pooled, outputs = rng.integers([40, 2, 1], [300, 8, 12]).tolist()
-        settings.append((channels, pooled, rng.integers(10, 200, depth).tolist(), outputs))
-    hints = {
-        "norm 0": "the batch norms are missing: they learn a scale and a shift for each unit.",
-        "norm 4": "a batch norm's running mean and variance are no parameters: no gradient reaches them.",
-        "state": "a `state_dict` holds more than parameters: also what batch norms keep, such as how many batches they "
-        "have seen.",
-        "norm 1": "each hidden unit has a bias, and *two* numbers of its batch norm: one of the three is missing.",
-        "bias": "the biases of the linear layers are missing.",
-        "last bias": "the biases of the last layer are missing: one for each output.",
-        "maps": "the first layer sees every pixel of every pooled map, not one number per map.",
-        "line": "the pooled maps have a height *and* a width.",
-        "no last": "the last layer, with the outputs, is missing.",
-        "last norm": "no batch norm follows the last layer.",
-        "features": "each layer sees the units of the one before it, not the features.",
-    }
-    compare.each_call(head_parameters, settings, _count, hints, f"the list of counts for {len(settings)} heads")
-
-
-def _count(channels: int, pooled: int, hidden: list[int], outputs: int, slip: str) -> int:
-    total, inputs = 0, channels * pooled ** {"maps": 0, "line": 1}.get(slip, 2)
-    norm = {"norm 0": 0, "norm 1": 1, "norm 4": 4, "state": 4}.get(slip, 2)
-    for units in hidden:
-        total += units * (inputs + (slip != "bias") + norm) + (slip == "state")
-        inputs = inputs if slip == "features" else units
-    more = (slip not in ("bias", "last bias")) + 2 * (slip == "last norm")
-    return total + (slip != "no last") * outputs * (inputs + more)
 
 
 def q4(tiny_body: Function, tiny_head: Function, transfer_net: Function, rng: np.random.Generator) -> None:

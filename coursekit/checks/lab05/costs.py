@@ -12,7 +12,14 @@ from coursekit.checks.answers import Function, Hint
 
 def q1(pads: Function, rng: np.random.Generator) -> None:
     """Ask for the pads of even and wide kernels, with stride and dilation, in the order of `F.pad`."""
-    settings = [((9, 8), (2, 5), 1, 1), ((7, 12), (1, 1), 2, 1), ((8, 9), (3, 4), 2, 1), ((10, 7), (2, 3), 1, 3)]
+    settings = [
+        ((2, 3), (1, 2), 1, 1),
+        ((3, 4), (2, 3), 2, 1),
+        ((9, 8), (2, 5), 1, 1),
+        ((7, 12), (1, 1), 2, 1),
+        ((8, 9), (3, 4), 2, 1),
+        ((10, 7), (2, 3), 1, 3),
+    ]
     for _ in range(12):
         size, kernel = rng.integers(5, 20, 2).tolist(), rng.integers(1, 7, 2).tolist()
         settings.append((tuple(size), tuple(kernel), *rng.integers(1, 4, 2).tolist()))
@@ -58,7 +65,7 @@ def _pads(size: tuple, kernel: tuple, stride: int, dilation: int, slip: str) -> 
 
 def q3(block_cost: Function, rng: np.random.Generator) -> None:
     """Ask for parameters and multiply-adds of both kinds of block, with every kind of shortcut."""
-    settings = []
+    settings = [("basic", 1, 1, 1, (1, 2)), ("basic", 1, 2, 1, (1, 2)), ("bottleneck", 4, 1, 1, (1, 2))]  # for paper
     for kind, expand in (("basic", 1), ("bottleneck", 4)):
         channels = int(rng.integers(4, 20))
         outputs = channels * expand
@@ -75,8 +82,6 @@ def q3(block_cost: Function, rng: np.random.Generator) -> None:
         "always": "the shortcut of a block that keeps the shape costs nothing.",
         "channels": "a block with stride needs a convolution in its shortcut, even if its channels stay.",
         "strides": "a block that changes the channels needs a convolution in its shortcut, even without stride.",
-        "narrow": "does a bottleneck keep the shape if its input has `channels` channels? Look at its output.",
-        "thin": "how many channels leave a bottleneck? Its shortcut must have as many, or they cannot be added.",
         "wide": "the 1 x 1 of the shortcut has the stride: it works at as many positions as its *output* has.",
         "early": "the stride of a bottleneck is in its 3 x 3; before that, the maps are still large.",
         "late": "a convolution with stride works at as many positions as its *output* has.",
@@ -101,10 +106,10 @@ def _cost(kind: str, inputs: int, channels: int, stride: int, size: tuple, slip:
         outputs = channels if slip == "expand" else 4 * channels
         layers = [(inputs, channels, 1, after if slip == "early" else before)]
         layers += [(channels, channels, 3, inside), (channels, outputs, 1, after)]
-    changes = inputs != (channels if slip == "narrow" else outputs)
+    changes = inputs != outputs
     rule = {"never": False, "always": True, "channels": changes, "strides": stride > 1}
     if rule.get(slip, changes or stride > 1):
-        layers.append((inputs, channels if slip == "thin" else outputs, 1, before if slip == "wide" else after))
+        layers.append((inputs, outputs, 1, before if slip == "wide" else after))
     weights = [i * o * k ** (1 if slip == "line" else 2) for i, o, k, _ in layers]
     products = sum(weight * layer[3] for weight, layer in zip(weights, layers, strict=True))
     each = int(slip[-1]) if slip.startswith("norm") else 2
@@ -114,7 +119,7 @@ def _cost(kind: str, inputs: int, channels: int, stride: int, size: tuple, slip:
 
 def q6(count_paths: Function, depth_in_training: Function, rng: np.random.Generator) -> None:
     """Compare how a sum of independent lengths is distributed: counted, and with probabilities."""
-    chains = [[2, 3], [3, 1, 2, 2, 5]] + [[*rng.integers(1, 6, n).tolist(), 2] for n in (3, 4, 6)]
+    chains = [[2, 3], [1], [2], [3, 1, 2, 2, 5]] + [[*rng.integers(1, 6, n).tolist(), 2] for n in (3, 4, 6)]
 
     def counts(slip: str = "") -> np.ndarray:
         rows = [_spread([1] * sum(chain) if slip == "layers" else chain, 1, 1) for chain in chains]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from functools import partial
 from itertools import product
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,28 +28,41 @@ def q4(to_network: Function, to_images: Function, rng: np.random.Generator) -> N
             (2, 5, 7): "the axis of the single channel is missing.",
             (2, channels, 7, 5): "rows and columns are exchanged.",
         }
-        compare.array(pair[k], f"`{name}`", right, _forth_mistakes(images, k), rtol=1e-5, shapes=wrong_shapes)
+        compare.array(
+            *(pair[k], f"`{name}`", right, _forth_mistakes(images, k)),
+            rtol=1e-5,
+            shapes=wrong_shapes,
+            small=(lambda one, k=k: to_network(one)[k], lambda one, k=k: _forth(one)[k], {"images": _WHITE_RED}),
+        )
         compare.array(pair[k], f"`{name}`", right, rtol=1e-5, dtype=torch.float32)
     # As a network answers: some of these colours no screen can show. (L is high enough for scikit-image not to warn.)
     light = torch.from_numpy(rng.uniform(0, 0.4, (2, 1, 5, 7))).float()
     ab = torch.from_numpy(rng.uniform(-0.7, 0.7, (2, 2, 5, 7))).float()
     for (given, colours), source in (((light, ab), "a network's answer"), (_forth(images), "photos, there and back")):
-        _check_back(to_images(given, colours), given, colours, source)
+        _check_back(to_images, given, colours, source)
 
 
-def _check_back(answer: Any, light: Tensor, ab: Tensor, source: str) -> None:
-    exact = _back(light, ab)
+_WHITE_RED = torch.tensor([[[[255, 255]], [[255, 0]], [[255, 0]]]], dtype=torch.uint8)
+
+
+def _check_back(to_images: Function, light: Tensor, ab: Tensor, source: str) -> None:
+    answer, exact = to_images(light, ab), _back(light, ab)
     near = getattr(answer, "dtype", None) == torch.uint8 and answer.shape == exact.shape
     if near and (answer.double() - exact).abs().max() < 0.51:  # float32 may round another way
         return
     shapes = {tuple(exact.movedim(1, -1).shape): "an image's colours must be axis 1 again, as they came."}
     mistakes = [("the colours lie between 0 and 1 here: bytes go up to 255.", torch.round(exact / 255))]
+    mistakes.append(("the colours lie between 0 and 1 here: bytes go up to 255.", torch.floor(exact / 255)))
+    mistakes.append(("a and b are exchanged.", _back(light, ab.flip(1)).round()))
     for centre, factor, ending in product((50, 0), (110, 100, 128, 1), (Tensor.round, Tensor.floor)):
         hint = "round to the nearest byte: `.byte()` cuts off what is behind the point."
         hint = hint if factor == 110 else "a and b are multiplied by another number than they were divided by."
         hint = hint if centre else "the 50 that was taken away from L must come back."
         mistakes.append((hint, ending(_back(light, ab, centre, factor))))
-    compare.array(answer, f"the images ({source})", exact.round(), mistakes, shapes=shapes, dtype=torch.uint8)
+    few = {"light": torch.tensor([[[[0.5, 0.0, -0.5]]]]), "ab": torch.zeros(1, 2, 1, 3)}  # white, a gray, black
+    small = (to_images, lambda *one: _back(*one).round(), few)
+    name = f"the images ({source})"
+    compare.array(answer, name, exact.round(), mistakes, shapes=shapes, dtype=torch.uint8, small=small)
 
 
 def _forth(images: Tensor, axes: str = "permute", high: float = 255, centre=50, unit=100, factor=110) -> tuple:
@@ -127,8 +139,13 @@ def q5(skill: Function, visible: Function, rng: np.random.Generator) -> None:
         "these are root mean squares; compare squared errors.": each(power=0.5),
         "these are absolute errors; compare squared ones.": each(error=np.abs),
     }
-    compare.array(answers, f"the list of skills for {len(cases)} test sets", each(), mistakes, rtol=1e-4)
+    few = {"predicted": _MAPS * 2, "true": _MAPS * 4, "train": _MAPS * 0 + 1}
+    small = (skill, lambda *_: 0.6, few)
+    compare.array(answers, f"the skills for {len(cases)} test sets", each(), mistakes, rtol=1e-4, small=small)
     _check_visible(visible, rng)
+
+
+_MAPS = torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]]])
 
 
 def _check_visible(visible: Function, rng: np.random.Generator) -> None:

@@ -1,8 +1,7 @@
-"""Questions 2 and 3: the matrix of a convolution that goes round, and checkerboards."""
+"""Questions 2 and 3: a transposed convolution that goes round, and checkerboards."""
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import product
 
 import numpy as np
@@ -14,80 +13,43 @@ from coursekit.checks.answers import Function, Hint, Module
 from coursekit.checks.weights import normal
 
 
-def q2(panorama_matrix: Function, paint_back: Function, rng: np.random.Generator) -> None:
-    """Compare the matrix of a convolution whose columns wrap round, and what its transpose makes of a map."""
-    cases = []
+def q2(paint_back: Function, rng: np.random.Generator) -> None:
+    """Compare a transposed convolution whose columns wrap round."""
+    slips = {
+        "turned": "each number puts the kernel down as it is: here it is turned by 180 degrees.",
+        "over": "where two kernels overlap, add what they put down: here the later one wins.",
+        "cut": "what is put down beyond the right edge is lost: it must go on at column 0.",
+        "spill": "what reaches beyond the last column goes on in column 0 of the *same* row, not of the next.",
+        "one": "the kernels are put down `stride` pixels apart, not side by side.",
+        "whole": "the numbers are cut to whole ones: an image of zeros made by `dtype=int` does that.",
+    }
+    given = {"y": np.array([[1.0, 0, 2]]), "kernel": np.array([[1.0, 2, 3]]), "shape": (1, 5), "stride": 2}
     for (high, wide), stride in (((2, 3), 2), ((3, 2), 1), ((3, 4), 3), ((2, 4), 2)):
         shape = int(rng.integers(5, 8)), int(rng.integers(9, 13))
-        cases.append((rng.integers(1, 10, (high, wide)) + rng.uniform(0.1, 0.9, (high, wide)), shape, stride))
-    for kernel, shape, stride in cases:
-        turned, matrix = kernel[::-1, ::-1], partial(_around, shape=shape, stride=stride)
-        right, by_columns = matrix(kernel), _around_by_columns(kernel, shape, stride)
-        mistakes = {
-            "this is the transposed matrix: each *row* belongs to one position of the kernel.": right.T,
-            "the kernel is turned by 180 degrees: the layers of torch leave it as it is.": matrix(turned),
-            "at the right edge the kernel is cut off: it must go on at column 0.": matrix(kernel, wrap=False),
-            "only the columns go round: at the bottom the image ends.": matrix(kernel, rows=True),
-            "pixels are counted row by row: pixel (i, j) is number i W + j.": matrix(kernel, by_columns=True),
-            "the kernel must begin in every column that the stride reaches: positions are missing at the right.": (
-                matrix(kernel, inside=True)
-            ),
-            "what reaches beyond the last column goes on in column 0 of the *same* row, not of the next.": (
-                matrix(kernel, spill=True)
-            ),
-            "the numbers are cut to whole ones: a matrix of zeros made by `dtype=int` does that.": np.trunc(right),
-            "the positions of the kernel are counted row by row, too: here they go column by column.": by_columns,
-        }
-        name = f"the matrix for a {_by(kernel.shape)} kernel on {_by(shape)} pixels, stride {stride},"
-        compare.array(panorama_matrix(kernel, shape, stride), name, right, mistakes)
-    for kernel, shape, stride in cases:
-        turned, matrix = kernel[::-1, ::-1], partial(_around, shape=shape, stride=stride)
-        y = rng.normal(size=((shape[0] - len(kernel)) // stride + 1, -(-shape[1] // stride)))
-        numbers = y.ravel()
-        right, inverse = matrix(kernel).T @ numbers, np.linalg.pinv(matrix(kernel)) @ numbers
-        overwritten, back, cut = _overwritten(y, kernel, shape, stride), matrix(turned).T, matrix(kernel, wrap=False).T
-        mistakes = {
-            "each number puts the kernel down as it is: here it is turned by 180 degrees.": back @ numbers,
-            "where two kernels overlap, add what they put down: here the later one wins.": overwritten,
-            "what is put down beyond the right edge is lost: it must go on at column 0.": cut @ numbers,
-            "this is an inverse (as far as there is one); asked for is the transpose.": inverse,
-        }
-        mistakes = {hint: wrong.reshape(shape) for hint, wrong in mistakes.items()}
+        kernel = rng.integers(1, 10, (high, wide)) + rng.uniform(0.1, 0.9, (high, wide))
+        y = rng.normal(size=((shape[0] - high) // stride + 1, -(-shape[1] // stride)))
+        case, answer = (y, kernel, shape, stride), paint_back(y, kernel, shape, stride)
+        mistakes = [(hint, _painted(*case, slip)) for slip, hint in slips.items()]
         name = f"the image painted from {_by(y.shape)} numbers, stride {stride},"
-        shapes = {right.shape: "the image is still one long row: give it its rows and columns back."}
-        answer = paint_back(y, kernel, shape, stride)
-        compare.array(answer, name, right.reshape(shape), mistakes, shapes=shapes)
+        shapes = {(shape[0] * shape[1],): "the image is still one long row: give it its rows and columns back."}
+        small = (paint_back, _painted, given)
+        compare.array(answer, name, _painted(*case), mistakes, shapes=shapes, small=small)
 
 
-def _around_by_columns(kernel, shape, stride) -> np.ndarray:
-    matrix, positions = _around(kernel, shape, stride), -(-shape[1] // stride)
-    return matrix.reshape(-1, positions, matrix.shape[1]).swapaxes(0, 1).reshape(matrix.shape)
-
-
-def _around(kernel, shape, stride, *, wrap=True, inside=False, rows=False, by_columns=False, spill=False) -> np.ndarray:
-    starts = range(0, shape[0] if rows else shape[0] - len(kernel) + 1, stride)
-    result = []
-    for i, j in product(starts, range(0, shape[1] - (kernel.shape[1] - 1) * inside, stride)):
-        image = np.zeros(shape)
-        for m, n in np.ndindex(kernel.shape):
-            if wrap or j + n < shape[1]:
-                down = i + m + (j + n) // shape[1] * spill
-                image[down % shape[0], (j + n) % shape[1]] += kernel[m, n]
-        result.append(image.ravel(order="F" if by_columns else "C"))
-    return np.array(result)
-
-
-def _overwritten(y, kernel, shape, stride) -> np.ndarray:
-    image = np.zeros(shape)
-    for i, j in np.ndindex(y.shape):
-        for m, n in np.ndindex(kernel.shape):
-            image[i * stride + m, (j * stride + n) % shape[1]] = y[i, j] * kernel[m, n]
-    return image
+def _painted(y: np.ndarray, kernel: np.ndarray, shape: tuple, stride: int, slip: str = "") -> np.ndarray:
+    image, kernel = np.zeros(shape), kernel[::-1, ::-1] if slip == "turned" else kernel
+    stride = 1 if slip == "one" else stride
+    for (i, j), (m, n) in product(np.ndindex(y.shape), np.ndindex(kernel.shape)):
+        around, column = divmod(j * stride + n, shape[1])
+        row = (i * stride + m + around * (slip == "spill")) % shape[0]
+        new = 0 if around and slip == "cut" else y[i, j] * kernel[m, n]
+        image[row, column] = new if slip == "over" else image[row, column] + new
+    return np.trunc(image) if slip == "whole" else image
 
 
 def q3(hits: Function, decoder: Function, rng: np.random.Generator) -> None:
     """Compare how often each phase of the output is reached; a decoder must leave flat what is flat."""
-    settings = [((3, 4), (2, 3), 1), ((4, 4), (2, 2), 2), ((2, 5), (3, 2), 1)]
+    settings = [((1, 3), (1, 2), 1), ((3, 4), (2, 3), 1), ((4, 4), (2, 2), 2), ((2, 5), (3, 2), 1)]
     for _ in range(4):
         kernel, stride = rng.integers(2, 8, 2).tolist(), rng.integers(2, 5, 2).tolist()
         settings.append((tuple(kernel), tuple(stride), int(rng.integers(1, 4))))
