@@ -62,6 +62,17 @@ class Bins:
             return centres[logits.argmax(dim=1)].movedim(-1, 1)
         return torch.einsum("nbhw,bc->nchw", (logits / temperature).softmax(dim=1), centres)
 
+    def weights(self, mix: float = 0.5) -> Tensor:
+        """Return a weight for each bin's loss ``[B]``: more for rare colours (Zhang, Isola and Efros, 2016).
+
+        One over the bin's share, which is first mixed with an even one: ``(1 - mix) share + mix / B``. With a ``mix`` of
+        1 all weights are 1; so is their mean over the pixels for any other.
+        """
+        if not 0 < mix <= 1:
+            raise ValueError(f"mix must be above 0 and at most 1, not {mix!r}.")
+        weights = 1 / ((1 - mix) * self.shares + mix / len(self))
+        return weights / (self.shares * weights).sum()
+
     def __repr__(self) -> str:
         """Describe the bins in one line."""
         return f"Bins: {len(self)} colours of the ab plane; the commonest holds {self.shares.max():.0%} of the pixels"
