@@ -1,12 +1,14 @@
 """``python -m tools.train_colorizer --photos DIR`` trains the stored colorizer again, or one on photos of your own.
 
-With the photos that `data/README.md` names it takes about half an hour on two CPU cores.
+With the photos that `data/README.md` names, one core that computes in bfloat16 takes a quarter of an hour.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -20,40 +22,72 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 
 from coursekit import pretrained, training
-from coursekit.colorization import Bins, UNet, rgb_to_lab, stored
+from coursekit.colorization import (
+    Bins,
+    UNet,
+    as_photo,
+    ciede2000,
+    colorize,
+    colourfulness,
+    lab_to_rgb,
+    rgb_to_lab,
+    stored,
+)
 from coursekit.data.folders import ImageFileError, read_image
 
 SIDE, CROP = 112, 96  # pixels: the shorter side of the photos, and what the network is shown of them
+LARGEST = 256  # pixels of the shorter side of photos to judge by
+TEMPERATURES = 1.0, 0.8, 0.6, 0.4, 0.2
 HELD_OUT = 13  # every 13th photo of a folder is kept apart
 _BATCH, _RATE, _MIX, _STEP = 32, 3e-3, 0.75, 12.0
 _SMALLEST = 80  # pixels that are enlarged to the crop
+_TWIN = 0.95  # correlation of two photos that are nearly the same
 _CELL = 4  # units of CIELAB: targets are looked up on a grid
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the photos, keep some apart, train, and store weights and card."""
     parser = argparse.ArgumentParser(prog="python -m tools.train_colorizer", description=__doc__)
-    parser.add_argument("--photos", metavar="DIR", type=Path, nargs="+", required=True, help="searched with sub-folders")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument(
+        "--photos", metavar="DIR", type=Path, nargs="+", required=True, help="searched with sub-folders"
+    )
+    parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--source", default="photos of your own", help="what the card says of them")
     parser.add_argument("--into", type=Path, default=Path("data/weights"), help="where weights and card are written")
     parser.add_argument("--autosave", type=Path, help="a file to save each epoch in, and to go on from")
     chosen = parser.parse_args(arguments)
-    photos = [read_photo(path) for folder in chosen.photos for path in split(folder)[0]]
-    photos = [photo for photo in photos if photo is not None]
+    parts = {folder.name: split(folder) for folder in chosen.photos}
+    photos = [photo for train, _ in parts.values() for path in train if (photo := read_photo(path)) is not None]
     print(f"{len(photos):,} photos", flush=True)
     start = time.time()
     model, bins = train_colorizer(photos, chosen.epochs, chosen.seed, chosen.autosave)
     card = {"source": chosen.source, "images": len(photos), "epochs": chosen.epochs, "seed": chosen.seed}
     card |= {"minutes": round((time.time() - start) / 60), "layout": {"width": 0.25}, "size": SIDE}
-    write(model, bins, card | {"constant": constant(photos), "licence": "CC BY 4.0"}, chosen.into)
+    card |= {"constant": constant(photos), "licence": "CC BY 4.0"}
+    card["held out"] = {
+        name: judge(model, bins, without_twins(held_out, photos), card["constant"], curve=name == chosen.photos[0].name)
+        for name, (_, held_out) in parts.items()
+    }
+    write(model, bins, card, chosen.into)
 
 
 def split(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return the files below a folder that are for training, and every 13th, which is kept apart to judge by."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     return [path for n, path in enumerate(files) if n % HELD_OUT != 6], files[6::HELD_OUT]
+
+
+def without_twins(paths: list[Path], photos: list[Tensor]) -> list[Path]:
+    """Leave out the photos of which the training photos have a near duplicate: their small copies correlate."""
+    known = torch.stack([_thumbnail(photo) for photo in photos])
+    read = [(path, read_photo(path)) for path in paths]
+    return [path for path, photo in read if photo is not None and (known @ _thumbnail(photo)).max() < _TWIN]
+
+
+def _thumbnail(photo: Tensor) -> Tensor:
+    small = F.interpolate(photo[None, :1].float(), (12, 12), mode="area").flatten()
+    return F.normalize(small - small.mean(), dim=0)
 
 
 def read_photo(path: Path) -> Tensor | None:
@@ -161,6 +195,52 @@ def constant(photos: list[Tensor]) -> list[float]:
     """Return the median a and the median b of all photos, in units of CIELAB: the second baseline."""
     some = torch.cat([photo[1:, ::4, ::4].flatten(1) for photo in photos], dim=1).float() - 128
     return some.median(dim=1).values.tolist()
+
+
+def judge(model: UNet, bins: Bins, paths: Iterable[Path], constant: list[float], curve: bool = False) -> dict:
+    """Return means over photos: CIEDE2000 of the network, of all gray, of one colour; colourfulness, and the true one.
+
+    Answers are decoded as `colorize` does it by default; ``curve`` adds temperature, CIEDE2000 and colourfulness of
+    others. A photo whose shorter side is above 256 pixels is made smaller first.
+    """
+    rows, points = [], []
+    for path in paths:
+        try:
+            photo = shrink(as_photo(path))
+        except ImageFileError as error:
+            print(f"left out: {path.name} ({error})", file=sys.stderr)
+            continue
+        answers = {"ciede2000": colorize(model, photo, bins)}
+        answers |= {"gray": one_colour(photo, [0, 0]), "constant": one_colour(photo, constant)}
+        row = {name: ciede2000(answer, photo) for name, answer in answers.items()}
+        row |= {"colourfulness": colourfulness(answers["ciede2000"]), "true_colourfulness": colourfulness(photo)}
+        rows.append([float(value) for value in row.values()])
+        if curve:
+            tries = [colorize(model, photo, bins, temperature=temperature) for temperature in TEMPERATURES]
+            points.append([[float(ciede2000(one, photo)), float(colourfulness(one))] for one in tries])
+    if not rows:
+        raise SystemExit("there is no photo to judge by.")
+    means = dict(zip(row, np.mean(rows, axis=0).round(2).tolist(), strict=True)) | {"photos": len(rows)}
+    if curve:
+        found = np.mean(points, axis=0).round(2).tolist()
+        means["curve"] = [[temperature, *point] for temperature, point in zip(TEMPERATURES, found, strict=True)]
+    return means
+
+
+def shrink(photo: np.ndarray) -> np.ndarray:
+    """Return a photo whose shorter side has at most 256 pixels."""
+    scale = LARGEST / min(photo.shape[:2])
+    if scale >= 1:
+        return photo
+    size = max(1, round(scale * photo.shape[1])), max(1, round(scale * photo.shape[0]))
+    return np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BOX))
+
+
+def one_colour(photo: np.ndarray, ab: list[float]) -> np.ndarray:
+    """Give a photo's lightness one colour, [a, b] in units of CIELAB."""
+    lab = rgb_to_lab(photo)
+    lab[..., 1:] = ab
+    return lab_to_rgb(lab)
 
 
 def write(model: UNet, bins: Bins, card: dict, into: Path) -> dict:

@@ -14,6 +14,7 @@ from coursekit.colorization.networks import (
 from coursekit.colorization.predict import as_photo, colorize
 
 __all__ = [
-    "Bins", "Colorizer", "UNet", "as_photo", "ciede2000", "colorize", "colourfulness", "coverage", "gray_encoder", "lab_pairs",
-    "lab_to_rgb", "mse", "pairs_to_rgb", "psnr", "rgb_to_lab", "score", "transposed_decoder", "upsampling_decoder",
+    "Bins", "Colorizer", "UNet", "as_photo", "ciede2000", "colorize", "colourfulness", "coverage", "gray_encoder",
+    "lab_pairs", "lab_to_rgb", "mse", "pairs_to_rgb", "psnr", "rgb_to_lab", "score", "transposed_decoder",
+    "upsampling_decoder",
 ]  # fmt: skip

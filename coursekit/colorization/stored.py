@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from torch import nn
-
 from coursekit import pretrained
 from coursekit.colorization.bins import Bins
 from coursekit.colorization.networks import UNet
