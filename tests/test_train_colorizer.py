@@ -32,12 +32,12 @@ def test_training_learns_writes_loads_again_and_is_judged(folder, tmp_path, monk
     (folder / "no photo.jpg").write_bytes(b"<!doctype html>")
     monkeypatch.setattr(train_colorizer, "_RATE", 1e-2)
     into = tmp_path / "weights"
-    train_colorizer.main(["--photos", str(folder), "--epochs", "12", "--into", str(into)])
+    train_colorizer.main(["--photos", str(folder), "--epochs", "8", "--into", str(into)])
     said = capsys.readouterr().out
     assert "left out: no photo.jpg" in said
-    assert "epoch 12: loss" in said
+    assert "epoch 8: loss" in said
     card = pretrained.read_cards(into)[stored.NAME]
-    assert (card["images"], card["seed"], card["epochs"]) == (65, 0, 12)
+    assert (card["images"], card["seed"], card["epochs"]) == (65, 0, 8)
     monkeypatch.setattr("coursekit.pretrained.FOLDERS", (into,))
     monkeypatch.setattr("sys.argv", ["colorization.py", "--photos", str(folder)])
     model, bins = stored.load()

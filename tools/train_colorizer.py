@@ -118,7 +118,10 @@ def train_colorizer(
     print(bins, flush=True)
     targets = soft_targets(bins, _MIX)
     torch.manual_seed(seed)
-    model = UNet(pretrained.load("resnet18").model, len(bins))
+    weights, card = pretrained.read_weights("resnet18")  # the thin one, whatever the profile
+    thin = pretrained.resnet18(**card["layout"])
+    thin.load_state_dict(weights)
+    model = UNet(thin, len(bins))
     start = time.time()
     training.fit(
         model,
@@ -146,7 +149,8 @@ def soft_targets(bins: Bins, mix: float) -> Tensor:
     The five nearest bins share a colour, by a Gaussian of 5 units, as Zhang, Isola and Efros (2016) have it.
     """
     axis = torch.arange(0.0, 256, _CELL) + _CELL / 2 - 128
-    distance, nearest = torch.cdist(torch.cartesian_prod(axis, axis), bins.centres * 100).topk(5, largest=False)
+    distances = torch.cdist(torch.cartesian_prod(axis, axis), bins.centres * 100)
+    distance, nearest = distances.topk(min(5, len(bins)), largest=False)
     near = (-(distance**2) / (2 * 5**2)).softmax(dim=1)
     shares = torch.zeros(len(axis) ** 2, len(bins)).scatter_(1, nearest, near)
     return shares * (shares @ bins.weights(mix))[:, None]
