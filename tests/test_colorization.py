@@ -254,6 +254,9 @@ def test_encoders_of_other_layout_are_refused():
     for stranger in (plain, pretrained.vgg16(0.125), nn.Identity(), other_start, other_layers):
         with pytest.raises(ValueError, match="layout of torchvision's ResNet"):
             colorization.gray_encoder(stranger)
+    del (whole := pretrained.resnet18(0.125)).layer4
+    with pytest.raises(ValueError, match="layout of torchvision's ResNet"):
+        colorization.UNet(whole, 2)
 
 
 @pytest.mark.parametrize("decoder", [colorization.upsampling_decoder, colorization.transposed_decoder])
@@ -296,6 +299,40 @@ def test_normalization_belongs_to_the_model():
     with torch.no_grad():
         expected = model.decoder(model.encoder((light - 0.449) / 0.226))
         torch.testing.assert_close(model(light), expected)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (1, 1), (1, 200), (37, 50), (7, 9)])
+def test_the_unet_answers_at_half_of_any_size(size):
+    model = colorization.UNet(pretrained.resnet18(0.125), 3).eval()
+    with torch.no_grad():
+        assert model(torch.rand(2, 1, *size)).shape == (2, 3, -(-size[0] // 2), -(-size[1] // 2))
+
+
+def test_skip_connections_carry_what_the_deepest_maps_have_lost():
+    """With the deepest maps held at zero, a single bright pixel still reaches the answer, at its own place."""
+    torch.manual_seed(0)
+    model = colorization.UNet(pretrained.resnet18(0.125), 2).eval()
+    model.down[-1].register_forward_hook(lambda block, inputs, output: torch.zeros_like(output))
+    dark, point = torch.zeros(1, 1, 64, 64), torch.zeros(1, 1, 64, 64)
+    point[..., 20, 40] = 1
+    with torch.no_grad():
+        change = (model(point) - model(dark)).abs().sum(1)[0]
+    row, column = divmod(int(change.argmax()), 32)
+    assert abs(row - 10) <= 3
+    assert abs(column - 20) <= 3
+    assert change[:, :2].max() < 0.01 * change.max()  # far away next to nothing changes
+
+
+def test_the_unet_begins_with_the_given_network_made_gray():
+    resnet = pretrained.resnet18(0.125).eval()
+    model = colorization.UNet(resnet, 2).eval()
+    gray = torch.rand(1, 1, 64, 64)
+    seen = []
+    model.down[-1].register_forward_hook(lambda block, inputs, output: seen.append(output))
+    with torch.no_grad():
+        model(gray)
+        expected = nn.Sequential(*list(resnet.children())[:8])(((gray - 0.449) / 0.226).expand(-1, 3, -1, -1))
+    torch.testing.assert_close(seen[0], expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("stride", "kernel"), [(1, 3), (2, 2), (2, 3), (2, 4), (3, 4), (3, 6)])
@@ -363,9 +400,29 @@ def test_temperature_goes_from_the_mean_to_the_likeliest():
     p = 0.75 ** (1 / 0.38) / (0.75 ** (1 / 0.38) + 0.25 ** (1 / 0.38))
     assert sharp[0] == pytest.approx(0.8 * (2 * p - 1))
     assert likeliest == pytest.approx([0.8, 0])
-    assert bins.decode(logits, 0.0, boost=1.0).flatten().tolist() == pytest.approx([-0.8, 0])  # 0.75 / 0.9 < 0.25 / 0.1
+    assert bins.decode(logits, 0.0, boost=2.0).flatten().tolist() == pytest.approx([-0.8, 0])
     shifted = bins.decode(logits + 7, 0.38)
     torch.testing.assert_close(shifted.flatten(), torch.tensor(sharp))
+
+
+def test_weights_are_those_of_the_paper_and_the_notebook(notebook):
+    """One over a mixture of the shares and an even share, with mean 1 over the pixels (Zhang et al., 2016, eq. 4)."""
+    bins = Bins(torch.zeros(3, 2), torch.tensor([0.7, 0.2, 0.1]))
+    for mix in (1.0, 0.75, 0.5, 0.1):
+        weights = bins.weights(mix)
+        expected = 1 / ((1 - mix) * bins.shares + mix / 3)
+        torch.testing.assert_close(weights / weights[0], expected / expected[0])
+        assert (weights * bins.shares).sum() == pytest.approx(1)
+        torch.testing.assert_close(notebook.rebalancing(bins.shares, mix), weights)
+    torch.testing.assert_close(bins.weights(1.0), torch.ones(3))
+
+
+def test_the_boost_undoes_and_does_the_weights():
+    bins = Bins(torch.tensor([[0.8, 0.0], [-0.8, 0.0]]), torch.tensor([0.9, 0.1]))
+    logits = torch.randn(1, 2, 3, 3)
+    trained_with_weights = logits + bins.weights().log()[:, None, None]
+    torch.testing.assert_close(bins.decode(trained_with_weights, 0.5, boost=-1.0), bins.decode(logits, 0.5))
+    torch.testing.assert_close(bins.decode(logits, 0.5, boost=1.0), bins.decode(trained_with_weights, 0.5))
 
 
 def test_mean_squared_error_finds_the_mean_and_cross_entropy_both():
@@ -391,6 +448,7 @@ def test_mean_squared_error_finds_the_mean_and_cross_entropy_both():
         (lambda: TWO.encode(torch.full((1, 2, 2, 2), math.inf)), "infinite"),
         (lambda: TWO.decode(torch.zeros(1, 3, 4, 4)), r"logits must be \[N, 2, H, W\]"),
         (lambda: TWO.decode(torch.zeros(1, 2, 4, 4), -1), "temperature must be 0 or more"),
+        (lambda: TWO.weights(0), "mix must be above 0"),
     ],
 )
 def test_bins_refuse(call, message):
@@ -470,7 +528,7 @@ def test_bins_and_their_options_reach_the_photo():
     assert colorization.colourfulness(warm) > 20
     with pytest.raises(ValueError, match="needs its `bins`"):
         colorization.colorize(Painter(1.0, 0.9, 0.1), photo)
-    with pytest.raises(ValueError, match=r"expected \[1, 3"):
+    with pytest.raises(ValueError, match=r"expected \[1, 3, height"):
         colorization.colorize(model, photo, Bins(torch.zeros(3, 2), torch.ones(3)))
 
 
@@ -478,8 +536,8 @@ def test_what_colorize_does_without_options():
     photo, model = np.full((10, 12), 120, np.uint8), Painter(1.0, 0.9)
     bins = Bins(torch.tensor([[0.0, 0.0], [0.5, 0.5]]), torch.tensor([0.9, 0.1]))
     plain = colorization.colorize(model, photo, bins)
-    assert model.seen.shape == (1, 1, 64, 77)
-    np.testing.assert_array_equal(plain, colorization.colorize(model, photo, bins, temperature=0.38, boost=0.0))
+    assert model.seen.shape == (1, 1, 112, 134)
+    np.testing.assert_array_equal(plain, colorization.colorize(model, photo, bins, temperature=0.6, boost=0.0))
     for others in ({"temperature": 1.0}, {"boost": 1.0}):
         assert (colorization.colorize(model, photo, bins, **others) != plain).any()
 

@@ -52,7 +52,7 @@ def q3(slope: Function):
 @lab.question("The names in a folder", points=1)
 def q5(names: Function):
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "photo.txt").write_text("x")
+        Path(folder, "photo.txt").write_text("x", encoding="utf-8")
         if names(Path(folder)) != ["photo.txt"] or names(folder) != ["photo.txt"]:
             raise Hint("other names")
 
@@ -265,7 +265,7 @@ def test_an_interrupted_run_writes_what_is_there_and_ends_every_sandbox(tmp_path
     for file in range(3):
         cell = f"smallest_image = {file}" + "\nimport time\ntime.sleep(600)" * (file > 0)
         (tmp_path / "in" / f"s{file}.ipynb").write_bytes(with_answers(q2=cell))
-    (tmp_path / "in" / "z.pdf").write_text("x")
+    (tmp_path / "in" / "z.pdf").write_text("x", encoding="utf-8")
     command = [sys.executable, "-m", "tools", "grade", str(tmp_path / "in"), "lab01", "--output", str(tmp_path / "out")]
     process = subprocess.Popen([*command, "--jobs", "2"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     while not list(tmp_path.glob("out/results/*.json")):

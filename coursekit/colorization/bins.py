@@ -50,17 +50,29 @@ class Bins:
         """Return a colour per pixel ``[N, 2, H, W]`` of logits ``[N, B, H, W]``: the mean of the bins' centres.
 
         Below a ``temperature`` of 1 the likely bins count for more ("annealed mean", 0.38 in Zhang et al., 2016); 0
-        takes the most likely alone. First, each probability is divided by its bin's share to the power ``boost``.
+        takes the most likely alone. First, each probability is multiplied by its bin's weight to the power ``boost``:
+        above 0 rare colours gain, below 0 they lose.
         """
         if arguments.tensor("logits", logits, f"[N, {len(self)}, H, W]").ndim != 4 or logits.shape[1] != len(self):
             raise ValueError(f"logits must be [N, {len(self)}, H, W] for these bins, not {list(logits.shape)}.")
         if not temperature >= 0:
             raise ValueError(f"temperature must be 0 or more, not {temperature!r}.")
-        logits = logits - boost * self.shares.to(logits.device).log()[:, None, None]
+        logits = logits + boost * self.weights().log().to(logits.device)[:, None, None]
         centres = self.centres.to(logits.device)
         if temperature == 0:
             return centres[logits.argmax(dim=1)].movedim(-1, 1)
         return torch.einsum("nbhw,bc->nchw", (logits / temperature).softmax(dim=1), centres)
+
+    def weights(self, mix: float = 0.5) -> Tensor:
+        """Return a weight for each bin's loss ``[B]``: more for rare colours (Zhang, Isola and Efros, 2016).
+
+        One over the bin's share, which is first mixed with an even one: ``(1 - mix) share + mix / B``. With a ``mix``
+        of 1 all weights are 1; their mean over the pixels is 1 for any.
+        """
+        if not 0 < mix <= 1:
+            raise ValueError(f"mix must be above 0 and at most 1, not {mix!r}.")
+        weights = 1 / ((1 - mix) * self.shares + mix / len(self))
+        return weights / (self.shares * weights).sum()
 
     def __repr__(self) -> str:
         """Describe the bins in one line."""

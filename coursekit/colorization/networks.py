@@ -1,4 +1,4 @@
-"""The network that colours: the first layers of a ResNet18, made gray, and a decoder that brings the size back."""
+"""The networks that colour: layers of a ResNet18, made gray, and a decoder, without and with skip connections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from coursekit import arguments
 
 GRAY_MEAN, GRAY_STD = 0.449, 0.226  # of ImageNet's pixels, over the colours: what pretrained encoders expect
-_KEPT = ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2"]  # children of the ResNet
+_CHILDREN = ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"]  # of the ResNet
+
+_UP = 96, 64, 48, 48  # channels of the U-Net's decoder
 
 
 def gray_encoder(resnet: nn.Module) -> nn.Sequential:
@@ -22,16 +24,7 @@ def gray_encoder(resnet: nn.Module) -> nn.Sequential:
     Sizes are rounded up; C is 128 at width 1. The kernels of the first layer are summed over colour. The given network
     stays as it is; it must be in torchvision's layout, as of `pretrained.resnet18`, and another one is a ValueError.
     """
-    children = copy.deepcopy(dict(list(arguments.module(resnet, "resnet").named_children())[: len(_KEPT)]))
-    conv = children.get("conv1")
-    if list(children) != _KEPT or not isinstance(conv, nn.Conv2d):
-        raise ValueError(
-            f"gray_encoder needs a network in the layout of torchvision's ResNet; this one begins with "
-            f"{list(children)}. Take pretrained.resnet18() or torchvision.models.resnet18()."
-        )
-    conv.in_channels = 1
-    conv.weight = nn.Parameter(conv.weight.detach().sum(dim=1, keepdim=True))
-    return nn.Sequential(*children.values())
+    return nn.Sequential(*_gray_children(resnet, _CHILDREN[:6]))
 
 
 def upsampling_decoder(width: float = 1.0, outputs: int = 2) -> nn.Sequential:
@@ -95,6 +88,60 @@ class Colorizer(nn.Module):
         """Return ab / 100, or logits of bins, ``[N, outputs, H, W]`` for L / 100 ``[N, 1, H, W]``."""
         height, width = light.shape[-2:]
         return self.decoder(self.encoder((light - GRAY_MEAN) / GRAY_STD))[..., :height, :width]
+
+
+class UNet(nn.Module):
+    """Encoder and decoder with skip connections (Ronneberger, Fischer and Brox, 2015), for images of any size.
+
+    The encoder is a whole ResNet18 up to ``layer4``, made gray as by `gray_encoder`; it halves the size five times, and
+    each block of the decoder enlarges the maps to the size of the encoder's before, and gets both. Colours need less
+    detail than lightness: the outputs are at half the size.
+
+    Parameters
+    ----------
+    resnet : nn.Module
+        In torchvision's layout, as of `pretrained.resnet18`, of any width; it stays as it is.
+    outputs : int
+        Number of bins, or 2 for ab.
+    """
+
+    def __init__(self, resnet: nn.Module, outputs: int) -> None:
+        super().__init__()
+        conv, norm, relu, pool, *layers = _gray_children(resnet, _CHILDREN)
+        self.down = nn.ModuleList([nn.Sequential(conv, norm, relu), nn.Sequential(pool, layers[0]), *layers[1:]])
+        first = conv.out_channels
+        *skips, inputs = first, first, 2 * first, 4 * first, 8 * first
+        self.up = nn.ModuleList()
+        for skip, channels in zip(reversed(skips), _UP, strict=True):
+            self.up.append(nn.Sequential(*_conv(inputs + skip, channels), *_conv(channels, channels)))
+            inputs = channels
+        self.head = nn.Conv2d(inputs, arguments.whole("outputs", outputs), 1)
+
+    def forward(self, light: Tensor) -> Tensor:
+        """Return ab / 100, or logits of bins, ``[N, outputs, H / 2, W / 2]`` for L / 100 ``[N, 1, H, W]``."""
+        x, maps = (light - GRAY_MEAN) / GRAY_STD, []
+        for block in self.down:
+            x = block(x)
+            maps.append(x)
+        x = maps.pop()
+        for block in self.up:
+            skip = maps.pop()
+            x = block(torch.cat([F.interpolate(x, size=skip.shape[-2:]), skip], dim=1))
+        return self.head(x)
+
+
+def _gray_children(resnet: nn.Module, names: list[str]) -> list[Any]:
+    """Copy the first children of a ResNet, the first convolution's kernels summed over colour."""
+    children = copy.deepcopy(dict(list(arguments.module(resnet, "resnet").named_children())[: len(names)]))
+    conv = children.get("conv1")
+    if list(children) != names or not isinstance(conv, nn.Conv2d):
+        raise ValueError(
+            f"this needs a network in the layout of torchvision's ResNet; this one begins with "
+            f"{list(children)}. Take pretrained.resnet18() or torchvision.models.resnet18()."
+        )
+    conv.in_channels = 1
+    conv.weight = nn.Parameter(conv.weight.detach().sum(dim=1, keepdim=True))
+    return list(children.values())
 
 
 def _conv(inputs: int, outputs: int) -> list[nn.Module]:

@@ -45,18 +45,19 @@ def colorize(
     image: str | os.PathLike[str] | ArrayLike,
     bins: Bins | None = None,
     *,
-    size: int = 64,
-    temperature: float = 0.38,
+    size: int = 112,
+    temperature: float = 0.6,
     boost: float = 0.0,
 ) -> np.ndarray:
     """Colour a photo, to uint8 ``[H, W, 3]``. Of a colour photo only the lightness is used, to compare the result.
 
-    The network sees a copy whose shorter side is ``size``; its a and b are enlarged to the photo's size.
+    The network sees a copy whose shorter side is ``size``; its a and b are enlarged to the photo's size. The
+    defaults are those of the stored colorizer.
 
     Parameters
     ----------
     model : nn.Module
-        From L / 100 ``[1, 1, h, w]`` to ab / 100 ``[1, 2, h, w]`` or, with ``bins``, logits ``[1, B, h, w]``.
+        From L / 100 ``[1, 1, h, w]`` to ab / 100 ``[1, 2, h', w']`` or, with ``bins``, logits ``[1, B, h', w']``.
     image : path or array
         As for `as_photo`, with its errors; any size.
     bins : Bins, optional
@@ -76,11 +77,11 @@ def colorize(
     parameter = next(model.parameters(), light)
     with eval_mode(model), torch.no_grad():
         output = model(light.to(parameter.device, parameter.dtype)).detach().float().cpu()
-    wanted = [1, 2 if bins is None else len(bins), *small]
-    if list(output.shape) != wanted:
+    channels = 2 if bins is None else len(bins)
+    if output.ndim != 4 or output.shape[:2] != (1, channels):
         raise ValueError(
-            f"the model gave {list(output.shape)} for an image of {small[0]} x {small[1]}; expected {wanted}. "
-            "A model that was trained for classes needs its `bins`."
+            f"the model gave {list(output.shape)} for an image of {small[0]} x {small[1]}; expected [1, {channels}, "
+            "height, width]. A model that was trained for classes needs its `bins`."
         )
     ab = output if bins is None else bins.decode(output, temperature, boost)
     for channel in (0, 1):
