@@ -144,7 +144,7 @@ def test_the_readme_has_their_card():
 def test_the_measured_rival_is_stored_with_its_circumstances():
     measured = pretrained.stored_features()[1]["measured"]
     runs = measured["accuracy"]
-    assert {"frozen", "frozen_small", "scratch"} == runs.keys()
+    assert {"frozen", "frozen_small", "scratch", "scratch_own"} == runs.keys()
     assert measured["sizes"] == sorted(measured["sizes"])
     assert all(len(found) == len(measured["sizes"]) for found in runs.values())
     assert all(len(found) >= 2 and min(found) > 0.4 for way in runs.values() for found in way)
