@@ -1,7 +1,6 @@
 """``python -m tools.features --photos DIR`` stores what a network that knows ImageNet makes of photos.
 
-Notebook 4 learns cats and dogs from these numbers. A thousand photos take a minute on one CPU core. No photo is stored,
-and none can be made from the features.
+Notebook 4 learns cats and dogs from these numbers. A thousand photos take a minute on one CPU core. No photo is stored.
 """
 
 from __future__ import annotations
