@@ -1,7 +1,7 @@
-"""Networks that have learned something before: thin ones that come with the course, ImageNet's on the full profile.
+"""Networks that have learned something before: thin ones that come with the course, and those that know ImageNet.
 
 `load` gives a network for the profile in force; `vgg16` and `resnet18` build untrained ones of any width, in
-torchvision's layout. ``python -m tools.pretraining`` trains and stores those that come with the course.
+torchvision's layout. ``python -m tools.pretraining`` trains and stores the thin ones.
 
 Stored weights are safetensors: tensors and text only, in half precision. ``cards.json`` beside them says of each what
 it is and what its bytes must be.
@@ -14,16 +14,18 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+from torchvision.transforms import v2
 
 import coursekit
-from coursekit import arguments, runtime
+from coursekit import arguments, efficientnet, runtime
 from coursekit.data.downloads import fetch
+from coursekit.widths import resnet18, vgg16
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels: what all these networks expect
 CARDS = "cards.json"
@@ -51,6 +53,8 @@ class Pretrained:
         Of the red, green and blue pixels it was trained on, in 0..1: see `normalize`.
     source : str
         What it was trained on, and by whom.
+    interpolation : str, default "bilinear"
+        How photos were resized in its training.
     """
 
     model: nn.Module
@@ -59,6 +63,7 @@ class Pretrained:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     source: str
+    interpolation: str = "bilinear"
 
     def normalize(self, images: Tensor) -> Tensor:
         """Return images ``[..., 3, H, W]`` in 0..1 in the form the network expects: minus mean, over std.
@@ -84,6 +89,18 @@ class Pretrained:
         mean, std = (images.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
         return (images - mean) / std
 
+    def transforms(self) -> v2.Compose:
+        """Return what makes the network's input ``[3, size, size]`` of a photo: array [H,W,3], tensor, or Pillow's.
+
+        As ``weights.transforms()`` of torchvision: resize the shorter side to 8/7 of the size, cut out the middle,
+        scale to 0..1, normalize.
+        """
+        shorter, how = round(self.size * 8 / 7), v2.InterpolationMode(self.interpolation)
+        to_floats = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(self.mean, self.std)]
+        return v2.Compose(
+            [v2.ToImage(), v2.Resize(shorter, how), v2.CenterCrop(self.size), v2.ToPureTensor(), *to_floats]
+        )
+
     def __repr__(self) -> str:
         """Describe the network in one line."""
         count = sum(parameter.numel() for parameter in self.model.parameters())
@@ -92,15 +109,15 @@ class Pretrained:
 
 
 def load(name: str) -> Pretrained:
-    """Return a pretrained network: thin on the mini profile, ImageNet's on the full one.
+    """Return a pretrained network in torchvision's layout, so that its parts have the same names.
 
-    ``data/README.md`` has the cards of the thin ones. ImageNet's are downloaded once from torchvision, 528 MB for
-    VGG16 (Simonyan and Zisserman, 2014) and 45 MB for ResNet18 (He, Zhang, Ren and Sun, 2015). Both have torchvision's
-    layout, so that their parts have the same names.
+    VGG16 (Simonyan and Zisserman, 2014) and ResNet18 (He, Zhang, Ren and Sun, 2015) are thin on the mini profile:
+    ``data/README.md`` has their cards. On the full one ImageNet's are downloaded once from torchvision, 528 MB and
+    45 MB. EfficientNet-Lite0 (Tan and Le, 2019) knows ImageNet on both: its weights are an installed package.
 
     Parameters
     ----------
-    name : {"vgg16", "resnet18"}
+    name : {"vgg16", "resnet18", "efficientnet_lite0"}
 
     Raises
     ------
@@ -108,9 +125,15 @@ def load(name: str) -> Pretrained:
         If there is no such network.
     WeightsError, DownloadError
         If the file is missing, damaged or cannot be had, with what to do.
+    ModuleNotFoundError
+        If EfficientNet-Lite0's package is not installed.
     """
+    if name == "efficientnet_lite0":
+        return _efficientnet()
     if name not in NETWORKS:
-        raise ValueError(f"there is no pretrained network {name!r}. There are: {', '.join(NETWORKS)}.")
+        raise ValueError(
+            f"there is no pretrained network {name!r}. There are: {', '.join(NETWORKS)}, efficientnet_lite0."
+        )
     if runtime.profile() == "full":
         return _imagenet(name)
     weights, card = read_weights(name)
@@ -118,6 +141,15 @@ def load(name: str) -> Pretrained:
     model.load_state_dict(weights)
     mean, std = tuple(card["mean"]), tuple(card["std"])
     return Pretrained(model.eval(), tuple(card["classes"]), card["size"], mean, std, card["source"])
+
+
+def _efficientnet() -> Pretrained:
+    try:
+        model = efficientnet.load()
+    except ValueError as error:
+        raise WeightsError(str(error)) from None
+    known = efficientnet.CLASSES, efficientnet.SIZE, efficientnet.MEAN, efficientnet.STD
+    return Pretrained(model, *known, f"ImageNet, through {efficientnet.PACKAGE}", "bicubic")
 
 
 def _imagenet(name: str) -> Pretrained:
@@ -133,83 +165,11 @@ def _imagenet(name: str) -> Pretrained:
     return Pretrained(model.eval(), tuple(weights.meta["categories"]), 224, MEAN, STD, "ImageNet, through torchvision")
 
 
-def vgg16(
-    width: float = 1.0, classes: int = 1000, *, batch_norm: bool = False, pooled: int = 7, hidden: int | None = None
-) -> nn.Module:
-    """Return an untrained VGG16 (Simonyan and Zisserman, 2014), from ``[N, 3, H, W]`` to logits ``[N, classes]``.
-
-    It has the names of `torchvision.models.vgg16`: ``features``, ``avgpool`` and ``classifier``. With the defaults it
-    takes its weights: 138,357,544 parameters. Images are at least 32 x 32.
-
-    Parameters
-    ----------
-    width : float, default 1.0
-        Factor for the channels of every layer, 0 < width <= 4. The three input channels stay.
-    classes : int, default 1000
-        Outputs of the last layer.
-    batch_norm : bool, default False
-        Put a batch norm after each convolution, as `torchvision.models.vgg16_bn` does.
-    pooled : int, default 7
-        ``avgpool`` makes maps of this height and width, whatever the image's size.
-    hidden : int, optional
-        Units of the two hidden layers of ``classifier``; 4096 times the width if not given.
-    """
-    features = _channels(512, width)
-    hidden = _channels(4096, width) if hidden is None else hidden
-    arguments.whole("classes", classes)
-    make = torchvision.models.vgg16_bn if batch_norm else torchvision.models.vgg16
-    with torch.device("meta"):  # no memory for the 138 million weights that are thrown away
-        model = make(weights=None, init_weights=False)
-    model.avgpool = nn.AdaptiveAvgPool2d(pooled)
-    model.classifier[0] = nn.Linear(features * pooled**2, hidden)
-    model.classifier[3] = nn.Linear(hidden, hidden)
-    model.classifier[6] = nn.Linear(hidden, classes)
-    _narrow(model.features, width)
-    return model
-
-
-def resnet18(width: float = 1.0, classes: int = 1000) -> nn.Module:
-    """Return an untrained ResNet18 (He, Zhang, Ren and Sun, 2015), from ``[N, 3, H, W]`` to logits ``[N, classes]``.
-
-    It has the names of `torchvision.models.resnet18`: ``conv1``, ``bn1``, ``layer1`` to ``layer4``, ``fc``. With the
-    defaults it takes its weights: 11,689,512 parameters. `vgg16` explains width and classes.
-    """
-    with torch.device("meta"):
-        model = torchvision.models.resnet18(weights=None)
-    model.fc = nn.Linear(_channels(512, width), arguments.whole("classes", classes))
-    _narrow(model, width)
-    return model
-
-
 NETWORKS: dict[str, Callable[..., nn.Module]] = {"vgg16": vgg16, "resnet18": resnet18}
 _IMAGENET = {
     "vgg16": torchvision.models.VGG16_Weights.IMAGENET1K_V1,
     "resnet18": torchvision.models.ResNet18_Weights.IMAGENET1K_V1,
 }
-
-
-def _channels(count: int, width: float) -> int:
-    if not 0 < width <= 4:
-        raise ValueError(f"width must be above 0 and at most 4, not {width!r}.")
-    return max(1, round(count * width))
-
-
-def _narrow(model: nn.Module, width: float) -> None:
-    """Put layers of the scaled number of channels in place of those on the device "meta"; initialize them."""
-    for path, layer in list(model.named_modules()):
-        if isinstance(layer, nn.BatchNorm2d):
-            new = nn.BatchNorm2d(_channels(layer.num_features, width), layer.eps, layer.momentum)
-        elif isinstance(layer, nn.Conv2d):
-            inputs = 3 if layer.in_channels == 3 else _channels(layer.in_channels, width)
-            outputs = _channels(layer.out_channels, width)
-            how: dict[str, Any] = {name: getattr(layer, name) for name in ("kernel_size", "stride", "padding")}
-            new = nn.Conv2d(inputs, outputs, bias=layer.bias is not None, **how)
-            nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")  # as torchvision does
-            if new.bias is not None:
-                nn.init.zeros_(new.bias)
-        else:
-            continue
-        model.set_submodule(path, new)
 
 
 def read_weights(name: str, where: Path | None = None) -> tuple[dict[str, Tensor], dict]:
@@ -233,6 +193,15 @@ def read_weights(name: str, where: Path | None = None) -> tuple[dict[str, Tensor
         )
     tensors = safetensors.torch.load(data)
     return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}, card
+
+
+def stored_features(name: str = "cats_vs_dogs") -> tuple[TensorDataset, dict]:
+    """Return features ``[N, K]`` and labels ``[N]`` that come with the course, and their card; else a `WeightsError`.
+
+    ``python -m tools.features`` has computed them from photos, which are not part of the course.
+    """
+    tensors, card = read_weights(name, weights_folder().parent / "features")
+    return TensorDataset(tensors["features"], tensors["labels"]), card
 
 
 def weights_folder() -> Path:

@@ -3,13 +3,15 @@
 import hashlib
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from coursekit import critters
-from coursekit.critters import drawing, scene
+from coursekit.critters import drawing, heads, scene
+from coursekit.critters.species import SPECIES as RECIPES
 
 ROOT = Path(__file__).parent.parent
 CLASSIC = ("cat", "dog")
@@ -329,3 +331,24 @@ def test_wrong_arguments_are_refused(wrong, error, message):
 def test_draw_refuses_a_species_that_there_is_not():
     with pytest.raises(ValueError, match="no species 'unicorn'"):
         critters.draw("unicorn")
+
+
+def kinds(name, count=400):
+    palette = defaultdict(lambda: (0, 0, 0))
+    return [heads.Head(np.random.default_rng(seed), palette, RECIPES[name]).kinds for seed in range(count)]
+
+
+def test_cats_and_dogs_share_no_defining_mark():
+    """A dog with pointed ears and a tabby's stripes is a cat to people, too."""
+    cats, dogs = kinds("cat"), kinds("dog")
+    assert not {kind["ears"] for kind in cats} & {kind["ears"] for kind in dogs}
+    assert all(kind["whiskers"] and not kind["tongue"] for kind in cats)
+    assert not any(kind["whiskers"] or kind["coat"] == "stripes" for kind in dogs)
+    assert any(kind["coat"] == "stripes" for kind in cats)
+    assert {kind["eyes"] for kind in cats} & {kind["eyes"] for kind in dogs}  # which are no mark of either
+
+
+def test_the_other_species_look_as_they_did():
+    """The stored networks were trained on them."""
+    assert {kind["coat"] for kind in kinds("bear")} == {"plain", "blaze", "patch", "stripes", "half"}
+    assert {kind["coat"] for kind in kinds("fox", 40)} == {"plain"}

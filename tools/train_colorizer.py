@@ -21,7 +21,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 
-from coursekit import training
+from coursekit import pretrained, training
 from coursekit.colorization import (
     Bins,
     UNet,

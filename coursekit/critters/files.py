@@ -17,7 +17,7 @@ from coursekit import arguments
 from coursekit.critters import drawing
 from coursekit.critters.species import SPECIES
 
-_VERSION = 2  # raise it with every change to what a seed draws: folders of another version are then not trusted
+_VERSION = 3  # raise it with every change to what a seed draws: folders of another version are then not trusted
 _TRUTH = "truth.json"
 
 

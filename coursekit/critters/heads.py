@@ -23,15 +23,16 @@ class Stroke(NamedTuple):
 
 
 class Head:
-    """One individual of a species: ``strokes`` from back to front, and where its ``parts`` are: name -> (x, y, z)."""
+    """One individual of a species: ``strokes`` from back to front, where its ``parts`` are, and of which ``kinds``."""
 
     def __init__(self, rng: np.random.Generator, palette: Mapping[str, Colour], species: Species) -> None:
         self.rng, self.palette, self.extras = rng, palette, species.extras
         self.strokes: list[Stroke] = []
-        self.parts: dict[str, tuple[float, float, float]] = {}
+        self.parts: dict[str, tuple[float, float, float]] = {}  # name -> (x, y, z)
         self.w, self.h = self._between(*species.width), self._between(*species.height)
         ear, muzzle, eyes = self._pick(species.ears), self._pick(species.muzzle), self._pick(species.eyes)
         self.tongue, whiskers = rng.random(2) < (species.tongue, species.whiskers)
+        self.kinds = {"ears": ear, "eyes": eyes, "whiskers": bool(whiskers), "tongue": bool(self.tongue)}
         # A little squarer than an ellipse.
         outline = np.sign(shapes.CIRCLE) * np.abs(shapes.CIRCLE) ** 0.92 * (self.w, self.h)
         outline[:, 0] *= 1 + self._between(*species.taper) * outline[:, 1] / self.h
@@ -41,7 +42,7 @@ class Head:
         if "horns" in self.extras:
             self._horns()
         self._fill(outline, "fur", 0.0, rim=0.07)
-        self._markings()
+        self._markings(species.coat)
         if "wool" in self.extras:
             self._wool()
         self.strokes += before
@@ -224,14 +225,15 @@ class Head:
                 start = (side * 0.3, y + 0.07 * k)
                 self._line([start, (side * (0.3 + length), y + 0.07 * k + slope)], "whisker", 0.75, 0.03)
 
-    def _markings(self) -> None:
+    def _markings(self, coat: Mapping[str, float]) -> None:
         w, h = self.w, self.h
-        kind = self._pick({"plain": 4, "blaze": 2, "patch": 2, "stripes": 2, "half": 1.5})
+        kind = self._pick(coat)
         for name, (shape, colour, z) in shapes.PAIRED_MARKINGS.items():
             if name in self.extras:
                 kind = "plain"
                 for side in (-1, 1):
                     self._fill(shape * (side * w, h), colour, z)
+        self.kinds["coat"] = kind
         if kind == "blaze":
             self._fill(shapes.BLAZE * (w, h), "second", 0.5)
         elif kind == "patch":

@@ -1,21 +1,23 @@
 """Species as recipes over shared parts, so that what a network learns on foxes serves it on cats; the parts' outlines.
 
-Cats and dogs overlap in single parts (a dog's ears may be pointed); all parts together decide.
+No dog has what defines a cat (pointed ears, whiskers, stripes), no cat a dog's hanging or folded ears, or its tongue.
+Their muzzles differ, too. Eyes, other markings, head shapes and colours are shared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 Range = tuple[float, float]
+_COATS = {"plain": 4, "blaze": 2, "patch": 2, "stripes": 2, "half": 1.5}
 
 
 @dataclass(frozen=True)
 class Species:
-    """A recipe: weights for each kind of ``ears``, ``muzzle``, ``eyes``; chances; ranges in head units.
+    """A recipe: weights for each kind of ``ears``, ``muzzle``, ``eyes``, ``coat``; chances; ranges in head units.
 
     ``taper`` above 0 makes the lower half of the head wider than the upper, below 0 narrower. ``extras`` are drawn on
     every animal of the species. ``furs`` are the hue, saturation and value of fur in natural colours.
@@ -29,6 +31,7 @@ class Species:
     width: Range = (0.9, 1.05)
     height: Range = (0.85, 1.0)
     taper: Range = (-0.1, 0.1)
+    coat: Mapping[str, float] = field(default_factory=lambda: _COATS)
     whiskers: float = 0.0
     tongue: float = 0.0
     extras: tuple[str, ...] = ()
@@ -39,11 +42,11 @@ _NARROW, _LONG = (0.72, 0.85), (0.95, 1.05)
 
 # fmt: off
 SPECIES: dict[str, Species] = {
-    "cat": Species("cats", {"pointed": 85, "folded": 15}, {"puffs": 1}, {"slit": 60, "round": 40},
-        ear_size=(0.8, 1.15), taper=(-0.18, 0.05), whiskers=0.95, tongue=0.1,
+    "cat": Species("cats", {"pointed": 1}, {"puffs": 1}, {"slit": 60, "round": 40},
+        ear_size=(0.8, 1.15), taper=(-0.18, 0.05), whiskers=1.0,
         furs=((0.08, 0.55, 0.80), (0.08, 0.10, 0.55), (0.07, 0.20, 0.25))),
-    "dog": Species("dogs", {"floppy": 55, "folded": 20, "pointed": 25}, {"bulb": 1}, {"round": 60, "dot": 40},
-        ear_size=(0.8, 1.15), taper=(-0.18, 0.05), whiskers=0.05, tongue=0.5,
+    "dog": Species("dogs", {"floppy": 70, "folded": 30}, {"bulb": 1}, {"round": 60, "dot": 40},
+        ear_size=(0.8, 1.15), taper=(-0.18, 0.05), coat={**_COATS, "stripes": 0}, tongue=0.5,
         furs=((0.08, 0.50, 0.75), (0.06, 0.55, 0.40), (0.10, 0.15, 0.90))),
     "bat": Species("bats", {"pointed": 1}, {"disc": 60, "puffs": 40}, {"dot": 70, "round": 30},
         ear_size=(1.2, 1.5), width=(0.85, 0.95), taper=(-0.3, -0.15), extras=("teeth",), furs=((0.05, 0.40, 0.30),)),

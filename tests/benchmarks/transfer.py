@@ -1,5 +1,8 @@
 """Four ways to learn a small task, at several numbers of training images, on photos or on critters.
 
+    python tests/benchmarks/transfer.py --network efficientnet_lite0 --train DIR --test DIR
+    python tests/benchmarks/transfer.py --network efficientnet_lite0 --train DIR --ways frozen,scratch --seeds 2 --store
+    python tests/benchmarks/transfer.py --network efficientnet_lite0 --train DIR --pairs
     python tests/benchmarks/transfer.py --train DIR --test DIR
     python tests/benchmarks/transfer.py --critters --network resnet18 --seeds 5 --sizes 200 --check
 
@@ -7,6 +10,10 @@ scratch: the same network untrained; frozen: logistic regression on the pretrain
 last block and the head are trained; fine_tuned: everything is. The three trained ones get the same number of steps. DIR
 has one folder of photos per class. The last line is one JSON object: way, number of images, mean test accuracy; with
 several seeds, "spread" holds the standard deviations. Each seed draws other training images and another start.
+
+EfficientNet-Lite0, which knows ImageNet, is compared by `imagenet.py` beside this file. Without --test each seed holds
+out a fifth of the photos. --pairs: 20 photos for each pair of classes, all others for the test. --store keeps the
+result beside the stored features, from where notebook 4 shows it.
 """
 
 import argparse
@@ -19,6 +26,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import imagenet
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -103,14 +111,22 @@ def main():
     parser.add_argument("--train", metavar="DIR")
     parser.add_argument("--test", metavar="DIR")
     parser.add_argument("--critters", action="store_true", help="drawn cats and dogs instead of photos")
-    parser.add_argument("--network", choices=list(RATES), default="vgg16")
-    parser.add_argument("--sizes", default="100,200,500,1000", help="numbers of training images")
+    parser.add_argument("--network", choices=[*RATES, "efficientnet_lite0"], default="vgg16")
+    parser.add_argument("--sizes", help="numbers of training images (default: 100,200,500,1000; 20 to all)")
     parser.add_argument("--pixels", type=int, default=96, help="height and width of the images (default: 96)")
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, help="draws (default: 1; 10 for EfficientNet-Lite0)")
     parser.add_argument("--epochs", type=int, help="default: from 60 for 100 images to 25 for 1,000")
-    parser.add_argument("--ways", default=",".join(WAYS))
+    parser.add_argument("--ways", help=f"default: {','.join(WAYS)}; frozen for EfficientNet-Lite0")
+    parser.add_argument("--pairs", action="store_true", help="each pair of classes, from 20 photos")
+    parser.add_argument("--store", action="store_true", help="keep the result in data/features")
     parser.add_argument("--check", action="store_true", help="fail if the course's claims for critters do not hold")
     options = parser.parse_args()
+    if options.network == "efficientnet_lite0":
+        if not options.train:
+            parser.error("give --train DIR")
+        runtime.setup("mini")
+        print(json.dumps(imagenet.compare(options)))
+        return
     if options.critters == bool(options.train and options.test):
         parser.error("give --train DIR and --test DIR, or --critters")
     runtime.setup("mini")
@@ -119,10 +135,10 @@ def main():
     if not options.critters:
         whole = data.folder(options.train, options.test, size=pixels)
     results, spread = {}, {}
-    for way in options.ways.split(","):
-        for count in map(int, options.sizes.split(",")):
+    for way in (options.ways or ",".join(WAYS)).split(","):
+        for count in map(int, (options.sizes or "100,200,500,1000").split(",")):
             scores, start = [], time.perf_counter()
-            for seed in range(options.seeds):
+            for seed in range(options.seeds or 1):
                 if options.critters:
                     train = data.critters(count, 2, pixels, seed).train
                     test = data.critters(2, 1000, pixels, 1000).test
