@@ -6,11 +6,11 @@ tensors, detached or not and on any device.
 """
 
 from coursekit.figures.charts import bars, confusion, curves, runs
-from coursekit.figures.diagrams import channels, network
+from coursekit.figures.diagrams import blocks, channels, network, paths
 from coursekit.figures.panels import images, kernels, overlay, sliding
 from coursekit.figures.picture import COLOURS, Picture, show
 
 __all__ = [
-    "COLOURS", "Picture", "bars", "channels", "confusion", "curves", "images", "kernels", "network", "overlay", "runs",
-    "show", "sliding",
+    "COLOURS", "Picture", "bars", "blocks", "channels", "confusion", "curves", "images", "kernels", "network",
+    "overlay", "paths", "runs", "show", "sliding",
 ]  # fmt: skip
