@@ -127,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         elif name == "curves":
             command.add_argument("--photos", type=int, default=10_000, help="for training (default: 10000)")
             command.add_argument("--epochs", type=int, default=40, help="default: 40")
-            command.add_argument("--seeds", type=int, default=2, help="how often each network is trained (default: 2)")
+            command.add_argument("--seeds", type=int, nargs="+", default=[0], help="each trains every network once")
         elif name != "site":
             what = _NAMES.get(name, "notebooks, such as 01_convolution")
             command.add_argument("names", nargs="*", help=f"only these {what}")
