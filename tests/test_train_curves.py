@@ -89,5 +89,5 @@ def test_the_stored_curves_show_what_the_notebook_says():
     error = {(run["network"], run["blocks"]): run["train_error"][-1] for run in stored["runs"]}
     assert set(error) >= {(name, blocks) for name in ("plain", "residual") for blocks in (3, 15)}
     assert all(len(run["train_error"]) == stored["card"]["epochs"] for run in stored["runs"])
-    assert error["plain", 15] > error["plain", 3] + 3  # degradation
-    assert error["residual", 15] < error["residual", 3] + 1
+    assert error["plain", 15] > error["plain", 3] + 8  # degradation
+    assert error["residual", 15] < error["residual", 3] + 5
