@@ -20,7 +20,7 @@ from coursekit import data, resnet, training
 from coursekit.data import ImageSet
 
 BLOCKS, WIDTH, SIZE, BATCH, RATE, MARGIN = (3, 15), 32, 24, 128, 0.1, 3
-NETWORKS = {"plain": {"residual": False}, "residual": {}, "stochastic depth": {"drop": 0.5}}
+NETWORKS = {"plain": {"residual": False}, "residual": {"residual": True}}
 DRAWS = 5  # orders in which blocks are taken out, and paths of each length
 
 
@@ -141,7 +141,7 @@ def make(images: ImageSet, photos: int, epochs: int, seeds: Sequence[int], repor
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     train_set, test_set = (images.subset(part) for part in order[: photos * 6 // 5].split(photos))
     deepest = max(BLOCKS)
-    networks = [(kind, deepest) for kind in NETWORKS] + [(kind, min(BLOCKS)) for kind in ("plain", "residual")]
+    networks = [(kind, blocks) for blocks in sorted(BLOCKS, reverse=True) for kind in NETWORKS]
     for seed in seeds:
         for kind, blocks in networks:
             model, run = train(kind, blocks, seed, train_set, test_set, epochs)
