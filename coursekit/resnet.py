@@ -27,8 +27,8 @@ class ResidualBlock(nn.Module):
     residual : bool, default True
         False leaves ``x`` out: ``relu(branch(x))``, the plain block to compare with. Its parameters are the same.
     drop : float, default 0.0
-        Stochastic depth (Huang et al., 2016): in train mode, the probability for each image that the block does not
-        add its branch, 0 <= drop < 1. Needs `residual`.
+        Stochastic depth: in train mode, the probability that the block does not add its branch, 0 <= drop < 1, drawn
+        anew for each mini-batch, as Huang et al. (2016) do. Needs `residual`.
 
     Raises
     ------
@@ -45,7 +45,7 @@ class ResidualBlock(nn.Module):
             raise ValueError("drop needs residual=True: a plain block without its branch would pass on nothing.")
         self.branch = nn.Sequential(*_conv(channels, channels), nn.ReLU(), *_conv(channels, channels))
         self.shortcut = nn.Identity() if residual else None
-        self.drop = StochasticDepth(drop, "row")
+        self.drop = StochasticDepth(drop, "batch")
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[N, channels, H, W]`` to the same shape."""

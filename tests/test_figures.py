@@ -215,3 +215,22 @@ def test_a_network_is_drawn_with_its_shapes_and_parameters(monkeypatch):
 
 def test_the_channels_of_a_layer_are_drawn():
     assert figures.channels(3, 2).content != figures.channels(2, 3).content
+
+
+def test_blocks_are_drawn_with_their_layers_and_shortcuts(monkeypatch):
+    from matplotlib.axes import Axes
+
+    texts, draw = [], Axes.text
+    monkeypatch.setattr(Axes, "text", lambda self, x, y, text, **k: texts.append(text) or draw(self, x, y, text, **k))
+    figures.blocks({"plain": (["3 x 3"], None), "residual": (["3 x 3", "batch norm"], "1 x 1")})
+    assert texts == ["3 x 3", "x", "ReLU", "3 x 3", "batch norm", "x", "+", "1 x 1", "ReLU"]
+
+
+def test_all_paths_are_drawn(monkeypatch):
+    from matplotlib.axes import Axes
+
+    texts = []
+    monkeypatch.setattr(Axes, "text", lambda self, x, y, text, **k: texts.append(text))
+    figures.paths(3)
+    assert [text for text in texts if text.startswith("length")] == [f"length {n}" for n in (0, 1, 1, 1, 2, 2, 2, 3)]
+    assert texts.count("$f_{2}$") == 1 + 4  # in the network, and in half of the paths

@@ -233,7 +233,7 @@ PLANTED = {
     "02_conv2d_filters": lambda a, b: by_hand("02_conv2d_filters").conv2d(rand(a, 1, 3, 9, 9), rand(b, 2, 3, 3, 3)),
     "03_cnn_from_scratch": train_one_epoch,
     "04_vgg16_transfer": gradients,
-    "05_resnet_blocks": lambda a, b: by_hand("05_resnet_blocks").ResidualBlock(4).to(a)(rand(b, 1, 4, 9, 9)),
+    "05_resnet_blocks": lambda a, b: by_hand("05_resnet_blocks").Block(4).to(a)(rand(b, 1, 4, 9, 9)),
     "06_colorization": lambda a, b: by_hand("06_colorization").by_zeros(rand(a, 5, 6), rand(b, 3, 3), (11, 13), 2, 1),
 }
 

@@ -44,17 +44,16 @@ def test_plain_block_has_the_same_parameters_and_no_shortcut():
     torch.testing.assert_close(block(x), F.relu(x + block.branch(x)))
 
 
-def test_stochastic_depth_drops_the_branch_of_whole_images():
+def test_stochastic_depth_drops_the_branch_for_the_whole_batch():
     torch.manual_seed(0)
     block = resnet.ResidualBlock(2, drop=0.4)
     block.branch = nn.Identity()
-    x = torch.ones(2000, 2, 3, 3)
-    out = block.train()(x)
-    for image in out:
-        assert image.unique().numel() == 1
-    values = out[:, 0, 0, 0]
+    x = torch.ones(3, 2, 3, 3)
+    outputs = torch.stack([block.train()(x) for _ in range(1000)])
+    assert all(output.unique().numel() == 1 for output in outputs)
+    values = outputs[:, 0, 0, 0, 0]
     torch.testing.assert_close(values.unique(), torch.tensor([1.0, 1 + 1 / 0.6]))
-    assert (values == 1).float().mean() == pytest.approx(0.4, abs=0.04)
+    assert (values == 1).float().mean() == pytest.approx(0.4, abs=0.06)
     assert (block.eval()(x) == 2).all()
 
 
@@ -209,34 +208,22 @@ def test_notebook_pads_as_torch_does(by_hand, kernel, dilation):
     torch.testing.assert_close(padded, F.conv2d(x, weight, padding="same", dilation=dilation))
 
 
-def test_notebook_writes_the_same_block(by_hand):
-    theirs, ours = same_weights(by_hand.ResidualBlock(3), resnet.ResidualBlock(3))
+@pytest.mark.parametrize("residual", [True, False])
+def test_notebook_writes_the_same_block_and_tower(by_hand, residual):
+    theirs, ours = same_weights(by_hand.Block(3, float(residual)), resnet.ResidualBlock(3, residual=residual))
     x = torch.randn(2, 3, 9, 8)
     torch.testing.assert_close(theirs(x), ours(x))
-
-
-@pytest.mark.parametrize(("kernel", "dilation"), [(2, 1), (4, 1), (2, 3), (5, 2)])
-def test_the_notebooks_block_keeps_the_size_and_does_not_shift_the_picture(by_hand, kernel, dilation):
-    block = by_hand.ResidualBlock(1, kernel, dilation).eval()
-    for layer in block.branch.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.ones_(layer.weight)
-    x = torch.zeros(1, 1, 41, 41)
-    x[..., 20, 20] = 1
-    spread = block.branch(x)[0, 0]
-    assert spread.shape == (41, 41)
-    torch.testing.assert_close(spread, spread.flip(0))
-    torch.testing.assert_close(spread, spread.flip(1))
-
-
-@pytest.mark.parametrize("residual", [True, False])
-def test_notebook_writes_the_same_tower(by_hand, residual):
-    theirs = by_hand.tower(3, 5, 1, 4, residual)
+    theirs = by_hand.tower(3, 5, 1, 4, float(residual))
     theirs, ours = same_weights(theirs, resnet.tower(3, 5, 1, 4, residual=residual))
     x = torch.randn(4, 1, 28, 28)
     torch.testing.assert_close(theirs(x), ours(x))
     with resnet.without(ours, "2"):
         torch.testing.assert_close(by_hand.without(theirs, 2).eval()(x), ours.eval()(x))
+
+
+def test_the_notebooks_block_adds_a_fraction_of_its_input(by_hand):
+    block, x = by_hand.Block(3, 0.5).eval(), torch.randn(2, 3, 5, 5)
+    torch.testing.assert_close(block(x), F.relu(0.5 * x + block.branch(x)))
 
 
 def test_notebook_writes_the_same_resnet9(by_hand):
@@ -256,11 +243,20 @@ def test_notebook_writes_torchvisions_resnets(by_hand, block, name):
         torch.testing.assert_close(theirs.train(mode)(x), ours.train(mode)(x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_notebook_writes_torchvisions_inverted_residual(by_hand, stride):
+    from torchvision.models.mobilenetv2 import InvertedResidual
+
+    theirs = by_hand.InvertedResidual(8, 8, 3, stride, 6)
+    theirs, ours = same_weights(theirs, InvertedResidual(8, 8, stride, 6))
+    x = torch.randn(2, 8, 9, 8)
+    torch.testing.assert_close(theirs(x), ours(x))
+
+
 def test_path_gradients_sum_to_the_gradient(by_hand):
     model = resnet.tower(2, 3, 1, 4).double().eval()
-    x = torch.randn(4, 1, 16, 16, dtype=torch.double)
-    by_hand.path_gradient.__globals__["labels"] = labels = torch.tensor([0, 1, 2, 0])
+    x, labels = torch.randn(4, 1, 16, 16, dtype=torch.double), torch.tensor([0, 1, 2, 0])
     paths = [(False, False), (False, True), (True, False), (True, True)]
-    total = sum(by_hand.path_gradient(model, x, path) for path in paths)
+    total = sum(by_hand.path_gradient(model, x, labels, path) for path in paths)
     F.cross_entropy(model(x.requires_grad_()), labels).backward()
     torch.testing.assert_close(total, x.grad)

@@ -18,6 +18,7 @@ COMMANDS = {
     "labs": "make student and instructor copies and Gradescope archives of the labs, and prove that they work",
     "grade": "grade a folder of submissions to a lab",
     "release": "build the package's wheel into dist/, and check that it works",
+    "curves": "train plain and residual networks on CIFAR-10, and store their curves for notebook 05",
     "measured": "run the benchmarks, and write the page of measured results",
     "costs": "execute like run, then write seconds and memory into coursekit/costs.json and the README",
 }
@@ -61,6 +62,11 @@ def _carry_out(options: argparse.Namespace, root: Path) -> int:
     if command == "measured":
         more = [f"--{name}={folder}" for name in ("cifar", "photos") if (folder := getattr(options, name))]
         return subprocess.call([sys.executable, root / "tests" / "benchmarks" / "page.py", *options.names, *more])
+    if command == "curves":
+        from tools import train_curves
+
+        train_curves.main(options.cifar, options.photos, options.epochs, options.seeds, root / "data" / "curves")
+        return 0
     paths = find_notebooks(root, options.names, labs=command in ("notebooks", "links", "rules"))
     if command == "rules":
         from tools import rules
@@ -116,11 +122,16 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--deadline", default="", help='such as "2026-11-30 18:00": says who is late')
             command.add_argument("--count", choices=("best", "last"), default="best", help="which attempt counts")
             command.add_argument("--seconds", type=float, default=150, help="that a cell may take (default: 150)")
+        elif name == "curves":
+            command.add_argument("--photos", type=int, default=10_000, help="for training (default: 10000)")
+            command.add_argument("--epochs", type=int, default=40, help="default: 40")
+            command.add_argument("--seeds", type=int, nargs="+", default=[0], help="each trains every network once")
         elif name not in ("site", "release"):
             what = _NAMES.get(name, "notebooks, such as 01_convolution")
             command.add_argument("names", nargs="*", help=f"only these {what}")
-        if name == "measured":
+        if name in ("curves", "measured"):
             command.add_argument("--cifar", metavar="DIR", help="the folder with CIFAR-10's class folders")
+        if name == "measured":
             command.add_argument("--photos", metavar="DIR", help="a folder with photos in train/CLASS and test/CLASS")
         if name == "run":
             command.add_argument("--jobs", type=int, default=2, help="notebooks at a time (default: 2)")

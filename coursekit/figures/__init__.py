@@ -6,12 +6,12 @@ readers find it. Helpers take numpy arrays or torch tensors, detached or not and
 """
 
 from coursekit.figures.charts import confusion, curves, runs
-from coursekit.figures.diagrams import channels, network
+from coursekit.figures.diagrams import blocks, channels, network, paths
 from coursekit.figures.interaction import Interactive, interactive
 from coursekit.figures.panels import images, kernels, overlay, sliding
 from coursekit.figures.picture import COLOURS, Picture, show
 
 __all__ = [
-    "COLOURS", "Interactive", "Picture", "channels", "confusion", "curves", "images", "interactive", "kernels",
-    "network", "overlay", "runs", "show", "sliding",
+    "COLOURS", "Interactive", "Picture", "blocks", "channels", "confusion", "curves", "images", "interactive",
+    "kernels", "network", "overlay", "paths", "runs", "show", "sliding",
 ]  # fmt: skip

@@ -1,14 +1,15 @@
-"""Diagrams: a network as the tensors that pass through it, a layer as the channels that it connects."""
+"""Diagrams: a network as the tensors that pass through it, a layer's channels, residual blocks and their paths."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Polygon, Rectangle
+from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 
 from coursekit.figures.picture import COLOURS, STYLE, WIDTH, Picture, show
 
@@ -91,6 +92,78 @@ def channels(inputs: int, outputs: int, *, alt: str = "") -> Picture:
     return show(figure, alt=alt)
 
 
+def blocks(branches: Mapping[str, tuple[Sequence[str], str | None]], *, alt: str = "") -> Picture:
+    """Draw blocks of a network side by side: the layers of the branch from top to bottom, the shortcut, their sum.
+
+    Parameters
+    ----------
+    branches : mapping from title to (layers, shortcut)
+        The names of the branch's layers in their order; and what stands on the shortcut, "" for the input itself, None
+        for a plain block, which has no shortcut.
+    alt : str
+        What there is to see.
+    """
+    tallest = max(len(layers) for layers, _ in branches.values())
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.37 * (tallest + 4.3)), layout="constrained")
+        axes = figure.subplots(1, len(branches), squeeze=False)[0]
+    for axis, (title, (layers, shortcut)) in zip(axes, branches.items(), strict=True):
+        axis.set(xlim=(-1.25, 1.75), ylim=(-tallest - 3.1, 0.7), title=title)
+        axis.set_axis_off()
+        end = -len(layers) - 0.9
+        for row, text in enumerate(layers, start=1):
+            _arrow(axis, (0, 1.0 - row - 0.35 * (row > 1)), (0, -row + 0.35))
+            _labelled(axis, -row, text, COLOURS[5] if text[:1].isdigit() else "0.9")
+        _arrow(axis, (0, -len(layers) - 0.35), (0, end + (0.0 if shortcut is None else 0.3)))
+        axis.text(0, 0.15, "x", ha="center", va="bottom", fontsize=10, style="italic")
+        if shortcut is not None:
+            way = {"color": COLOURS[1], "linewidth": 1.8}
+            axis.plot([0, 1.3, 1.3], [-0.1, -0.1, end], **way)
+            _arrow(axis, (1.3, end), (0.2, end), **way)
+            axis.text(0, end, "+", ha="center", va="center", fontsize=12)
+            axis.plot(0, end, "o", markersize=15, markerfacecolor="none", markeredgecolor="0.3")
+            turned = {"rotation": 90} if shortcut else {"style": "italic"}
+            axis.text(1.38, end / 2, shortcut or "x", ha="left", va="center", fontsize=9, color=COLOURS[1], **turned)
+            _arrow(axis, (0, end - 0.3), (0, end - 0.65))
+        _labelled(axis, end - (0.35 if shortcut is None else 1.0), "ReLU", "0.9")
+    return show(figure, alt=alt)
+
+
+def paths(count: int, *, alt: str = "") -> Picture:
+    """Draw a residual network of so many blocks, and below it all of its paths: through each branch, or around it.
+
+    Parameters
+    ----------
+    count : int
+        How many blocks; at most four, since there are ``2 ** count`` paths.
+    alt : str
+        What there is to see.
+    """
+    taken = [set(chosen) for length in range(count + 1) for chosen in combinations(range(count), length)]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.42 * (len(taken) + 2.6)), layout="constrained")
+        axis = figure.subplots()
+    axis.set(xlim=(-0.8, count + 1.6), ylim=(-len(taken) - 0.6, 1.6))
+    axis.set_axis_off()
+    for place in range(count):
+        way = {"connectionstyle": "arc3,rad=-0.55", "arrowstyle": "->", "mutation_scale": 10, "color": COLOURS[1]}
+        axis.add_patch(FancyArrowPatch((place + 0.05, 0.6), (place + 0.95, 0.6), linewidth=1.5, **way))
+        axis.text(place + 0.97, 0.6, "+", ha="center", va="center", fontsize=11)
+    for row, chosen in enumerate([set(range(count)), *taken]):
+        y = 0.6 if row == 0 else -row
+        axis.text(-0.15, y, "x", ha="center", va="center", fontsize=10, style="italic")
+        for place in range(count):
+            branch = place in chosen
+            end = 1.0 if row else 0.9
+            axis.plot([place, place + end], [y, y], color="0.3" if branch else COLOURS[1], linewidth=1.2, zorder=0)
+            if branch:
+                axis.add_patch(Rectangle((place + 0.25, y - 0.3), 0.45, 0.6, facecolor=COLOURS[5], edgecolor="0.3"))
+                axis.text(place + 0.475, y, f"$f_{{{place + 1}}}$", ha="center", va="center", fontsize=10)
+        text = "the network" if row == 0 else f"length {len(chosen)}"
+        axis.text(count + 0.25, y, text, ha="left", va="center", fontsize=9)
+    return show(figure, alt=alt)
+
+
 def _steps(model: nn.Module, shape: Sequence[int]) -> list[tuple[list[str], tuple[int, ...], int]]:
     """Run the model once and return, for each tensor that is drawn, its layers' names, its shape and parameters."""
     import torch
@@ -147,3 +220,13 @@ def _tensor(axis: Axes, x: float, shape: tuple[int, ...], colour: str) -> None:
     wall = [(right, bottom), (right + back, bottom + back), (right + back, top + back), (right, top)]
     axis.add_patch(Polygon(lid, facecolor=colour, alpha=0.6, **style))
     axis.add_patch(Polygon(wall, facecolor=colour, alpha=0.4, **style))
+
+
+def _labelled(axis: Axes, y: float, text: str, colour: str) -> None:
+    """Draw a box around x = 0 with the name of a layer."""
+    axis.add_patch(Rectangle((-0.95, y - 0.35), 1.9, 0.7, facecolor=colour, edgecolor="0.3", linewidth=0.8))
+    axis.text(0, y, text, ha="center", va="center", fontsize=9)
+
+
+def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float], **look: Any) -> None:
+    axis.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": "0.3", "shrinkA": 0, "shrinkB": 0} | look)
