@@ -1,13 +1,16 @@
-"""The data sets that need no download, your own folder, and `load`, which chooses by profile."""
+"""The data sets that need no download, stored curves, your own folder, and `load`, which chooses by profile."""
 
+import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
+import coursekit
 from coursekit import arguments, runtime
 from coursekit import critters as _critters
 from coursekit.data import folders
@@ -17,6 +20,8 @@ from coursekit.photos import photo
 
 _TRAIN_PHOTOS = ("astronaut", "china", "coffee", "motorcycle", "rocket")
 _TEST_PHOTOS = ("chelsea", "flower")
+_HERE = Path(coursekit.__file__).parent
+_CURVES = (_HERE / "_data" / "curves", _HERE.parent / "data" / "curves")  # in a wheel, in the repository
 
 
 def digits(size: int = 28, seed: int = 0) -> Splits:
@@ -98,6 +103,17 @@ def _piece(image: Image.Image, size: int, rng: np.random.Generator) -> np.ndarra
     left, top = (int(rng.integers(length - side + 1)) for length in image.size)
     pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + side, top + side)))
     return pixels[:, ::-1] if rng.random() < 0.5 else pixels
+
+
+def curves(name: str) -> dict[str, Any]:
+    """Return curves of trainings that take too long for a notebook, as ``data/README.md`` describes them.
+
+    A ValueError says which names there are.
+    """
+    files = {file.stem: file for folder in _CURVES for file in folder.glob("*.json")}
+    if name not in files:
+        raise ValueError(f"there are no curves called {name!r}. There are: {', '.join(sorted(files)) or 'none'}.")
+    return json.loads(files[name].read_text(encoding="utf-8"))
 
 
 def folder(
