@@ -72,6 +72,26 @@ def test_each_docstring_has_sizes_classes_and_source(function):
         assert "MB" in text.split("Source:")[0]
 
 
+# --- Stored curves
+
+
+def test_stored_curves():
+    runs = data.curves("cifar10")["runs"]
+    for run in runs:
+        assert len(run["loss"]) == len(run["val_accuracy"]) == run["epochs"] <= run["of"]
+        assert all(0 < accuracy < 1 for accuracy in run["val_accuracy"])
+    with pytest.raises(ValueError, match=r"no curves called 'cifar'. There are: cifar10"):
+        data.curves("cifar")
+
+
+def test_curves_lie_in_the_wheel_or_in_the_repository(monkeypatch, tmp_path):
+    monkeypatch.setattr(bundled, "_CURVES", (tmp_path / "none", tmp_path))
+    with pytest.raises(ValueError, match="There are: none"):
+        data.curves("a")
+    (tmp_path / "a.json").write_text("[1]")
+    assert data.curves("a") == [1]
+
+
 # --- Digits
 
 

@@ -1,11 +1,14 @@
 """CIFAR-10 on two CPU cores: the course's recipe beside the plain network of the lecture.
 
     python tests/benchmarks/cifar10.py --train DIR [--test DIR] [--epochs N] [--network recipe|osu] [--until 0.795]
+    python tests/benchmarks/cifar10.py --train DIR --held-out 0.2 --bfloat16 --curves data/curves/cifar10.json
 
-``DIR`` holds one folder of images per class. Without ``--test``, a tenth of the training images of each class is held
-out. With ``--until``, the plain network trains until it is as good as that, at most ``--epochs``; the recipe, whose
-learning rate follows a plan over all epochs, is trained afresh with one epoch, two, three, ..., and the last of these
-counts. The last line is one JSON object with ``accuracy``, ``epochs`` and ``seconds`` (of training alone).
+``DIR`` holds one folder of images per class. Without ``--test``, a part of the training images of each class is held
+out. With ``--curves``, loss and accuracy of each epoch are written into that file, which notebook 03 draws; a run
+replaces the one of the same network and seed, and an interrupted run leaves the epochs that it finished. With
+``--until``, the plain network trains until it is as good as that, at most ``--epochs``; the recipe, whose learning rate
+follows a plan over all epochs, is trained afresh with one epoch, two, three, ..., and the last of these counts. The
+last line is one JSON object with ``accuracy``, ``epochs`` and ``seconds`` (of training alone).
 
 The recipe is a small residual network after Page (2018) and Jordan (2024): its first layer is fixed and decorrelates
 the pixels of a patch; images are shifted and mirrored at random; the learning rate goes up and down once (Smith, 2018);
@@ -15,11 +18,13 @@ labels are smoothed; two mirrored views vote.
 import argparse
 import json
 import time
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from filelock import FileLock
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
@@ -153,10 +158,10 @@ def osu_network(images: Tensor, classes: int, batch_norm: bool, dropout: bool) -
     return nn.Sequential(Standardize(images), *block(3, 32), *block(32, 64), *head)
 
 
-def read(train: Path, test: Path | None) -> tuple[ImageSet, ImageSet]:
+def read(train: Path, test: Path | None, part: float) -> tuple[ImageSet, ImageSet]:
     data = folders.read(train, 32)
     if test is None:
-        held_out, kept = data.split(0.1)
+        held_out, kept = data.split(part)
         return kept, held_out
     other = folders.read(test, 32)
     if other.classes != data.classes:
@@ -169,6 +174,8 @@ def prepare(args: argparse.Namespace, train: ImageSet, epochs: int) -> tuple[nn.
     torch.manual_seed(args.seed)
     sample = train.images[:: max(1, len(train) // 5000)].float() / 255
     settings = {"epochs": epochs, "seed": args.seed, "after_epoch": lambda history: print(history[-1], flush=True)}
+    if args.bfloat16:
+        settings |= {"amp": torch.bfloat16, "channels_last": True}
     if args.network == "osu":
         model = osu_network(sample, len(train.classes), args.batch_norm, args.dropout)
         return model, settings | {"batch_size": 128, "optimizer": torch.optim.Adam(model.parameters(), lr=1e-3)}
@@ -176,7 +183,7 @@ def prepare(args: argparse.Namespace, train: ImageSet, epochs: int) -> tuple[nn.
     sgd = partial(torch.optim.SGD, lr=0.3, momentum=0.9, nesterov=True, weight_decay=5e-4)
     schedule = partial(OneCycleLR, max_lr=0.3, pct_start=0.23, anneal_strategy="linear", cycle_momentum=False)
     settings |= {"batch_size": 256, "optimizer": sgd, "scheduler": partial(schedule, div_factor=5)}
-    settings |= {"loss": partial(F.cross_entropy, label_smoothing=0.1), "amp": True, "channels_last": True}
+    settings = {"amp": True, "channels_last": True} | settings | {"loss": partial(F.cross_entropy, label_smoothing=0.1)}
     return model, settings
 
 
@@ -192,6 +199,47 @@ def run(args: argparse.Namespace, train: ImageSet, test: ImageSet) -> tuple[nn.M
     model, settings = prepare(args, train, args.epochs)
     wall, cpu = learn(model, train, settings)
     return model, args.epochs, wall, cpu, training.evaluate(model, test, amp=settings.get("amp", False))["accuracy"]
+
+
+def curve(args: argparse.Namespace, train: ImageSet, test: ImageSet) -> tuple:
+    """Train and test epoch by epoch; after each, what was found so far is in the file."""
+    model, settings = prepare(args, train, args.epochs)
+    begin, wall = time.process_time(), time.perf_counter()
+
+    def after(history: training.History) -> None:
+        print(history[-1], flush=True)
+        columns = {name: [round(value, 4) for value in history[name]] for name in history.columns if name != "epoch"}
+        found = {
+            "network": name_of(args),
+            "seed": args.seed,
+            "epochs": len(history),
+            "of": args.epochs,
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "images": [len(train), len(test)],
+            "precision": "bfloat16" if args.bfloat16 else "float32",
+            "cpu_seconds": round(time.process_time() - begin, 1),
+            "date": f"{datetime.now(UTC):%Y-%m-%d}",
+            "torch": torch.__version__.partition("+")[0],
+        }
+        store(args.curves, found | columns)
+
+    history = training.fit(model, train, test, **settings | {"after_epoch": after})
+    seconds = time.perf_counter() - wall, time.process_time() - begin
+    return model, args.epochs, *seconds, history[-1]["val_accuracy"]
+
+
+def store(path: Path, run: dict) -> None:
+    """Put a run into the file, in place of one of the same network and seed; several processes may write to it."""
+    with FileLock(f"{path}.lock"):
+        runs = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
+        others = [other for other in runs if (other["network"], other["seed"]) != (run["network"], run["seed"])]
+        runs = sorted([*others, run], key=lambda run: (run["network"], run["seed"]))
+        lines = ",\n".join(json.dumps(run) for run in runs)
+        path.write_text(f'{{"runs": [\n{lines}\n]}}\n', encoding="utf-8")
+
+
+def name_of(args: argparse.Namespace) -> str:
+    return args.network + " + batch norm" * args.batch_norm + " + dropout" * args.dropout
 
 
 def until_plain(args: argparse.Namespace, train: ImageSet, test: ImageSet) -> tuple:
@@ -223,6 +271,9 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--train", type=Path, required=True)
     options.add_argument("--test", type=Path)
+    options.add_argument("--held-out", type=float, default=0.1, help="without --test: this part of each class")
+    options.add_argument("--curves", type=Path, help="a JSON file for loss and accuracy of each epoch")
+    options.add_argument("--bfloat16", action="store_true", help="mixed precision also where there is no GPU")
     options.add_argument("--epochs", type=int, default=5, help="with --until: at most")
     options.add_argument("--until", type=float, help="stop at this accuracy")
     options.add_argument("--network", choices=("recipe", "osu"), default="recipe")
@@ -233,17 +284,20 @@ def main() -> None:
     args = options.parse_args()
 
     begin = time.perf_counter()
-    train, test = read(args.train, args.test)
+    train, test = read(args.train, args.test, args.held_out)
     print(f"read {len(train)} + {len(test)} images in {time.perf_counter() - begin:.1f} s", flush=True)
 
-    attempt = run if args.until is None else until_plain if args.network == "osu" else until_recipe
+    if args.curves is not None:
+        attempt = curve
+    else:
+        attempt = run if args.until is None else until_plain if args.network == "osu" else until_recipe
     model, epochs, wall, cpu, accuracy = attempt(args, train, test)
     result = {
         "accuracy": round(accuracy, 4),
         "epochs": epochs,
         "seconds": round(wall, 1),
         "cpu_seconds": round(cpu, 1),
-        "network": args.network + " + batch norm" * args.batch_norm + " + dropout" * args.dropout,
+        "network": name_of(args),
         "parameters": sum(p.numel() for p in model.parameters()),
         "torch": torch.__version__,
     }
