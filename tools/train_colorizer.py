@@ -33,7 +33,7 @@ from coursekit.colorization import (
     rgb_to_lab,
     stored,
 )
-from coursekit.data.folders import ImageFileError, read_image
+from coursekit.photos import ImageFileError, read_image
 from tools.pretraining.storing import write_weights
 
 SIDE, CROP = 112, 96  # pixels: the shorter side of the photos, and what the network is shown of them
