@@ -11,7 +11,7 @@ function figure(frame) {
   const rate = frame.slider("learning rate", rates, Math.floor(rates.length / 2), (value) => value.toPrecision(1));
   const perCent = (share) => `${(100 * share).toFixed(1)} %`;
   const steps = losses.shape[1];
-  const top = Math.max(...losses.values.filter(Number.isFinite));
+  const top = Math.min(5, Math.max(...losses.values.filter(Number.isFinite)));
 
   function interval(index) {
     const place = accuracy.index * counts.length + index;
