@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -271,6 +272,15 @@ def test_pictures_of_one_class_differ():
     images, labels, _ = critters.make(100, seed=1)
     for label in (0, 1):
         assert images[labels == label].std(axis=0).min() > 30
+
+
+@pytest.mark.parametrize("chance", [0.0, 1.0])
+def test_whiskers_and_tongues_come_as_often_as_the_species_says(chance):
+    palette = scene.palette(np.random.default_rng(0), ()) | {"whisker": (1, 2, 3)}
+    cat = replace(RECIPES["cat"], whiskers=chance, tongue=chance)
+    head = heads.Head(np.random.default_rng(0), palette, cat)
+    assert any(stroke.colour == (1, 2, 3) for stroke in head.strokes) == bool(chance)
+    assert ("tongue" in head.parts) == bool(chance)
 
 
 # ---- planted shortcuts
