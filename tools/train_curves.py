@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -119,15 +120,14 @@ def path_gradients(model: nn.Sequential, test: ImageSet, seed: int) -> list[list
     Belongie (2016).
     """
     model.eval()
-    images, labels = test[:64]
-    assert isinstance(labels, torch.Tensor)
+    images, labels = test.images[:64].float() / 255, test.labels[:64]
     start = model[0](images).detach()
     blocks, generator = len(model) - 2, torch.Generator().manual_seed(seed)
 
     def norm(branches: set[int]) -> float:
         first = x = start.clone().requires_grad_()
         for index, block in enumerate(model[1:-1]):
-            branch = block.branch(x)  # pyright: ignore[reportCallIssue]
+            branch = cast(resnet.ResidualBlock, block).branch(x)
             x = nn.functional.relu(x.detach() + branch if index in branches else x + branch.detach())
         nn.functional.cross_entropy(model[-1](x), labels).backward()
         return float(f"{first.grad.norm():.4g}")
