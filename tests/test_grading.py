@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from PIL import Image
 
 if not sys.platform.startswith("linux"):
     pytest.skip("grading needs Linux", allow_module_level=True)
@@ -26,7 +27,7 @@ from coursekit.checks.lab import Lab
 from tests.grading.making import ROOT, answer, blank, find, packed, right, text, with_answers
 from tools.grading import classroom, gradebook, gradescope, pages, sandbox, submissions
 from tools.grading.judge import Judge, Limits
-from tools.grading.submissions import Cell, Outcome, printable
+from tools.grading.submissions import Cell, Outcome, Submission, printable
 
 lab = Lab("lab99", "Test")
 
@@ -37,7 +38,7 @@ def q1(double: Function, rng):
     compare.array(double(x), "the result", 2 * x)
 
 
-@lab.question("A number", points=1)
+@lab.question("A number", points=1, truth="2")
 def q2(b):
     if compare.as_number(b, "`b`", whole=True) > 2:
         raise Hint("`b` is too large.")
@@ -99,7 +100,8 @@ def test_a_submission_is_judged_question_by_question(walls):
         "def slope(x):\n    x = torch.tensor(x, requires_grad=True)\n    (x * x).backward()\n    return float(x.grad)"
     )
     judge = Judge(walls, Limits(question_seconds=2))
-    outcome = judge.judge([LEFT_ON, SPOILER, "b = 2", slope, "names = os.listdir", LEFT_ON, DONE], lab, 7)
+    guess = "guess_q2 = 'three $'"
+    outcome = judge.judge([LEFT_ON, SPOILER, "b = 2", slope, "names = os.listdir", LEFT_ON, DONE, guess], lab, 7)
     assert {name: verdict["points"] for name, verdict in outcome.verdicts.items()} == {
         "q1": 2,
         "q2": 1,
@@ -108,12 +110,23 @@ def test_a_submission_is_judged_question_by_question(walls):
     }
     assert outcome.problems == ["cell 7: AssertionError: as far as here"]
     assert outcome.sound
+    assert outcome.guesses == {"q2": "three $"}
     spoiler = "def double(x):\n    global b\n    b = 3\n    while True: pass"
     outcome = judge.judge([spoiler, "b = 2\nnames = lambda folder: []", "import os; os._exit(0)"], lab, 7)
     assert "CellTimeoutError" in outcome.verdicts["q1"]["text"]
     assert outcome.verdicts["q2"]["state"] == "right"
     assert outcome.verdicts["q5"]["text"] == "other names"
     assert outcome.problems == ["cell 3: the process ended; left out"]
+
+
+def test_guesses_are_drawn_for_the_next_lecture(tmp_path):
+    rows = [
+        Submission(n, n, n, outcome=Outcome(guesses={"q2": guess})) for n, guess in (("a", 3), ("b", "$x"), ("c", 3))
+    ]
+    gradebook.draw_guesses(tmp_path, rows, lab)
+    assert Image.open(tmp_path / "guesses.png").width > 800
+    gradebook.draw_guesses(tmp_path, [Submission("a", "a", "a")], lab)
+    assert not (tmp_path / "guesses.png").exists()
 
 
 # No walls, no grading -------------------------------------------------------------------------------------------------

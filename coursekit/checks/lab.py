@@ -84,7 +84,7 @@ class Lab:
         ValueError
             If there is no question of that name, or if a person marks it.
         """
-        question = self._find(name)
+        question = self.find(name)
         if question is None or question.check is None:
             checked = ", ".join(known.name for known in self.questions.values() if known.check)
             why = f"there is no question {name!r}" if question is None else f"a person marks {name!r}"
@@ -104,7 +104,7 @@ class Lab:
             return Verdict("open", str(missing))
         return Verdict("right")
 
-    def _find(self, name: object) -> Question | None:
+    def find(self, name: object) -> Question | None:
         """Find a question, also if it is called "Q3" or 3."""
         name = str(name).strip().lower()
         return self.questions.get(f"q{name}" if name.isdecimal() else name)
@@ -136,7 +136,7 @@ class Lab:
             Where the answers are; without it, the variables of the caller's notebook.
         """
         namespace = sys._getframe(1).f_globals if namespace is None else namespace
-        if (question := self._find(name)) is None:
+        if (question := self.find(name)) is None:
             print(f"There is no question {name!r}; there are {', '.join(self.questions)}.")
         else:
             verdict = self._judge_here(question, namespace)
@@ -147,7 +147,7 @@ class Lab:
 
     def hint(self, name: str) -> None:
         """Show a hint for a question; each call shows the next one, and the last again and again."""
-        question = self._find(name)
+        question = self.find(name)
         if question is None or not question.steps:
             hinted = ", ".join(known.name for known in self.questions.values() if known.steps)
             print(f"There is no hint for {name!r}; there are some for {hinted}.")
@@ -159,7 +159,7 @@ class Lab:
     def done(self, name: str, namespace: Mapping[str, object] | None = None) -> bool:
         """Tell whether a question is answered rightly: for cells that show what an answer can do."""
         namespace = sys._getframe(1).f_globals if namespace is None else namespace
-        question = self._find(name)
+        question = self.find(name)
         right = question is not None and self._judge_here(question, namespace).state == "right"
         if not right:
             print(f"This cell shows something as soon as {name} is right.")

@@ -99,6 +99,7 @@ def grade(
         row.marks = given.get(row.student, {}) if row.counts else {}
     pages.write(output, rows, lab, root)
     gradebook.write(output, rows, lab)
+    gradebook.draw_guesses(output, rows, lab)
     _report(rows, lab, output)
     if interrupted:
         print("Interrupted: what was graded until then is written. The same command goes on from there.")

@@ -7,8 +7,11 @@ import fnmatch
 import io
 import re
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+
+from matplotlib.figure import Figure
 
 from coursekit.checks.lab import Lab
 from tools.grading.submissions import Submission, printable
@@ -125,6 +128,26 @@ def write(output: Path, rows: list[Submission], lab: Lab) -> None:
     _write(output / "grades.csv", list(grades[0]), grades)
     _write(output / "canvas.csv", ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", lab.name], canvas)
     _write(output / "moodle.csv", ["ID number", "Full name", "Grade", "Feedback comments"], moodle)
+
+
+def draw_guesses(output: Path, rows: list[Submission], lab: Lab) -> None:
+    """Draw into ``guesses.png`` how often each guess was made, for the next lecture; no file if nobody guessed."""
+    counts = {}
+    for name in lab.questions:
+        made = [row.outcome.guesses[name] for row in rows if row.counts and name in row.outcome.guesses]
+        counts |= {name: Counter(printable(str(guess), 40) for guess in made)} if made else {}
+    (output / "guesses.png").unlink(missing_ok=True)
+    if not counts:
+        return
+    figure = Figure(figsize=(7, 2.4 * len(counts)), layout="constrained")
+    panels = figure.subplots(len(counts), 1, squeeze=False)[:, 0]
+    for panel, (name, often) in zip(panels, counts.items(), strict=True):
+        guesses, students = zip(*often.most_common(12), strict=True)
+        panel.barh(range(len(guesses)), students)
+        panel.set_yticks(range(len(guesses)), guesses, parse_math=False)
+        panel.invert_yaxis()
+        panel.set_title(f"{lab.name}, {name}: what {often.total()} students guessed")
+    figure.savefig(output / "guesses.png", dpi=150)
 
 
 def _write(path: Path, header: list[str], rows: list[dict]) -> None:

@@ -9,8 +9,8 @@ import json
 import select
 import struct
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from coursekit.checks.answers import Hint
@@ -105,6 +105,8 @@ class Judge:
                                 again.add(name)
                             else:
                                 waiting.remove(name)
+                    with suppress(EndedError):
+                        outcome.guesses = session.guesses()
                     break
                 except EndedError as ended:
                     step, why, gone = session.step, str(ended), isinstance(ended, GoneError)
@@ -158,7 +160,7 @@ class Session:
             self.step, end = cell, time.monotonic() + limits.cell_seconds + _GRACE
             self._order(cell=source)
             while "done" in (news := self._news(end)):
-                known = self._lab._find(news["done"])
+                known = self._lab.find(news["done"])
                 self._ask(known.name if known and known.check else "", (PUBLIC,), apart=True)
             if "error" not in news:
                 raise EndedError(_ODD)
@@ -180,7 +182,15 @@ class Session:
         self._send(b"right" if verdict["state"] == "right" else b"wrong")
         return verdict
 
-    def _verdict(self, name: str, seeds: Sequence) -> dict:
+    def guesses(self) -> dict[str, object]:
+        """Read what was guessed before the experiments."""
+        self._order(apart=True)
+        found = self._lab.guesses(self._asking())
+        self._send(b"wrong")
+        return found
+
+    def _asking(self) -> Callable[[bytes], bytes]:
+        """Return the function through which a check asks for answers; all of it has to be over in time."""
         end = time.monotonic() + self._limits.question_seconds + _GRACE
 
         def ask(request: bytes) -> bytes:
@@ -193,6 +203,10 @@ class Session:
                 raise Hint("the answer is too large: it holds long lists or texts; put many numbers into an array.")
             return reply
 
+        return ask
+
+    def _verdict(self, name: str, seeds: Sequence) -> dict:
+        ask = self._asking()
         for number, chosen in enumerate(seeds):
             try:
                 verdict = self._lab.judge(name, ask, chosen)
@@ -203,7 +217,7 @@ class Session:
                 return {"state": "failed", "text": text, "points": 0}
             if verdict.state != "right":
                 text = "right for the instant check, not for others: " * (number > 0) + verdict.text
-                return {"state": verdict.state, "text": printable(text, 500), "points": 0}
+                return {"state": verdict.state, "text": printable(text, 900, lines=True), "points": 0}
         return {"state": "right", "text": "", "points": self._lab.questions[name].points}
 
     def _order(self, **order: object) -> None:

@@ -45,6 +45,7 @@ class Outcome:
 
     verdicts: dict[str, dict] = field(default_factory=dict)  # question to {"state", "text", "points"}
     problems: list[str] = field(default_factory=list)  # cells that failed, limits that were met
+    guesses: dict[str, object] = field(default_factory=dict)  # before experiments, by question; never graded
     seconds: float = 0.0
     sound: bool = True  # False if the machine failed, or a check, and not the submission
 
