@@ -98,7 +98,8 @@ def examples(still):
         "centres": rng.normal(0, 40, (4, 2)),
         "truth": rng.integers(0, 255, (8, 8, 3), dtype=np.uint8),
     }
-    yield "colours", colours | {"temperatures": [1.0, 0.5, 0.1], "colourfulness": [10.0, 20.0, 40.0], "own": 30.0}
+    colours |= {"boosts": [0, 1], "weights": rng.normal(0, 1, 4)}
+    yield "colours", colours | {"temperatures": [1.0, 0.5, 0.1], "colourfulness": [[10.0, 15.0]] * 3, "own": 30.0}
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here; Debian's package is called chromium")
@@ -147,7 +148,7 @@ def changes(figure):
             """element => {
               if (element.type === "checkbox") return element.click();
               if (element.type === "number") element.value = [...element.parentNode.children].indexOf(element);
-              const last = element.tagName === "SELECT" ? element.options.length - 1 : Number(element.max);
+              const last = element.tagName === "SELECT" ? 1 : Number(element.max);
               const least = element.tagName === "SELECT" ? 0 : Number(element.min);
               if (element.type !== "number") element.value = Number(element.value) === last ? least : last;
               for (const kind of ["input", "change"]) element.dispatchEvent(new Event(kind, { bubbles: true }));

@@ -1,27 +1,29 @@
-// From brown to bold: the temperature with which the probabilities of colours become one colour.
+// From brown to bold: how the probabilities of colours become one colour, by temperature and a boost for rare ones.
 function figure(frame) {
-  const { lightness, logits, scale, centres, truth, temperatures, colourfulness, own } = frame.data;
+  const { lightness, logits, scale, centres, truth, temperatures, boosts, weights, colourfulness, own } = frame.data;
   const [rows, columns] = lightness.shape;
   const [classes, high, wide] = logits.shape;
   const temperature = frame.slider("temperature", temperatures, Math.floor(temperatures.length / 2), (value) =>
     value.toFixed(2),
   );
+  const boost = frame.slider("boost for rare colours", boosts, boosts.indexOf(0));
 
-  // The mean of the classes' colours, weighted by softmax(logits / temperature), at each place.
-  function chroma(warmth) {
+  // The mean of the classes' colours, weighted by softmax((logits + boost log w) / temperature), at each place.
+  function chroma(warmth, boosted) {
     const found = new Float32Array(2 * high * wide);
-    const weights = new Float32Array(classes);
+    const shares = new Float32Array(classes);
+    const score = (k, place) => scale * logits.values[k * high * wide + place] + boosted * weights.values[k];
     for (let place = 0; place < high * wide; place++) {
       let most = -Infinity;
-      for (let k = 0; k < classes; k++) most = Math.max(most, logits.values[k * high * wide + place]);
+      for (let k = 0; k < classes; k++) most = Math.max(most, score(k, place));
       let sum = 0;
       for (let k = 0; k < classes; k++) {
-        weights[k] = Math.exp(((logits.values[k * high * wide + place] - most) * scale) / warmth);
-        sum += weights[k];
+        shares[k] = Math.exp((score(k, place) - most) / warmth);
+        sum += shares[k];
       }
       for (let k = 0; k < classes; k++) {
-        found[2 * place] += (weights[k] / sum) * centres.values[2 * k];
-        found[2 * place + 1] += (weights[k] / sum) * centres.values[2 * k + 1];
+        found[2 * place] += (shares[k] / sum) * centres.values[2 * k];
+        found[2 * place + 1] += (shares[k] / sum) * centres.values[2 * k + 1];
       }
     }
     return found;
@@ -68,7 +70,7 @@ function figure(frame) {
       const side = (width - 24) / 3;
       const shown = {
         "gray (input)": picture(null),
-        predicted: picture(chroma(temperature.value)),
+        predicted: picture(chroma(temperature.value, boost.value)),
         "true colours": truth.values,
       };
       context.imageSmoothingEnabled = true;
@@ -76,7 +78,7 @@ function figure(frame) {
         write(context, title, index * (side + 12), 12, colours.ink, { bold: true });
         drawPixels(context, pixels, columns, index * (side + 12), 28, side, side * (rows / columns), 3);
       });
-      const now = colourfulness[temperature.index].toFixed(0);
+      const now = colourfulness[temperature.index][boost.index].toFixed(0);
       frame.say(
         `Temperature ${temperature.value.toFixed(2)}: colourfulness ${now}; the photo's own is ${own.toFixed(0)}.`,
       );
