@@ -161,10 +161,10 @@ def test_a_figure_answers_on_a_page_and_in_a_deck(site, browser):
             figure = page.locator(".course-figure").first
             page.evaluate("window.Reveal?.slide(Reveal.getSlides().findIndex(s => s.querySelector('.course-figure')))")
             figure.locator("canvas").scroll_into_view_if_needed()
-            before = figure.locator("canvas").screenshot()
+            before, said = figure.locator("canvas").screenshot(), figure.locator("p").inner_text()
             figure.get_by_role("button", name="Step").click()
             assert figure.locator("output").inner_text() == "2 of 9"
-            page.wait_for_timeout(100)
+            page.wait_for_function("said => document.querySelector('.course-figure p').textContent !== said", arg=said)
             assert figure.locator("canvas").screenshot() != before
             assert wrong == []
 

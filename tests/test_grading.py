@@ -120,11 +120,11 @@ def test_a_submission_is_judged_question_by_question(walls):
 
 
 def test_guesses_are_drawn_for_the_next_lecture(tmp_path):
-    rows = [
-        Submission(n, n, n, outcome=Outcome(guesses={"q2": guess})) for n, guess in (("a", 3), ("b", "$x"), ("c", 3))
-    ]
+    guesses = {"a": 3, "b": "$x", "c": 3}
+    rows = [Submission(name, name, name, outcome=Outcome(guesses={"q2": guess})) for name, guess in guesses.items()]
     gradebook.draw_guesses(tmp_path, rows, lab)
-    assert Image.open(tmp_path / "guesses.png").width > 800
+    with Image.open(tmp_path / "guesses.png") as picture:
+        assert picture.width > 800
     gradebook.draw_guesses(tmp_path, [Submission("a", "a", "a")], lab)
     assert not (tmp_path / "guesses.png").exists()
 

@@ -125,7 +125,8 @@ def test_every_control_of_every_figure_changes_the_picture(still, tmp_path):
         steps.get_by_role("button", name="Reset").click()
         steps.get_by_role("button", name="Step").click()
         assert steps.locator("output").inner_text() == "2 of 25"
-        assert "= 1" in steps.locator("p").inner_text()  # of the image's first row only 0 and 1 lie under the kernel
+        # Of the image's first row only 0 and 1 lie under the kernel.
+        page.wait_for_function("document.querySelector('#sliding p').textContent.endsWith('= 1')")
         steps.get_by_role("button", name="Play").click()
         page.wait_for_function("document.querySelector('#sliding output').textContent.startsWith('4')")
         steps.get_by_role("button", name="Pause").click()
