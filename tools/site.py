@@ -27,7 +27,7 @@ from tools.normalform import normalize, picture_type, read
 
 ROOT_VARIABLE = "COURSEKIT_ROOT"  # tells docs/conf.py, which runs in a process of its own, where the course lies
 _NOT_DOCUMENTED = ("checks",)  # they would tell the answers
-_FILES = "coursekit/|tools/|tests/|data/|README|LICENSE|Makefile|pyproject|environment"
+_FILES = "coursekit/|tools/|tests/|data/|README|CHANGELOG|CITATION|LICENSE|Makefile|pyproject|environment"
 _PART = '<span class="n">{}</span>'
 _DOTTED = re.compile(_PART.format(r"(\w+)") + '<span class="o">[.]</span>' + _PART.format(r"(\w+)"))
 _INSERT = re.compile(r"^<!-- insert: (?P<name>[\w ]+?) -->$", re.MULTILINE)
