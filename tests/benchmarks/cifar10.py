@@ -209,23 +209,15 @@ def curve(args: argparse.Namespace, train: ImageSet, test: ImageSet) -> tuple:
     def after(history: training.History) -> None:
         print(history[-1], flush=True)
         columns = {name: [round(value, 4) for value in history[name]] for name in history.columns if name != "epoch"}
-        found = {
-            "network": name_of(args),
-            "seed": args.seed,
-            "epochs": len(history),
-            "of": args.epochs,
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "images": [len(train), len(test)],
-            "precision": "bfloat16" if args.bfloat16 else "float32",
-            "cpu_seconds": round(time.process_time() - begin, 1),
-            "date": f"{datetime.now(UTC):%Y-%m-%d}",
-            "torch": torch.__version__.partition("+")[0],
-        }
+        size, date = sum(p.numel() for p in model.parameters()), f"{datetime.now(UTC):%Y-%m-%d}"
+        found = {"network": name_of(args), "seed": args.seed, "epochs": len(history), "of": args.epochs}
+        found |= {"parameters": size, "images": [len(train), len(test)], "date": date}
+        found |= {"precision": "bfloat16" if args.bfloat16 else "float32", "torch": torch.__version__.partition("+")[0]}
+        found["cpu_seconds"] = round(time.process_time() - begin, 1)
         store(args.curves, found | columns)
 
-    history = training.fit(model, train, test, **settings | {"after_epoch": after})
-    seconds = time.perf_counter() - wall, time.process_time() - begin
-    return model, args.epochs, *seconds, history[-1]["val_accuracy"]
+    last = training.fit(model, train, test, **settings | {"after_epoch": after})[-1]
+    return model, args.epochs, time.perf_counter() - wall, time.process_time() - begin, last["val_accuracy"]
 
 
 def store(path: Path, run: dict) -> None:
