@@ -115,7 +115,7 @@ function shrinkPicture(image, page) {
   const before = [image.style.height, image.style.width].map(parseFloat);
   const over = page.lastElementChild.getBoundingClientRect().bottom - page.getBoundingClientRect().top - BOTTOM;
   const share = 1 - over / before[0];
-  if (share < LEAST) return false;
+  if (before[0] * share < LEAST * image.dataset.best) return false;
   [image.style.height, image.style.width] = before.map((length) => `${length * share}px`);
   return true;
 }
@@ -124,6 +124,7 @@ function fitPicture(block, page) {
   const image = block.querySelector("img");
   const wide = 1280 - 2 * 56;
   const best = Math.min(1.5, wide / image.naturalWidth) * image.naturalHeight;
+  image.dataset.best = best;
   const free = BOTTOM - yOf(block, page) - 16;
   const alone = ![...page.children].some((child) => child !== block && !child.matches(".running, aside"));
   const height = Math.min(best, alone || free >= LEAST * best ? free : best);

@@ -25,7 +25,7 @@ STRESS = ("kill", "badimages", "downloads", "surroundings", "together")
 COMMANDS = {
     "transfer": "benchmarks/transfer.py --critters --network resnet18 --seeds 5 --sizes 200 --check",
     "photos": "benchmarks/transfer.py --train PHOTOS/train --test PHOTOS/test --sizes 100,200,400,800",
-    "photos_imagenet": "benchmarks/transfer.py --network efficientnet_lite0 --train PHOTOS/train --test PHOTOS/test",
+    "imagenet": "benchmarks/transfer.py --network efficientnet_lite0 --train PHOTOS/train --test PHOTOS/test",
     "features": "benchmarks/features.py",
     "cifar_osu": OSU,
     "cifar_osu_bn": f"{OSU} --batch-norm",
