@@ -137,6 +137,10 @@ FAULTS = {
         "shows a warning",
     ),
     "no alt text": (change(2, outputs=[output(PNG)]), "without alternative text"),
+    "a picture for nbval to compare": (
+        append(code("show()", output(PNG, **{"image/png": {"alt": "a cat asleep"}}), tags=["nbval-check-output"])),
+        "which nbval cannot compare",
+    ),
     "alt text that says nothing": (
         change(2, outputs=[output(PNG, **{"image/png": {"alt": "figure.png"}})]),
         "without alternative text",
