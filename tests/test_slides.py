@@ -66,7 +66,8 @@ def test_maths_is_left_to_the_browser_and_escaped():
 
 
 def test_links_lead_to_other_decks():
-    ((block,),) = sections(md("[two](02_b.ipynb) and [out](https://example.org)"))
+    ((block,),) = sections(md("[two](02_b.ipynb), [a page](/measured.md#fit) and [out](https://example.org)"))
+    assert 'href="../measured.html#fit"' in block
     assert 'href="02_b.html"' in block
     assert 'href="https://example.org"' in block
 

@@ -28,6 +28,7 @@ from tools.normalform import picture_type, read
 STYLE = "a11y-high-contrast-light"
 _REVEAL = ("reveal.js", "reveal.css", "reset.css")
 _OTHER_DECK = re.compile(r"\]\((\d\d_\w+)\.ipynb")
+_PAGE = re.compile(r"\]\(/(\w+)\.md")  # of the site, whose pages lie a folder above the decks
 _TEMPLATE = Path(__file__).with_name("deck.html")
 _PREDICT = "<strong>Predict.</strong>"
 
@@ -123,7 +124,7 @@ def _formula(text: str, options: dict) -> str:
 def _markdown_blocks(source: str) -> list[str]:
     """Render a cell; each paragraph, list, quotation or heading is a block of its own."""
     markdown, blocks = _markdown(), []
-    tokens = markdown.parse(_OTHER_DECK.sub(r"](\1.html", source))
+    tokens = markdown.parse(_PAGE.sub(r"](../\1.html", _OTHER_DECK.sub(r"](\1.html", source)))
     start = 0
     for index, token in enumerate(tokens):
         if token.level == 0 and token.nesting <= 0:  # the end of something that stands by itself
