@@ -28,7 +28,7 @@ from tools.normalform import picture_type, read
 STYLE = "a11y-high-contrast-light"
 _REVEAL = ("reveal.js", "reveal.css", "reset.css")
 _OTHER_DECK = re.compile(r"\]\((\d\d_\w+)\.ipynb")
-_PAGE = re.compile(r"\]\(/(\w+)\.md")  # of the site, whose pages lie a folder above the decks
+_PAGE = re.compile(r"\]\((?:\.\./docs)?/(\w+)\.md")  # of the site, whose pages lie a folder above the decks
 _TEMPLATE = Path(__file__).with_name("deck.html")
 _PREDICT = "<strong>Predict.</strong>"
 
