@@ -22,15 +22,13 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 from torchvision.transforms import v2
 
-import coursekit
 from coursekit import arguments, efficientnet, runtime
 from coursekit.data.downloads import fetch
 from coursekit.widths import resnet18, vgg16
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels: what all these networks expect
 CARDS = "cards.json"
-_HERE = Path(coursekit.__file__).parent
-FOLDERS = (_HERE / "_data" / "weights", _HERE.parent / "data" / "weights")  # in a wheel, in the repository
+FOLDERS = tuple(folder / "weights" for folder in runtime.DATA)
 
 
 class WeightsError(RuntimeError):

@@ -18,6 +18,9 @@ from platformdirs import user_cache_path
 if TYPE_CHECKING:
     import torch
 
+_HERE = Path(__file__).parent
+DATA = (_HERE / "_data", _HERE.parent / "data")  # what the course has stored: in a wheel, in the repository
+
 
 @dataclass(frozen=True)
 class Session:

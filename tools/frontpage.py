@@ -30,7 +30,9 @@ def cards(course: Course) -> str:
         for lab in (lab for lab in course.labs if lab.stem.startswith(f"lab{one.name[:2]}_")):
             links["lab"] = f"labs/{lab.stem}.html"
         buttons = " ".join(f'<a href="{address}">{name}</a>' for name, address in links.items())
-        picture = _picture(path, "cover", 420)
+        outputs = _outputs(path)
+        cover = [output for tags, output in outputs if "cover" in tags]
+        picture = _picture([*cover, *(output for _, output in outputs)], 420)  # without a cover: the first one
         title = f'<h3><a href="{links["read"]}">{html.escape(one.title)}</a></h3>'
         question = html.escape(one.question.replace("$", ""))
         found.append(f'<div class="lecture">{picture}{title}<p>{question}</p><p>{buttons}</p></div>')
@@ -39,7 +41,7 @@ def cards(course: Course) -> str:
 
 def strip(course: Course) -> str:
     """Return the picture that a notebook marks with the tag ``strip``, as wide as the page; nothing if none does."""
-    return "".join(_picture(path, "strip", 1400) for path in course.notebooks if _tagged(path, "strip"))
+    return "".join(_picture(_tagged(path, "strip"), 1400) for path in course.notebooks)
 
 
 def playable(course: Course) -> str:
@@ -51,9 +53,13 @@ def playable(course: Course) -> str:
     return ""
 
 
+def _outputs(path: Path) -> list[tuple[list[str], nbformat.NotebookNode]]:
+    """Return a notebook's outputs, each with the tags of its cell."""
+    return [(cell.metadata.get("tags", []), output) for cell in read(path).cells for output in cell.get("outputs", [])]
+
+
 def _tagged(path: Path, tag: str) -> list[nbformat.NotebookNode]:
-    cells = [cell for cell in read(path).cells if tag in cell.metadata.get("tags", [])]
-    return [output for cell in cells for output in cell.get("outputs", [])]
+    return [output for tags, output in _outputs(path) if tag in tags]
 
 
 def _pictures(outputs: list[nbformat.NotebookNode]) -> Iterator[tuple[str, bytes]]:
@@ -65,10 +71,9 @@ def _pictures(outputs: list[nbformat.NotebookNode]) -> Iterator[tuple[str, bytes
             yield html.unescape(found[1]), base64.b64decode(found[2])
 
 
-def _picture(path: Path, tag: str, width: int) -> str:
-    """Return the picture of the cell with this tag, or the notebook's first one, at most so many pixels wide."""
-    every = [output for cell in read(path).cells for output in cell.get("outputs", [])]
-    alt, content = next(_pictures(_tagged(path, tag)), None) or next(_pictures(every), ("", b""))
+def _picture(outputs: list[nbformat.NotebookNode], width: int) -> str:
+    """Return the first picture of the outputs, at most so many pixels wide; nothing if there is none."""
+    alt, content = next(_pictures(outputs), ("", b""))
     if not content:
         return ""
     image, buffer = Image.open(io.BytesIO(content)).convert("RGB"), io.BytesIO()

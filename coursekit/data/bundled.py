@@ -3,14 +3,12 @@
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-import coursekit
 from coursekit import arguments, runtime
 from coursekit import critters as _critters
 from coursekit.data import folders
@@ -20,8 +18,7 @@ from coursekit.photos import photo
 
 _TRAIN_PHOTOS = ("astronaut", "china", "coffee", "motorcycle", "rocket")
 _TEST_PHOTOS = ("chelsea", "flower")
-_HERE = Path(coursekit.__file__).parent
-_CURVES = (_HERE / "_data" / "curves", _HERE.parent / "data" / "curves")  # in a wheel, in the repository
+_CURVES = tuple(folder / "curves" for folder in runtime.DATA)
 
 
 def digits(size: int = 28, seed: int = 0) -> Splits:
