@@ -93,7 +93,7 @@ def draw(
     head = Head(shape, colours, _RECIPES[species])
     outlines, centres, scale = scene.place(scenery, head, height, width, difficulty)
     layer = scene.rasterize(head, outlines, scale, height, width)
-    around = _box_of(layer[..., 3] >= 0.5)
+    around = box_of(layer[..., 3] >= 0.5)
     seen = layer[..., 3]
     picture = picture * (1 - seen[..., None]) + scene.shade(scenery, layer, around)
     things = scene.occluders(scenery, height, width, around, difficulty, photos, not natural)
@@ -108,7 +108,7 @@ def draw(
     for name, (x, y) in centres.items():
         parts[name] = Part(x, y, bool(0 <= x < width and 0 <= y < height and mask[int(y), int(x)]))
     image = np.clip(picture.round(), 0, 255).astype(np.uint8)
-    return Critter(image, mask, _box_of(mask), parts, species)
+    return Critter(image, mask, box_of(mask), parts, species)
 
 
 def make(
@@ -194,7 +194,8 @@ def _choose_background(label: int, classes: int, rate: float, key: tuple[int, ..
     return label if rng.random() < rate else other
 
 
-def _box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
+def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Return the box that is tight around a mask, as ``Critter.box``; of an empty mask four zeros."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
         return 0, 0, 0, 0
