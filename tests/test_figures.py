@@ -1,6 +1,7 @@
 """Figures: each is a described PNG that fits its size limits; bad input is named; same input, same bytes."""
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -143,6 +144,17 @@ def test_long_titles_are_wrapped_into_their_panel():
     titles = ["a rather long title that does not fit"] * 4
     short = opened(figures.images([GRAY] * 4, ["a"] * 4, alt=ALT))
     assert opened(figures.images([GRAY] * 4, titles, alt=ALT)).height > short.height
+
+
+@pytest.mark.parametrize("columns", [2, 3, 4])
+def test_titles_side_by_side_do_not_touch(columns, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(panels, "show", lambda figure, alt: drawn.append(figure))
+    words = "cats in front of bricks magenta and green upsample + convolution of one network, layer 3"
+    figures.images([GRAY] * columns, [words] * columns, alt=ALT)
+    drawn[0].draw_without_rendering()
+    boxes = [axis.title.get_window_extent() for axis in drawn[0].axes]
+    assert all(left.x1 + 3 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_save_writes_the_file(tmp_path):
