@@ -190,6 +190,20 @@ def test_an_axis_of_whole_numbers_has_whole_ticks(x, whole, monkeypatch):
     assert np.array_equal(ticks, np.round(ticks)) == whole
 
 
+def test_a_legend_hides_no_curve(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(charts, "show", lambda figure, alt: drawn.append(figure))
+    x, labels = np.linspace(0, 1, 50), ["one", "two", "three", "four"]
+    figures.curves(x, {label: np.sin(9 * x + 2 * k) for k, label in enumerate(labels)}, xlabel="x", ylabel="y", alt=ALT)
+    figures.curves(x, {"a": x, "b": x}, xlabel="x", ylabel="y", alt=ALT)
+    for figure in drawn:
+        figure.draw_without_rendering()
+    boxes = [figure.axes[0].get_legend().get_window_extent() for figure in drawn]
+    insides = [figure.axes[0].get_window_extent() for figure in drawn]
+    assert boxes[0].y0 >= insides[0].y1  # there was no room
+    assert boxes[1].y1 <= insides[1].y1  # there was
+
+
 def test_titles_may_come_one_by_one():
     listed = figures.images([GRAY, GRAY], ["a", "b"], alt=ALT)
     assert figures.images([GRAY, GRAY], iter("ab"), alt=ALT).content == listed.content
