@@ -99,6 +99,10 @@ def examples(still):
         "truth": rng.integers(0, 255, (8, 8, 3), dtype=np.uint8),
     }
     colours |= {"boosts": [0, 1], "weights": rng.normal(0, 1, 4)}
+    boxes = {"images": rng.integers(0, 255, (2, 8, 8, 3), dtype=np.uint8), "classes": ["background", "cat"]}
+    boxes |= {"detectors": ["one", "other"], "truth": np.array([[0, 1, 1, 1, 5, 5], [1, 1, 2, 2, 6, 6]])}
+    found = [[0, 0, 1, 0.9, 1, 1, 5, 5], [1, 0, 1, 0.7, 0, 0, 3, 3], [1, 0, 1, 0.7, 0, 0, 3, 4]]
+    yield "boxes", boxes | {"found": np.array(found)}
     yield "colours", colours | {"temperatures": [1.0, 0.5, 0.1], "colourfulness": [[10.0, 15.0]] * 3, "own": 30.0}
 
 

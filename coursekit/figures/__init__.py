@@ -10,8 +10,9 @@ from coursekit.figures.diagrams import blocks, channels, network, paths
 from coursekit.figures.interaction import Interactive, interactive
 from coursekit.figures.panels import images, kernels, overlay, sliding
 from coursekit.figures.picture import COLOURS, Picture, show
+from coursekit.figures.rectangles import boxes
 
 __all__ = [
-    "COLOURS", "Interactive", "Picture", "blocks", "channels", "confusion", "curves", "images", "interactive",
+    "COLOURS", "Interactive", "Picture", "blocks", "boxes", "channels", "confusion", "curves", "images", "interactive",
     "kernels", "network", "overlay", "paths", "runs", "show", "sliding",
 ]  # fmt: skip

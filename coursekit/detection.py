@@ -1,0 +1,204 @@
+"""Boxes: scenes as detectors read them, a thin Faster R-CNN, and average precision. Notebook 7 builds all of it.
+
+Boxes are ``(x0, y0, x1, y1)`` in pixels. Labels count from 1, as torchvision has it: 0 is the background. A scene's
+*truth* is a dict of ``boxes`` [N,4] and ``labels`` [N]; what a detector *found* has ``scores`` [N] besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torchvision.models.detection as zoo
+from torch import Tensor, nn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FasterRCNN, FastRCNNPredictor, TwoMLPHead
+from torchvision.ops import MultiScaleRoIAlign, box_iou
+
+from coursekit import pretrained, runtime
+from coursekit.critters import Group
+from coursekit.data.downloads import fetch
+
+SPECIES = ("cat", "dog", "owl", "rabbit")  # what the stored detector finds
+SIZE = 128  # pixels, of its scenes
+Boxes = dict[str, Tensor]
+
+
+def tensors(groups: Iterable[Group], classes: Sequence[str] = SPECIES) -> tuple[list[Tensor], list[Boxes]]:
+    """Return scenes as torchvision's detectors take them: images ``[3, H, W]`` in 0..1, and the truth about each."""
+    images, truths = [], []
+    for group in groups:
+        images.append(torch.from_numpy(group.image).permute(2, 0, 1).contiguous() / 255)
+        boxes = torch.tensor([animal.box for animal in group.animals], dtype=torch.float32).reshape(-1, 4)
+        labels = torch.tensor([1 + classes.index(animal.species) for animal in group.animals], dtype=torch.int64)
+        truths.append({"boxes": boxes, "labels": labels})
+    return images, truths
+
+
+def matches(boxes: Tensor, truth: Tensor, least: float = 0.5) -> Tensor:
+    """Return for each box, the best score first, the index of the true box that it finds, or -1: int64 ``[N]``.
+
+    A box finds the true box with which its IoU is largest, among those that no box before it has found, if it is at
+    least ``least``. Both are of one class and one image, ``[N, 4]`` and ``[M, 4]``.
+    """
+    overlap = box_iou(boxes, truth)
+    found = torch.full((len(boxes),), -1)
+    for index, row in enumerate(overlap):
+        if len(truth) and row.max() >= least:
+            found[index] = row.argmax()
+            overlap[:, found[index]] = -1
+    return found
+
+
+def precision_recall(
+    found: Sequence[Boxes], truths: Sequence[Boxes], label: int, least: float = 0.5
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return precision, recall and score after each box of one class over all images, the best score first.
+
+    Parameters
+    ----------
+    found, truths : sequence of dict
+        One for each image: ``boxes`` [N,4] and ``labels`` [N], and in ``found`` ``scores`` [N].
+    label : int
+        The class.
+    least : float
+        The IoU from which on a box counts as right.
+    """
+    if len(found) != len(truths):
+        raise ValueError(f"{len(found)} images were searched, but there is the truth about {len(truths)}.")
+    hits, scores, wanted = [], [], 0
+    for one, truth in zip(found, truths, strict=True):
+        true_boxes = truth["boxes"][truth["labels"] == label]
+        chosen = one["labels"] == label
+        order = one["scores"][chosen].argsort(descending=True, stable=True)
+        hits.append(matches(one["boxes"][chosen][order], true_boxes, least) >= 0)
+        scores.append(one["scores"][chosen][order])
+        wanted += len(true_boxes)
+    if not wanted:
+        raise ValueError(f"no image has an object of class {label}: there is no recall.")
+    score = torch.cat(scores)
+    order = score.argsort(descending=True, stable=True)
+    right = torch.cat(hits)[order].cumsum(0).double().numpy()
+    return right / np.arange(1, len(right) + 1), right / wanted, score[order].numpy()
+
+
+def average_precision(found: Sequence[Boxes], truths: Sequence[Boxes], label: int, least: float = 0.5) -> float:
+    """Return the area under precision against recall, each precision raised to the best that a higher recall has.
+
+    It is VOC's measure since 2010 (Everingham et al., 2015). The arguments are those of `precision_recall`.
+    """
+    precision, recall, _ = precision_recall(found, truths, label, least)
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.sum(np.diff(recall, prepend=0) * best))
+
+
+class Backbone(nn.Module):
+    """The first three stages of a ResNet, the third one enlarged and added to the second: a map of stride 8."""
+
+    def __init__(self, resnet: Any, channels: int = 64) -> None:
+        super().__init__()
+        self.start = nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool, resnet.layer1)
+        self.fine, self.coarse = resnet.layer2, resnet.layer3
+        self.from_fine = nn.Conv2d(resnet.layer2[-1].bn2.num_features, channels, 1)
+        self.from_coarse = nn.Conv2d(resnet.layer3[-1].bn2.num_features, channels, 1)
+        self.mix = nn.Conv2d(channels, channels, 3, padding=1)
+        self.out_channels = channels  # torchvision's detectors read it
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the feature map ``[N, channels, H/8, W/8]`` of images ``[N, 3, H, W]``."""
+        fine = self.fine(self.start(images))
+        coarse = F.interpolate(self.from_coarse(self.coarse(fine)), fine.shape[-2:])
+        return self.mix(F.relu(self.from_fine(fine) + coarse))
+
+
+def faster_rcnn(resnet: Any, classes: int = len(SPECIES), size: int = SIZE, hidden: int = 128) -> FasterRCNN:
+    """Return torchvision's Faster R-CNN (Ren, He, Girshick and Sun, 2015) on a thin backbone, for small images.
+
+    Parameters
+    ----------
+    resnet : ResNet
+        Of torchvision's layout, with basic blocks; its first three stages become part of the detector.
+    classes : int
+        Without the background.
+    size : int
+        Side in pixels to which images are resized.
+    hidden : int
+        Units of both layers of the head; torchvision has 1,024.
+    """
+    backbone = Backbone(resnet)
+    return FasterRCNN(
+        backbone,
+        min_size=size,
+        max_size=size,
+        rpn_anchor_generator=AnchorGenerator(sizes=((20, 32, 48, 68),), aspect_ratios=((0.9, 1.4),)),
+        rpn_pre_nms_top_n_train=400,
+        rpn_post_nms_top_n_train=200,
+        rpn_pre_nms_top_n_test=240,
+        rpn_post_nms_top_n_test=60,
+        rpn_batch_size_per_image=64,
+        box_roi_pool=MultiScaleRoIAlign(["0"], output_size=7, sampling_ratio=2),
+        box_head=TwoMLPHead(backbone.out_channels * 7 * 7, hidden),
+        box_predictor=FastRCNNPredictor(hidden, classes + 1),
+        box_batch_size_per_image=32,
+    )
+
+
+@torch.no_grad()
+def detect(model: nn.Module, images: Sequence[Tensor], batch_size: int = 16) -> list[Boxes]:
+    """Return what a detector of torchvision finds in images ``[3, H, W]`` of any sizes, on the CPU.
+
+    It computes in eval mode, without gradient, and leaves the model in the mode that it was in.
+    """
+    device, training, found = next(model.parameters()).device, model.training, []
+    model.eval()
+    try:
+        for start in range(0, len(images), batch_size):
+            found += model([image.to(device) for image in images[start : start + batch_size]])
+    finally:
+        model.train(training)
+    return [{name: value.cpu() for name, value in one.items()} for one in found]
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A trained detector of torchvision's: ``model`` in eval mode, ``classes`` (0 is the background), ``source``."""
+
+    model: nn.Module
+    classes: tuple[str, ...]
+    source: str
+
+
+def load(name: str = "critters") -> Detector:
+    """Return a trained detector.
+
+    Parameters
+    ----------
+    name : {"critters", "coco"}
+        The thin one that comes with the course (``python -m tools.train_detector`` makes it), or torchvision's Faster
+        R-CNN on MobileNetV3, which knows the 80 classes of COCO (Lin et al., 2014), 74 MB, downloaded once.
+
+    Raises
+    ------
+    ValueError
+        If there is no such detector.
+    WeightsError, DownloadError
+        If the file is missing, damaged or cannot be had, with what to do.
+    """
+    if name == "critters":
+        weights, card = pretrained.read_weights("detector")
+        model = faster_rcnn(pretrained.resnet18(**card["layout"]), len(card["classes"]))
+        model.load_state_dict(weights)
+        return Detector(model.eval(), ("background", *card["classes"]), card["source"])
+    if name != "coco":
+        raise ValueError(f"there is no detector {name!r}. There are: critters, coco.")
+    known = zoo.FasterRCNN_MobileNet_V3_Large_FPN_Weights.COCO_V1
+    file = known.url.rsplit("/", 1)[1]
+    digits = file.removesuffix(".pth").rsplit("-", 1)[1]
+    path = fetch(known.url, runtime.cache_dir() / "weights" / file, sha256=digits)
+    model = zoo.fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None)
+    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return Detector(model.eval(), tuple(known.meta["categories"]), "COCO, through torchvision")

@@ -1,0 +1,66 @@
+"""Boxes on images: those that are true, and those that a detector found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from matplotlib import patheffects
+from matplotlib.patches import Rectangle
+
+from coursekit.figures.panels import _grid, _image
+from coursekit.figures.picture import COLOURS, Picture, numbers, show
+
+_HALO = [patheffects.withStroke(linewidth=2.5, foreground="black")]
+
+
+def boxes(
+    images: Iterable[Any],
+    truths: Sequence[Mapping[str, Any]] = (),
+    found: Sequence[Mapping[str, Any]] = (),
+    classes: Sequence[str] = (),
+    titles: Sequence[str] | None = None,
+    *,
+    alt: str = "",
+    columns: int | None = None,
+) -> Picture:
+    """Show images with boxes: true ones white and dashed, found ones in the colour of their class, with their score.
+
+    Parameters
+    ----------
+    images : sequence of arrays
+        As for `figures.images`.
+    truths, found : sequence of dict
+        One for each image, or none at all: ``boxes`` [N,4], as ``(x0, y0, x1, y1)`` in pixels; ``labels`` [N] and
+        ``scores`` [N] where there are any.
+    classes : sequence of str
+        The name of each label; without it no names are written.
+    titles, alt, columns
+        As for `figures.images`.
+    """
+    arrays = [_image(image, index) for index, image in enumerate(images)]
+    figure, panels = _grid(arrays, titles, columns)
+    for kind in (truths, found):
+        if len(kind) not in (0, len(arrays)):
+            raise ValueError(f"{len(arrays)} images need as many dicts with boxes, not {len(kind)}.")
+    for index, (panel, array) in enumerate(zip(panels, arrays, strict=True)):
+        panel.imshow(array, cmap="gray", extent=(0, array.shape[1], array.shape[0], 0))
+        panel.set_axis_off()
+        for one, dashed in [(kind[index], kind is truths) for kind in (found, truths) if len(kind)]:
+            _draw(panel, one, classes, dashed)
+    return show(figure, alt=alt)
+
+
+def _draw(panel: Any, one: Mapping[str, Any], classes: Sequence[str], dashed: bool) -> None:
+    corners = numbers(one["boxes"]).reshape(-1, 4)
+    labels = numbers(one["labels"]).astype(int) if "labels" in one else [1] * len(corners)
+    scores = numbers(one["scores"]) if "scores" in one else [None] * len(corners)
+    for (x0, y0, x1, y1), label, score in zip(corners.tolist(), labels, scores, strict=True):
+        colour = "white" if dashed else COLOURS[(label + 3) % 6]
+        line = {"linewidth": 1.2 if dashed else 1.8, "linestyle": (0, (3, 2)) if dashed else "-"}
+        frame = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, **line)
+        frame.set_path_effects([patheffects.withStroke(linewidth=2.5, foreground="black", alpha=0.6)])
+        panel.add_patch(frame)
+        words = [classes[label]] * bool(classes) + [f"{score:.2f}"] * (score is not None)
+        text = panel.text(x0 + 1, max(y0, 8) - 1, " ".join(words), color=colour, fontsize=8, va="bottom")
+        text.set_path_effects(_HALO)

@@ -1,0 +1,200 @@
+"""`detection` against torchvision, against pycocotools, and against what notebook 07 writes by hand."""
+
+import contextlib
+import io
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from torchvision import ops
+
+from coursekit import critters, detection, pretrained
+from tests.notebook_functions import functions_of
+
+
+@pytest.fixture(scope="module")
+def by_hand():
+    return functions_of("07_detection")
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    groups = critters.make_groups(10, detection.SPECIES, 6, detection.SIZE, animals=(2, 5))
+    return groups, *detection.tensors(groups)
+
+
+def random_boxes(count, size=100.0):
+    ends = torch.rand(2, count, 2).sort(dim=0).values * size
+    return torch.cat([ends[0], ends[1] + 1], dim=1)
+
+
+def random_search(images=30, classes=2):
+    """Truths, and what a mediocre detector would find: moved boxes, second ones, wrong labels, boxes in the void."""
+    truths, found = [], []
+    for _ in range(images):
+        count = int(torch.randint(0, 6, ()))
+        truth = {"boxes": random_boxes(count), "labels": torch.randint(1, classes + 1, (count,))}
+        near = torch.cat([truth["boxes"], truth["boxes"]]) + torch.randn(2 * count, 4) * 3
+        near[:, 2:] = torch.maximum(near[:, 2:], near[:, :2] + 1)
+        boxes = torch.cat([near, random_boxes(3)])
+        labels = torch.cat([truth["labels"], truth["labels"], torch.randint(1, classes + 1, (3,))])
+        wrong = torch.rand(len(labels)) < 0.2
+        labels[wrong] = classes + 1 - labels[wrong]
+        keep = torch.rand(len(labels)) < 0.8
+        truths.append(truth)
+        found.append({"boxes": boxes[keep], "labels": labels[keep], "scores": torch.rand(int(keep.sum()))})
+    return found, truths
+
+
+# Scenes as tensors
+
+
+def test_tensors_of_scenes(scenes):
+    groups, images, truths = scenes
+    for group, image, truth in zip(groups, images, truths, strict=True):
+        assert torch.equal((255 * image).round().to(torch.uint8), torch.from_numpy(group.image).permute(2, 0, 1))
+        assert [tuple(box) for box in truth["boxes"].int().tolist()] == [animal.box for animal in group.animals]
+        assert [detection.SPECIES[label - 1] for label in truth["labels"]] == [a.species for a in group.animals]
+    empty = critters.Group(np.zeros((32, 32, 3), np.uint8), ())
+    (_,), (nothing,) = detection.tensors([empty])
+    assert nothing["boxes"].shape == (0, 4)
+
+
+# Scores
+
+
+@pytest.mark.parametrize("least", [0.5, 0.75])
+def test_average_precision_is_that_of_pycocotools(least):
+    """COCO samples recall at 101 places; so do we here, from our precision and recall."""
+    torch.manual_seed(0)
+    found, truths = random_search()
+    for label in (1, 2):
+        precision, recall, _ = detection.precision_recall(found, truths, label, least)
+        best = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0)
+        places = np.searchsorted(recall, np.linspace(0, 1, 101), side="left")
+        ours = best[places].mean()
+        assert ours == pytest.approx(coco(found, truths, label, least), abs=1e-6)
+        assert detection.average_precision(found, truths, label, least) == pytest.approx(ours, abs=0.02)
+
+
+def coco(found, truths, label, least):
+    """Average precision of one class by COCO's own program."""
+    truth, rows, answers = COCO(), [], []
+    corners = partial(ops.box_convert, in_fmt="xyxy", out_fmt="xywh")
+    for index, (one, true) in enumerate(zip(found, truths, strict=True)):
+        for box, k in zip(corners(true["boxes"]).tolist(), true["labels"].tolist(), strict=True):
+            fact = {"id": len(rows) + 1, "image_id": index, "category_id": k, "bbox": box}
+            rows.append(fact | {"area": box[2] * box[3], "iscrowd": 0})
+        facts = [corners(one["boxes"]), one["scores"][:, None], one["labels"][:, None]]
+        answers += [[index, *row] for row in torch.cat(facts, dim=1).tolist()]
+    images = [{"id": index} for index in range(len(truths))]
+    truth.dataset = {"images": images, "annotations": rows, "categories": [{"id": 1}, {"id": 2}]}
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+        judge = COCOeval(truth, truth.loadRes(np.array(answers)), "bbox")
+        judge.params.iouThrs, judge.params.catIds = np.array([least]), [label]
+        judge.evaluate()
+        judge.accumulate()
+    return float(judge.eval["precision"][0, :, 0, 0, -1].mean())
+
+
+def test_the_notebooks_average_precision_is_the_packages(by_hand):
+    torch.manual_seed(1)
+    found, truths = random_search()
+    for label in (1, 2):
+        ours = detection.average_precision(found, truths, label)
+        assert ours == pytest.approx(by_hand.ap_by_hand(found, truths, label), abs=1e-9)
+        assert 0.1 < ours < 0.9
+
+
+def test_a_second_box_on_one_animal_is_wrong(by_hand):
+    truth = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10]])
+    boxes = torch.tensor([[0.0, 1, 10, 11], [1, 0, 11, 10], [22, 0, 32, 10], [50, 50, 60, 60]])
+    assert detection.matches(boxes, truth).tolist() == [0, -1, 1, -1]
+    assert by_hand.match(boxes, truth) == [True, False, True, False]
+    assert detection.matches(boxes, truth[:0]).tolist() == [-1] * 4
+    assert detection.matches(boxes[:0], truth).tolist() == []
+
+
+def test_what_is_never_found_costs_and_order_is_all_that_scores_are_for():
+    truth = {"boxes": torch.tensor([[0.0, 0, 10, 10], [50, 50, 60, 60]]), "labels": torch.tensor([1, 1])}
+    one = {"boxes": truth["boxes"][:1], "labels": torch.tensor([1]), "scores": torch.tensor([0.1])}
+    assert detection.average_precision([one], [truth], 1) == 0.5
+    assert detection.average_precision([truth | {"scores": torch.tensor([0.2, 0.1])}], [truth], 1) == 1
+    nothing = {name: value[:0] for name, value in one.items()}
+    assert detection.average_precision([nothing], [truth], 1) == 0
+    torch.manual_seed(2)
+    found, truths = random_search()
+    halved = [one | {"scores": one["scores"] / 2} for one in found]
+    assert detection.average_precision(halved, truths, 1) == detection.average_precision(found, truths, 1)
+
+
+def test_what_cannot_be_scored_is_refused():
+    truth = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
+    with pytest.raises(ValueError, match="no image has an object of class 3"):
+        detection.average_precision([truth | {"scores": torch.zeros(0)}], [truth], 3)
+    with pytest.raises(ValueError, match="2 images were searched, but there is the truth about 1"):
+        detection.precision_recall([truth, truth], [truth], 1)
+
+
+# What the notebook writes by hand
+
+
+def test_boxes_by_hand_are_torchvisions(by_hand):
+    for seed in range(20):
+        torch.manual_seed(seed)
+        a, b, scores = random_boxes(40), random_boxes(60), torch.rand(60)
+        torch.testing.assert_close(by_hand.iou(a, b), ops.box_iou(a, b))
+        assert by_hand.iou_by_hand(a[0].tolist(), b[0].tolist()) == pytest.approx(
+            ops.box_iou(a, b)[0, 0].item(), abs=1e-5
+        )
+        assert torch.equal(by_hand.nms(b, scores, 0.4), ops.nms(b, scores, 0.4))
+        torch.testing.assert_close(by_hand.decode(by_hand.encode(a, b[:40]), b[:40]), a, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("size", "scale"), [(2, 1 / 8), (4, 1 / 8), (4, 1 / 4)])
+def test_pooling_by_hand_is_torchvisions(by_hand, size, scale):
+    torch.manual_seed(size)
+    features, boxes = torch.randn(3, 28, 28), random_boxes(50)
+    pooled = torch.stack([by_hand.roi_pool(features, box, size, scale) for box in boxes.tolist()])
+    torch.testing.assert_close(pooled, ops.roi_pool(features[None], [boxes], size, scale))
+    aligned = torch.stack([by_hand.roi_align(features, box, size, scale) for box in boxes.tolist()])
+    theirs = partial(ops.roi_align, sampling_ratio=2, aligned=True)
+    torch.testing.assert_close(aligned, theirs(features[None], [boxes], size, scale), atol=1e-4, rtol=1e-4)
+
+
+# The detector
+
+
+def test_the_detector_learns_from_scenes_and_answers_in_eval_mode(scenes):
+    _, images, truths = scenes
+    torch.manual_seed(0)
+    model = detection.faster_rcnn(pretrained.resnet18(width=0.25)).train()
+    assert model.backbone(images[0][None]).shape == (1, 64, 16, 16)
+    losses = model(images[:2], truths[:2])
+    assert set(losses) == {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"}
+    found = detection.detect(model, images[:3], batch_size=2)
+    assert model.training
+    assert len(found) == 3
+    assert set(found[0]) == {"boxes", "labels", "scores"}
+    assert not found[0]["boxes"].requires_grad
+
+
+@pytest.mark.trained
+def test_the_stored_detector_finds_animals_it_has_not_seen(seed):
+    groups = critters.make_groups(100, detection.SPECIES, (987, seed), detection.SIZE, animals=(2, 5))
+    images, truths = detection.tensors(groups)
+    net = detection.load("critters")
+    assert net.classes == ("background", *detection.SPECIES)
+    found = detection.detect(net.model, images)
+    values = [detection.average_precision(found, truths, label) for label in range(1, len(net.classes))]
+    assert np.mean(values) > 0.85
+    assert min(values) > 0.75
+
+
+def test_there_is_no_other_detector():
+    with pytest.raises(ValueError, match=r"no detector 'voc'. There are: critters, coco"):
+        detection.load("voc")
