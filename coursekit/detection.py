@@ -63,10 +63,8 @@ def precision_recall(
     ----------
     found, truths : sequence of dict
         One for each image: ``boxes`` [N,4] and ``labels`` [N], and in ``found`` ``scores`` [N].
-    label : int
-        The class.
-    least : float
-        The IoU from which on a box counts as right.
+    label, least : int, float
+        The class; the IoU from which on a box counts as right.
     """
     if len(found) != len(truths):
         raise ValueError(f"{len(found)} images were searched, but there is the truth about {len(truths)}.")
@@ -122,10 +120,8 @@ def faster_rcnn(resnet: Any, classes: int = len(SPECIES), size: int = SIZE, hidd
     ----------
     resnet : ResNet
         Of torchvision's layout, with basic blocks; its first three stages become part of the detector.
-    classes : int
-        Without the background.
-    size : int
-        Side in pixels to which images are resized.
+    classes, size : int
+        How many without the background; the side in pixels to which images are resized.
     hidden : int
         Units of both layers of the head; torchvision has 1,024.
     """

@@ -7,12 +7,14 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+import torchvision.models.detection as zoo
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torchvision import ops
 
-from coursekit import critters, detection, pretrained
+from coursekit import critters, detection, figures, pretrained
 from tests.notebook_functions import functions_of
+from tools import train_detector
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +195,71 @@ def test_the_stored_detector_finds_animals_it_has_not_seen(seed):
     values = [detection.average_precision(found, truths, label) for label in range(1, len(net.classes))]
     assert np.mean(values) > 0.85
     assert min(values) > 0.75
+
+
+def test_a_mirrored_scene_has_mirrored_boxes():
+    image, box = torch.zeros(3, 20, 30), torch.tensor([[4.0, 2, 10, 9]])
+    image[:, 2:9, 4:10] = 0.5
+    starts = set()
+    for seed in range(8):
+        torch.manual_seed(seed)
+        changed, truth = train_detector.augment(image, {"boxes": box, "labels": torch.tensor([2])})
+        x0, y0, x1, y1 = truth["boxes"][0].int().tolist()
+        assert (changed[:, y0:y1, x0:x1] > 0.3).all()
+        assert (changed > 0).sum() == 3 * 7 * 6
+        assert truth["labels"].tolist() == [2]
+        starts.add(x0)
+    assert starts == {4, 20}
+
+
+def test_the_command_writes_weights_that_load(tmp_path, capsys):
+    options = {"scenes": 16, "test": 6, "epochs": 1, "into": tmp_path}
+    train_detector.main([word for name, value in options.items() for word in (f"--{name}", str(value))])
+    assert "average precision" in capsys.readouterr().out
+    weights, card = pretrained.read_weights("detector", tmp_path)
+    model = detection.faster_rcnn(pretrained.resnet18(**card["layout"]), len(card["classes"]))
+    model.load_state_dict(weights)
+    assert card["images"] == 16
+    assert card["bytes"] < 1_500_000
+    assert set(card["average precision"]) == {"photos of the training", "new photos"}
+
+
+def test_boxes_are_drawn_on_images():
+    image = np.zeros((40, 50, 3))
+    truth, found = {"boxes": [[5, 5, 20, 20]], "labels": [1]}, {"boxes": torch.tensor([[6.0, 6, 30, 30]])}
+    pictures = [
+        figures.boxes([image] * 2, **some, titles=["a", "b"], alt="Two frames").content
+        for some in (
+            {},
+            {"truths": [truth] * 2},
+            {"found": [found] * 2},
+            {"truths": [truth] * 2, "classes": ["-", "cat"]},
+        )
+    ]
+    assert len(set(pictures)) == 4
+    with pytest.raises(ValueError, match="2 images need as many dicts with boxes, not 1"):
+        figures.boxes([image] * 2, [truth])
+
+
+def test_the_detector_of_torchvision_is_loaded_from_its_file(tmp_path, monkeypatch):
+    """The file has frozen batch norms, which count no batches."""
+    torch.manual_seed(0)
+    theirs = zoo.fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None).eval()
+    state = {name: value for name, value in theirs.state_dict().items() if not name.endswith("num_batches_tracked")}
+    torch.save(state, tmp_path / "file.pth")
+    asked = []
+
+    def fetch(url, path, *, sha256):
+        asked.append((url, sha256))
+        return tmp_path / "file.pth"
+
+    monkeypatch.setattr(detection, "fetch", fetch)
+    net = detection.load("coco")
+    assert asked == [("https://download.pytorch.org/models/fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth", "fb6a3cc7")]
+    assert len(net.classes) == 91
+    assert net.classes[17] == "cat"
+    for name, value in net.model.state_dict().items():
+        assert name.endswith("num_batches_tracked") or torch.equal(value, state[name]), name
 
 
 def test_there_is_no_other_detector():

@@ -79,7 +79,8 @@ def train_detector(
         total = 0.0
         for batch in torch.randperm(len(images))[: steps * _BATCH].split(_BATCH):
             pairs = [augment(images[index] / 255, truths[index]) for index in batch.tolist()]
-            loss = sum(model(*map(list, zip(*pairs, strict=True))).values())
+            losses = model(*map(list, zip(*pairs, strict=True)))
+            loss = torch.stack(list(losses.values())).sum()
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)

@@ -24,7 +24,7 @@ from coursekit import critters, data
 
 
 def write(folder: Path) -> None:
-    """Write all that the full profile downloads: data sets, and weights of VGG16 and ResNet18 at full width."""
+    """Write all that the full profile downloads: data sets, and weights of three networks at full width."""
     drawn, _, _ = critters.make(40, seed=0, size=96)
     photos = [_jpeg(picture) for picture in drawn]
     _digits(folder)  # for MNIST and Fashion-MNIST, whose files have the same names
@@ -95,6 +95,9 @@ def _weights(folder: Path) -> None:
         file = folder / weights.IMAGENET1K_V1.url.rsplit("/", 1)[1]
         old = name == "vgg16"  # its file is of the time before torch wrote zip files
         torch.save(getattr(models, name)().state_dict(), file, _use_new_zipfile_serialization=not old)
+    detector = models.detection.fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None)
+    name = models.detection.FasterRCNN_MobileNet_V3_Large_FPN_Weights.COCO_V1.url.rsplit("/", 1)[1]
+    torch.save(detector.state_dict(), folder / name)
 
 
 def _jpeg(picture: np.ndarray) -> bytes:
