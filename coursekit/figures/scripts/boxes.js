@@ -119,7 +119,7 @@ function figure(frame) {
       paintCurve(context, side + 12, side, colours, now);
       context.restore();
       frame.say(
-        `In all ${scenes} scenes the ${detectors[detector.index]} says ${kept.length} boxes, ${now.right} of them right: ` +
+        `In all ${scenes} scenes ${detectors[detector.index]} gives ${kept.length} boxes, ${now.right} of them right: ` +
           `precision ${percent(now.precision)}. It finds ${now.right} of ${animals.length} animals: recall ${percent(now.recall)}. ` +
           `Dashed boxes are true, blue ones right, orange ones wrong.`,
       );
