@@ -97,11 +97,17 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
 
 
 def results(
-    function: Function, settings: Sequence[tuple], shape: tuple[int, ...] = (), *, whole: bool = True, nan: str = ""
+    function: Function,
+    settings: Sequence[tuple],
+    shape: tuple[int, ...] | Callable[..., tuple[int, ...]] = (),
+    *,
+    whole: bool = True,
+    nan: str = "",
 ) -> tuple[np.ndarray, list[str]]:
     """Call a function with each setting; return the numbers that it gives, and each call as a text.
 
-    A dictionary at the end of a setting holds keyword arguments; ``nan`` says where NaN may come from.
+    A dictionary at the end of a setting holds keyword arguments; ``nan`` says where NaN may come from. Where the shape
+    depends on the setting, the numbers come one after the other, each with its call.
     """
     rows, calls, name = [], [], f"what `{function.name}` returns"
     for setting in settings:
@@ -110,9 +116,10 @@ def results(
         answer = function(*setting, finite=not nan, **named)
         if nan and not is_finite(answer):
             raise Hint(f"`{function.name}` gives NaN: {nan}")
-        rows.append(as_array(answer, name, shape, whole=whole) if shape else as_number(answer, name, whole=whole))
-        calls.append(function.shown(*setting, **named))
-    return np.array(rows), calls
+        wanted = shape(*setting) if callable(shape) else shape
+        rows.append(as_array(answer, name, wanted, whole=whole) if wanted else as_number(answer, name, whole=whole))
+        calls += [function.shown(*setting, **named)] * (rows[-1].size if callable(shape) else 1)
+    return np.concatenate([row.ravel() for row in rows]) if callable(shape) else np.array(rows), calls
 
 
 def each_call(

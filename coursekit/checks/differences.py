@@ -64,7 +64,7 @@ def pattern(values: np.ndarray, right: np.ndarray, rtol: float) -> str:
         inside = wrong[..., 1:-1, 1:-1]
         if not inside.any() and wrong.sum() > 2:
             return "only the border is wrong"
-        if inside.all() and wrong.sum() == inside.sum():
+        if inside.all() and wrong.sum() == inside.sum() > 1:
             return "the border is right, and the inside is not"
     for axis in range(right.ndim - 2 if right.ndim > 2 else 0):
         bad = np.moveaxis(wrong, axis, 0).reshape(right.shape[axis], -1).any(axis=1)

@@ -50,6 +50,12 @@ def q1(outline_layer: Function, rng: np.random.Generator) -> None:
             "the colours are added up: with `groups=3` each is treated by itself.": F.conv2d(
                 x, weight.expand(-1, 3, -1, -1), padding=1
             ),
+            **{
+                f"outside the image lie zeros; this is the padding {mode!r}.": F.conv2d(
+                    F.pad(x, [1] * 4, mode=mode), weight, groups=3
+                )
+                for mode in ("reflect", "replicate", "circular")
+            },
         },
         rtol=1e-5,
         small=(lambda k, x: outline_layer(k)(x), _outlined, {"kernels": _PAIR, "image": _WHITE}),
@@ -205,11 +211,7 @@ def q4(Repaired: Function, rng: np.random.Generator) -> None:
 )
 def q5(counterexample: object, shift_stable: Function, rng: np.random.Generator) -> None:
     """Ask for an image on which stride breaks invariance, and for a descriptor that is invariant."""
-    if not hasattr(counterexample, "dtype") or not isinstance(counterexample, torch.Tensor):
-        raise Hint(f"`counterexample` must be a torch tensor, not {compare.kind(counterexample)}.")
-    if tuple(counterexample.shape) != (1, 1, 8, 8) or not counterexample.is_floating_point():
-        raise Hint("`counterexample` must be an image of shape [1, 1, 8, 8], of floats.")
-    x = counterexample.double()
+    x = torch.from_numpy(compare.as_array(counterexample, "`counterexample`", (1, 1, 8, 8)))
 
     def claimed(image: torch.Tensor) -> float:
         return F.max_pool2d(image, 1, stride=2).mean().item()
@@ -283,7 +285,8 @@ def q6(find_kernel: Function, rng: np.random.Generator) -> None:
             near = F.conv2d(x, torch.tensor(found).float().view(kernel.shape), torch.tensor(offset).float())
             hint = f"not found yet: the loss that remains is {F.mse_loss(near, y):.2g}."
             mistakes.append((f"{hint} Is `zero_grad` there? Are there steps enough, and large enough?", found))
-        compare.array(found, "the kernel", right, mistakes, rtol=0.02)
+        turned = {(1,): "this is the bias, then the kernel: it should be the other way round."}
+        compare.array(found, "the kernel", right, mistakes, rtol=0.02, shapes=turned)
         compare.array(offset, "the bias", torch.tensor([bias]), {"the bias stays zero.": torch.zeros(1)}, rtol=0.02)
 
 

@@ -203,18 +203,19 @@ def _compare_sent(gradient_in_parts: Function, model: Module, own: nn.Module, im
 
     still = _gradient(own.eval(), images, labels)
     own.train()
-    model.train(True)
-    compare.array(
-        gradient_in_parts(model, images, labels, 4),
-        "the gradient of `norm_net` in train mode, from parts,",
-        sent(4),
-        {
-            "all images go through the network at once: send `part` at a time.": sent(len(labels)),
-            "the images go through the network one at a time: send `part` at a time.": lambda: sent(1),
-            "leave the network in the mode in which it comes, here in train mode.": still,
-        },
-        rtol=1e-4,
-    )
+    for mode, right, other in (("eval", still, sent(4)), ("train", sent(4), still)):
+        model.train(mode == "train")
+        compare.array(
+            gradient_in_parts(model, images, labels, 4),
+            f"the gradient of `norm_net` in {mode} mode, from parts,",
+            right,
+            {
+                "all images go through the network at once: send `part` at a time.": sent(len(labels)),
+                "the images go through the network one at a time: send `part` at a time.": lambda: sent(1),
+                f"leave the network in the mode in which it comes, here in {mode} mode.": other,
+            },
+            rtol=1e-4,
+        )
 
 
 def _gradient(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

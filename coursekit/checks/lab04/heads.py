@@ -27,6 +27,12 @@ def q4(tiny_body: Function, tiny_head: Function, transfer_net: Function, rng: np
 
 def _check_net(net: Module, own_body: nn.Module, own_head: nn.Module, images: Tensor) -> None:
     before = net.state()
+    needed = Counter(tuple(value.shape) for part in (own_body, own_head) for value in part.state_dict().values())
+    if needed - Counter(tuple(value.shape) for value in before.values()):
+        raise Hint(
+            "`net.state_dict()` lacks some of the weights: they would not be saved, nor follow `net.to(device)`. Is a "
+            "part hidden in a list?"
+        )
     net(images)
     first = net.layers()
     net.load(before)
@@ -37,12 +43,6 @@ def _check_net(net: Module, own_body: nn.Module, own_head: nn.Module, images: Te
     hints = {"these are the body's features: send them through the head.": features}
     compare.array(net(images), "what the network gives", right, hints, rtol=1e-4)
 
-    needed = Counter(tuple(value.shape) for part in (own_body, own_head) for value in part.state_dict().values())
-    if needed - Counter(tuple(value.shape) for value in before.values()):
-        raise Hint(
-            "`net.state_dict()` lacks some of the weights: they would not be saved, nor follow `net.to(device)`. Is a "
-            "part hidden in a list?"
-        )
     trainable = sorted(tuple(p["shape"]) for p in net.parameters().values() if p["trainable"])
     parts = [sorted(tuple(p.shape) for p in part.parameters()) for part in (own_body, own_head)]
     if trainable == sorted(parts[0] + parts[1]):

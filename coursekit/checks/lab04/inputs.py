@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -125,12 +126,22 @@ def q5(first_layer: Function, fold_gray: Function, exact_with_padding: object, r
         "no bias": "where the layer has no bias, the new one still needs one for the shifts.",
     }
     name, mistakes = f"the output of {len(settings)} layers", compare.mistakes_of(each, hints)
-    compare.array(torch.cat(answers), name, each(), mistakes, rtol=1e-4)
+    compare.array(torch.cat(answers), name, each(), mistakes, rtol=1e-4, small=partial(_small, first_layer, fold_gray))
     hints = {
         "everywhere": "what does a padded zero stand for, before folding and after it? Try it.",
         "nowhere": "where the kernel touches no padding, nothing has changed.",
     }
     compare.choice(exact_with_padding, "`exact_with_padding`", "away from the border", hints)
+
+
+def _small(first_layer: Function, fold_gray: Function) -> str:
+    """Say what comes out of one pixel: 1, 2 and 3 as weights, 10 as the bias."""
+    state = {"weight": torch.tensor([1.0, 2, 3]).view(1, 3, 1, 1), "bias": torch.tensor([10.0])}
+    layer = given(first_layer(1, kernel_size=1), "first_layer(...)", state)
+    folded = fold_gray(layer, torch.tensor([1.0, 1, 2]), torch.tensor([0.0, 5, 0])).state()
+    found = " and the bias ".join(f"{folded[key].item():g}" for key in ("weight", "bias"))
+    case = "A case for paper: a 1 x 1 kernel with the weights 1, 2, 3, the bias 10, scale [1, 1, 2], shift [0, 5, 0]."
+    return f" {case} The new layer has the weight {found}."
 
 
 def _fold(fold_gray: Function, layer: Module, scale: Tensor, shift: Tensor, conv: nn.Conv2d) -> object:

@@ -22,9 +22,10 @@ def q1(nearest: Function, rng: np.random.Generator) -> None:
         "distance": "this is the smallest distance; the cosine looks at the direction of the features alone.",
         "index": "these are the positions of the training photos; asked for are their labels.",
         "centred": "the features are used as they come: nothing is subtracted.",
+        "sign": "a cosine of -1 is the *least* similar: no absolute values.",
     }
-    for count, most in ((40, 3), (60, 7)):
-        train, test = (rng.uniform(0, 1, (n, 6)) ** 3 * rng.uniform(0.2, 5, (n, 1)) for n in (count, 30))
+    for count, most, least in ((40, 3, 0), (60, 7, -0.8)):
+        train, test = (rng.uniform(least, 1, (n, 6)) ** 3 * rng.uniform(0.2, 5, (n, 1)) for n in (count, 30))
         train, test = (torch.from_numpy(part).float() for part in (train, test))
         labels = torch.from_numpy(rng.integers(0, most, count))
         answer = nearest(train, labels, test)
@@ -45,7 +46,7 @@ def _nearest(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, slip
     train, test = (part - train.mean(0) * (slip == "centred") for part in (train, test))
     norms = [part.norm(dim=1, keepdim=True) if slip != "dot" else 1 for part in (train, test)]
     like = (test / norms[1]) @ (train / norms[0]).T
-    like = -torch.cdist(test, train) if slip == "distance" else -like if slip == "farthest" else like
+    like = {"distance": -torch.cdist(test, train), "farthest": -like, "sign": like.abs()}.get(slip, like)
     return like.argmax(1) if slip == "index" else labels[like.argmax(1)]
 
 
@@ -55,7 +56,7 @@ def _nearest(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, slip
 def q3(split: Function, rng: np.random.Generator) -> None:
     """Ask for splits with several seeds, and look for leaks and for shares that are not followed."""
     few = ["cups/blue_1.jpg", "cups/blue_2.jpg", "pens/blue_1.jpg", "pens/old_red_1.jpg", "pens/old_red_2.jpg"]
-    for names, share in ((few, 0.34), (_series_names(rng), 0.2), (_series_names(rng), 0.4)):
+    for names, share in ((few, 0.1), (_series_names(rng), 0.2), (_series_names(rng), 0.4)):
         seeds = rng.integers(0, 1000, 4).tolist()
         parts = [_parts(split(names, share, seed), len(names)) for seed in seeds]
         for train, test in parts:
@@ -85,9 +86,7 @@ def q3(split: Function, rng: np.random.Generator) -> None:
             _check_share(names, test, share)
         if _parts(split(names, share, seeds[0]), len(names)) != parts[0]:
             raise Hint("the same seed must give the same split.")
-        again = []
-        with contextlib.suppress(Hint):
-            again = [_parts(split(names, share, seeds[0], salt=salt), len(names)) for salt in range(1, 5)]
+        again = [_restarted(split, names, share, seeds[0], salt) for salt in range(1, 5)]
         if any(part != again[0] for part in again):
             raise Hint(
                 "after a restart, the same seed must give the same split, too: the order of a set of texts changes "
@@ -95,6 +94,16 @@ def q3(split: Function, rng: np.random.Generator) -> None:
             )
         if names is not few and all(part == parts[0] for part in parts):
             raise Hint("another seed must give another split.")
+
+
+def _restarted(split: Function, names: list[str], share: float, seed: int, salt: int) -> tuple[list[int], list[int]]:
+    """Split as after a restart: with other hashes, or where numpy's texts lose these, with names in the same order."""
+    with contextlib.suppress(Hint):
+        parts = _parts(split(names, share, seed, salt=salt), len(names))
+        _check_part(names, *parts)
+        _check_share(names, parts[1], share)
+        return parts
+    return _parts(split(["x" * salt + name for name in names], share, seed), len(names))
 
 
 def _check_part(names: list[str], train: list[int], test: list[int]) -> None:
@@ -111,10 +120,10 @@ def _check_part(names: list[str], train: list[int], test: list[int]) -> None:
 def _check_share(names: list[str], test: list[int], share: float) -> None:
     of = [name.rsplit("_", 1)[0] for name in names]
     total, chosen = len(set(of)), len({of[k] for k in test})
-    if abs(chosen - share * total) > 1.5 >= abs(total - chosen - share * total):
+    if abs(chosen - share * total) > 1.01 >= abs(total - chosen - share * total):
         raise Hint("`share` is the test part's, not the training part's.")
-    if abs(chosen - share * total) > 1.5 or not chosen:
-        asked = "take the share of the *series*, rounded, and at least one."
+    if abs(chosen - share * total) > 1.01 or not chosen:
+        asked = "take the share of the *series*, rounded up or down, and at least one."
         raise Hint(f"with share {share}, {chosen} of {total} series are in the test part: {asked}")
 
 
@@ -194,8 +203,10 @@ def _check_draws(interval: Function, rng: np.random.Generator) -> None:
     series = np.arange(8).repeat(3) * 7
     case, seed = (series != 0, series), int(rng.integers(1000))
     low, high = _ends(interval, *case, 2000, seed)
-    if max(abs(low - 5 / 8), abs(high - 1)) > 0.01:  # 3 wrong ones of 8 in 6.7 % of the draws, 4 in 1.1 %
+    if high > 1.01:
         raise Hint("the accuracies are spread lopsidedly here: take percentiles, not mean and standard deviation.")
+    if max(abs(low - 5 / 8), abs(high - 1)) > 0.01:  # 3 wrong ones of 8 in 6.7 % of the draws, 4 in 1.1 %
+        raise Hint("with 8 series the ends are off: draw as many series as there are, with replacement.")
     low, high = _ends(interval, *case, 1, seed)
     if high - low > 1e-9:
         raise Hint("`draws` is not followed: of a single draw, both percentiles are its accuracy.")

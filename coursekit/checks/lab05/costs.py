@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -120,17 +120,6 @@ def _cost(kind: str, inputs: int, channels: int, stride: int, size: tuple, slip:
 def q6(count_paths: Function, depth_in_training: Function, rng: np.random.Generator) -> None:
     """Compare how a sum of independent lengths is distributed: counted, and with probabilities."""
     chains = [[2, 3], [1], [2], [3, 1, 2, 2, 5]] + [[*rng.integers(1, 6, n).tolist(), 2] for n in (3, 4, 6)]
-
-    def counts(slip: str = "") -> np.ndarray:
-        rows = [_spread([1] * sum(chain) if slip == "layers" else chain, 1, 1) for chain in chains]
-        rows = {
-            "shares": [row / row.sum() for row in rows],
-            "kinds": [np.minimum(row, 1) for row in rows],
-            "around": [row - (np.arange(len(row)) == 0) for row in rows],
-            "sums": [np.cumsum(row) for row in rows],
-        }.get(slip, rows)
-        return np.concatenate(rows)
-
     hints = {
         "shares": "these are shares of all paths; asked for are their numbers.",
         "kinds": "several paths may have the same length: count them all.",
@@ -138,21 +127,7 @@ def q6(count_paths: Function, depth_in_training: Function, rng: np.random.Genera
         "around": "one path goes through no branch at all.",
         "sums": "these are the paths with *at most* so many layers; asked for are those with exactly so many.",
     }
-    answer = _in_one([count_paths(chain) for chain in chains], "count_paths", chains)
-    calls = [count_paths.shown(chain) for chain in chains for _ in range(sum(chain) + 1)]
-    name = f"the list of counts for {len(chains)} networks"
-    compare.array(answer, name, counts(), compare.mistakes_of(counts, hints), calls=calls)
-
-    drops = [rng.uniform(0.05, 0.9, len(chain)).round(3).tolist() for chain in chains]
-
-    def chances(slip: str = "") -> np.ndarray:
-        rows = []
-        for chain, p in zip(chains, map(np.array, drops), strict=True):
-            ways = {"kept": (1 - p, p), "mean": (p.mean(), 1 - p.mean()), "half": (0.5, 0.5), "counts": (1, 1)}
-            ways |= {"no drop": (1, 1 - p), "no keep": (p, 1)}
-            rows.append(_spread(chain, *ways.get(slip, (p, 1 - p))))
-        return np.concatenate(rows)
-
+    _compare_rows(count_paths, [(chain,) for chain in chains], _counts, hints, "counts")
     hints = {
         "kept": "`drop` is the probability that a branch is left out; here it is kept with it.",
         "mean": "each block has a probability of its own, not the mean of all.",
@@ -161,11 +136,31 @@ def q6(count_paths: Function, depth_in_training: Function, rng: np.random.Genera
         "no drop": "the probabilities do not add up to 1: what of the blocks that are left out?",
         "no keep": "the probabilities do not add up to 1: what of the blocks that are kept?",
     }
-    pairs = list(zip(chains, drops, strict=True))
-    answer = _in_one([depth_in_training(*pair) for pair in pairs], "depth_in_training", chains)
-    calls = [depth_in_training.shown(*pair) for pair in pairs for _ in range(sum(pair[0]) + 1)]
-    name = f"the list of probabilities for {len(chains)} networks"
-    compare.array(answer, name, chances(), compare.mistakes_of(chances, hints), calls=calls)
+    pairs = [(chain, rng.uniform(0.05, 0.9, len(chain)).round(3).tolist()) for chain in chains]
+    _compare_rows(depth_in_training, pairs, _chances, hints, "probabilities")
+
+
+def _compare_rows(function: Function, settings: list[tuple], compute: Callable, hints: dict, what: str) -> None:
+    def each(slip: str = "") -> np.ndarray:
+        return np.concatenate([compute(*setting, slip) for setting in settings])
+
+    answer = np.concatenate([_row(function(*setting), function.name, setting[0]) for setting in settings])
+    calls = [function.shown(*setting) for setting in settings for _ in range(sum(setting[0]) + 1)]
+    name = f"the list of {what} for {len(settings)} networks"
+    compare.array(answer, name, each(), compare.mistakes_of(each, hints), calls=calls)
+
+
+def _counts(chain: list[int], slip: str) -> np.ndarray:
+    row = _spread([1] * sum(chain) if slip == "layers" else chain, 1, 1)
+    known = {"shares": row / row.sum(), "kinds": np.minimum(row, 1), "sums": np.cumsum(row)}
+    return known.get(slip, row - (np.arange(len(row)) == 0) * (slip == "around"))
+
+
+def _chances(chain: list[int], drop: list[float], slip: str) -> np.ndarray:
+    p = np.array(drop)
+    ways = {"kept": (1 - p, p), "mean": (p.mean(), 1 - p.mean()), "half": (0.5, 0.5), "counts": (1, 1)}
+    ways |= {"no drop": (1, 1 - p), "no keep": (p, 1)}
+    return _spread(chain, *ways.get(slip, (p, 1 - p)))
 
 
 def _spread(layers: Sequence[int], around: float | np.ndarray, through: float | np.ndarray) -> np.ndarray:
@@ -177,17 +172,14 @@ def _spread(layers: Sequence[int], around: float | np.ndarray, through: float | 
     return result
 
 
-def _in_one(answers: list, name: str, chains: list[list[int]]) -> np.ndarray:
-    rows = []
-    for answer, chain in zip(answers, chains, strict=True):
-        shown, layers = f"`{name}` for branches of {chain} layers", sum(chain)
-        shapes = {
-            (len(chain) + 1,): f"{shown}: the length of a path is the number of its layers, not of its blocks.",
-            (2 ** len(chain),): f"{shown} has an element for each path; asked for is one for each length.",
-            (layers,): f"{shown} has {layers} elements: but a path may have from 0 to {layers} layers.",
-            (): f"`{name}` must return a list, not {compare.kind(answer)}.",
-        }
-        rows.append(compare.as_array(answer, f"what `{name}` returns"))
-        if rows[-1].shape != (layers + 1,):
-            raise Hint(shapes.get(rows[-1].shape, f"{shown} has shape {list(rows[-1].shape)}."))
-    return np.concatenate(rows)
+def _row(answer: object, name: str, chain: list[int]) -> np.ndarray:
+    row, shown, layers = compare.as_array(answer, f"what `{name}` returns"), f"`{name}` for {chain}", sum(chain)
+    shapes = {
+        (len(chain) + 1,): f"{shown}: the length of a path is the number of its layers, not of its blocks.",
+        (2 ** len(chain),): f"{shown} has an element for each path; asked for is one for each length.",
+        (layers,): f"{shown} has {layers} elements: but a path may have from 0 to {layers} layers.",
+        (): f"`{name}` must return a list, not {compare.kind(answer)}.",
+    }
+    if row.shape != (layers + 1,):
+        raise Hint(shapes.get(row.shape, f"{shown} has shape {list(row.shape)}."))
+    return row

@@ -126,6 +126,8 @@ def q5(skill: Function, visible: Function, rng: np.random.Generator) -> None:
     of_image = each(lambda _, true: true.mean((2, 3), keepdims=True))
     of_pixel = each(lambda train, _: train.mean(0))
     gray = each(lambda train, _: 0 * train.mean())
+    at_home = np.array([1 - np.mean((p - t) ** 2) / np.mean((r - r.mean((0, 2, 3), keepdims=True)) ** 2)
+                        for p, t, r in cases])  # fmt: skip
     mistakes = {
         "the constant colour must come from the training images: nobody knows the mean of the truth.": of_truth,
         "the constant has one number for a and another one for b.": each(lambda train, _: train.mean()),
@@ -134,6 +136,7 @@ def q5(skill: Function, visible: Function, rng: np.random.Generator) -> None:
         "the constant is one colour for all images; here each image has its own.": of_image,
         "1 must be perfect, and 0 as good as the constant: here 0 is perfect.": 1 - each(),
         "1 must be perfect; here these are percent.": 100 * each(),
+        "the constant is tried on the test images, too: only its colour comes from the training.": at_home,
         "the sign is wrong: better than the constant is above zero.": -each(),
         "take one ratio of two mean errors, not the mean of the images' ratios.": each(axis=(1, 2, 3)),
         "these are root mean squares; compare squared errors.": each(power=0.5),

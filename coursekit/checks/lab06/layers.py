@@ -53,7 +53,7 @@ def q3(hits: Function, decoder: Function, rng: np.random.Generator) -> None:
     for _ in range(4):
         kernel, stride = rng.integers(2, 8, 2).tolist(), rng.integers(2, 5, 2).tolist()
         settings.append((tuple(kernel), tuple(stride), int(rng.integers(1, 4))))
-    answers = [compare.as_array(hits(*setting), "what `hits` returns", setting[1]).ravel() for setting in settings]
+    found, calls = compare.results(hits, settings, lambda kernel, stride, dilation: stride, whole=False)
 
     def each(slip=lambda rows, columns: np.multiply.outer(rows, columns), dilated: bool = True) -> np.ndarray:
         counts = [_phases(kernel, stride, dilation if dilated else 1) for kernel, stride, dilation in settings]
@@ -61,7 +61,7 @@ def q3(hits: Function, decoder: Function, rng: np.random.Generator) -> None:
 
     right = each()
     compare.array(
-        np.concatenate(answers),
+        found,
         f"the list of counts for {len(settings)} layers",
         right,
         {
@@ -81,7 +81,7 @@ def q3(hits: Function, decoder: Function, rng: np.random.Generator) -> None:
             "asked for is how *often* each pixel is reached, not only whether it is.": (right > 0).astype(int),
         },
         rtol=1e-9,
-        calls=[hits.shown(*setting) for setting in settings for _ in range(np.prod(setting[1]))],
+        calls=calls,
     )
     _check_decoder(decoder, rng)
 

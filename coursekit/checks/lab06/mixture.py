@@ -102,6 +102,9 @@ def _check_chart(axes: list[dict]) -> None:
     for power, name in ((2, "squared"), (1, "absolute")):
         if not shown(expected(power)):
             raise Hint(f"no curve of `figure` shows the mean {name} error of the guesses.")
+    for curves in ([y for _, y in _curves(axis)] for axis in axes):
+        if any(abs(np.log(y[-1] / curves[0][-1])) > 1 for y in curves):
+            raise Hint("the two errors have different units: draw them in two axes, or divide each by its end.")
     if any(len(_curves(axis)) > 1 and not axis["legend"] for axis in axes):
         raise Hint("`figure` has two curves in one axis and no legend: which is which?")
 

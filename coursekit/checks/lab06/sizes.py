@@ -20,9 +20,8 @@ def q1(output_paddings: Function, rng: np.random.Generator) -> None:
     for depth in (1, 1, 1, 1, 2, 2, 3, 3, 3):
         options = [rng.integers(low, high, depth).tolist() for low, high in ((2, 6), (2, 5), (0, 3), (1, 4))]
         settings.append((int(rng.integers(600, 900)), list(zip(*options, strict=True))))
-    name = "what `output_paddings` returns (one for each layer)"
-    answers = [compare.as_array(output_paddings(*one), name, (len(one[1]),), whole=True) for one in settings]
-    found, right = np.concatenate(answers), np.concatenate([_paddings(*setting) for setting in settings])
+    found, calls = compare.results(output_paddings, settings, lambda size, layers: (len(layers),))
+    right = np.concatenate([_paddings(*setting) for setting in settings])
     mistakes = _mistakes(settings)
     # What nobody has foreseen: say what cannot be.
     strides = np.concatenate([[layer[1] for layer in layers[::-1]] for _, layers in settings])
@@ -35,8 +34,7 @@ def q1(output_paddings: Function, rng: np.random.Generator) -> None:
     if np.all((found == right)[single]):
         hint = "right for a single layer, but wrong for two and more: follow the sizes from layer to layer."
         mistakes.append((hint, found))
-    calls = [f"output_paddings({size}, {layers})" for size, layers in settings for _ in layers]
-    compare.array(found, name, right, mistakes, rtol=1e-9, calls=calls)
+    compare.array(found, "the list of output paddings", right, mistakes, rtol=1e-9, calls=calls)
 
 
 _HINTS = {  # on the way there, on the way back, or on both
