@@ -126,7 +126,6 @@ def test_functions_are_called_with_copies_and_give_plain_results():
     with pytest.raises(Hint, match="work on a copy"):
         answer(lambda x: x.fill(0) or x)(given)
     assert given.tolist() == [1, 1, 1]
-    assert answer(lambda x: x.fill(0) or x)(given, may_change=True).tolist() == [0, 0, 0]
     both = AnswerServer({"double": lambda x: 2 * x, "apply": lambda f, x: f(x)}).serve
     assert fetch(both, "apply")(fetch(both, "double"), 2) == 4
 

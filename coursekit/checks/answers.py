@@ -38,20 +38,14 @@ class Function:
         texts = [_describe(value) for value in args]
         return f"{self.name}({', '.join(texts + [f'{key}={_describe(value)}' for key, value in kwargs.items()])})"
 
-    def __call__(
-        self, *args: object, may_change: bool = False, finite: bool = True, salt: int = 0, **kwargs: object
-    ) -> Any:
-        """Call it.
-
-        With ``may_change`` it may write into its arguments; without ``finite`` it may give NaN; with a ``salt``, texts
-        in lists have other hashes, as after a restart.
-        """
+    def __call__(self, *args: object, finite: bool = True, salt: int = 0, **kwargs: object) -> Any:
+        """Call it; without ``finite`` it may give NaN; with a ``salt``, texts have other hashes, as after a restart."""
         shown = self.shown(*args, **kwargs)
         order = {"do": "call", "number": self.reference.number, "args": args, "kwargs": kwargs, "salt": salt}
         reply = _request(self._ask, order, f"`{shown}`")
         if reply["value"] is None and self.reference.kind == "function":
             raise NotAnsweredError(f"`{self.name}` gives None: it is not written yet, or its `return` is missing.")
-        if reply.get("changed") and not may_change:
+        if reply.get("changed"):
             names = ", ".join(f"argument {key + 1}" if isinstance(key, int) else str(key) for key in reply["changed"])
             raise Hint(f"`{self.name}` changes what it is given ({names}): work on a copy.")
         return _received(self._ask, reply["value"], shown, finite)

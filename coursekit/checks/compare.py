@@ -84,7 +84,7 @@ def as_array(answer: object, name: str, shape: tuple[int, ...] | None = None, *,
     if values.dtype.kind not in "biuf":
         raise Hint(f"{name} must hold numbers only, not {kind(answer, show=True)}.")
     if shape is not None and not _fits(values.shape, shape):
-        known = {(-1,): "a list of numbers", (-1, -1): "rows of numbers"}
+        known = {(-1,): "a list of numbers", (1,): "a list of one number", (-1, -1): "rows of numbers"}
         count = " x ".join(map(str, shape)) + " numbers" + " [rows, columns]" * (len(shape) == 2)
         raise Hint(f"{name} must be {known.get(shape, count)}, not {kind(answer, show=True)}.")
     if whole and values.size and values.dtype.kind not in "iu":
@@ -102,39 +102,45 @@ def results(
     shape: tuple[int, ...] | Callable[..., tuple[int, ...]] = (),
     *,
     whole: bool = True,
+    each: str = "",
     nan: str = "",
 ) -> tuple[np.ndarray, list[str]]:
     """Call a function with each setting; return the numbers that it gives, and each call as a text.
 
-    A dictionary at the end of a setting holds keyword arguments; ``nan`` says where NaN may come from. Where the shape
-    depends on the setting, the numbers come one after the other, each with its call.
+    A dictionary at the end of a setting holds keyword arguments; ``each`` says what the numbers of a call stand for,
+    and ``nan`` where NaN may come from. Where the shape depends on the setting, the numbers come one after the other,
+    each with its call.
     """
-    rows, calls, name = [], [], f"what `{function.name}` returns"
+    rows, calls, name = [], [], f"what `{function.name}` returns{each and f' ({each})'}"
     for setting in settings:
         named = setting[-1] if isinstance(setting[-1], dict) else {}
         setting = setting[: len(setting) - bool(named)]
         answer = function(*setting, finite=not nan, **named)
         if nan and not is_finite(answer):
             raise Hint(f"`{function.name}` gives NaN: {nan}")
-        wanted = shape(*setting) if callable(shape) else shape
+        wanted = shape if isinstance(shape, tuple) else shape(*setting)
         rows.append(as_array(answer, name, wanted, whole=whole) if wanted else as_number(answer, name, whole=whole))
         calls += [function.shown(*setting, **named)] * (rows[-1].size if callable(shape) else 1)
     return np.concatenate([row.ravel() for row in rows]) if callable(shape) else np.array(rows), calls
 
 
 def each_call(
-    function: Function, settings: Sequence[tuple], compute: Callable, hints: Mapping[str, str], name: str, shape=()
-) -> None:
-    """Compare the whole numbers that a function gives for each setting with those of ``compute(*setting, mistake)``.
+    function: Function, settings: Sequence[tuple], compute: Callable, hints: Mapping[str, str], name: str,
+    shape: tuple[int, ...] | Callable[..., tuple[int, ...]] = (), *, rtol: float = 1e-9,
+    small: Small | None = None, **options: Any,
+) -> None:  # fmt: skip
+    """Compare the numbers that a function gives for each setting with those of ``compute(*setting, mistake)``.
 
-    The mistake is a key of ``hints``, or an empty text for none; ``name`` is how hints call all the numbers.
+    The mistake is a key of ``hints``, or an empty text for none; ``name``, ``rtol`` and ``small`` are those of
+    `array`, ``shape`` and ``options`` those of `results`.
     """
-    answers, calls = results(function, settings, shape)
+    answers, calls = results(function, settings, shape, **options)
 
     def each(mistake: str = "") -> np.ndarray:
-        return np.array([compute(*setting, mistake) for setting in settings])
+        rows = [np.array(compute(*setting, mistake)) for setting in settings]
+        return np.concatenate(rows) if callable(shape) else np.array(rows)
 
-    array(answers, name, each(), mistakes_of(each, hints), rtol=1e-9, calls=calls)
+    array(answers, name, each(), mistakes_of(each, hints), rtol=rtol, calls=None if small else calls, small=small)
 
 
 def mistakes_of(compute: Callable[[str], object], hints: Mapping[str, str]) -> list[tuple[str, Callable]]:

@@ -4,8 +4,6 @@ A hint ends in a case that one can compute by hand. `smallest_call` finds it amo
 tries a function on a small input. The map says for each value whether it is right (.), too large (+) or too small (-).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

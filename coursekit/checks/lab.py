@@ -6,8 +6,6 @@ must be one. The function raises a `Hint` if the answer is wrong and is silent i
 runs it with one seed, grading with others.
 """
 
-from __future__ import annotations
-
 import inspect
 import random
 import sys

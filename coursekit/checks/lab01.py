@@ -1,7 +1,5 @@
 """The checks of lab 1, convolution."""
 
-from __future__ import annotations
-
 from functools import partial, reduce
 from typing import Any
 
@@ -173,7 +171,6 @@ def q4(separable: Function, rng: np.random.Generator) -> None:
                 "both passes use the same kernel: `row` is never used.": both(column, column),
                 "the result is transposed: turn it back after the second pass.": both(column, row).T,
                 "only the pass along the rows happens.": both([1], row),
-                "only the pass along the columns happens.": both(column, [1]),
             },
             shapes={
                 image.shape: "the result has the image's size: the passes must be of mode valid.",
@@ -234,8 +231,9 @@ def _check_counterexample(answer: Any) -> None:
         raise Hint("for these two kernels the claim happens to hold. What do kernels look like that care for a turn?")
 
 
-def _factor(kernel: np.ndarray) -> float:
-    return float(np.sqrt((kernel**2).sum()))
+def _factor(kernel: np.ndarray, slip: str = "") -> float:
+    known = {"variance": (kernel**2).sum(), "sum": kernel.sum(), "uniform": kernel.size**-0.5}
+    return float(known.get(slip, np.sqrt((kernel**2).sum())))
 
 
 _BELL = np.exp(-0.5 * (np.arange(-4, 5) / 2) ** 2)
@@ -253,23 +251,14 @@ def q6(noise_factor: Function, figure: Chart, rng: np.random.Generator) -> None:
     """Ask for the formula, and a plot that holds it against a measurement."""
     positive = rng.uniform(0.1, 1, (4, 5))
     kernels = [np.full((3, 3), 1 / 9), positive / positive.sum(), rng.normal(size=(4, 3)), rng.normal(size=(2, 6))]
-    answers, _ = compare.results(noise_factor, [(kernel,) for kernel in kernels], whole=False)
-
-    def each(formula):
-        return np.array([formula(kernel) for kernel in kernels], dtype=float)
-
-    compare.array(
-        answers,
-        "the list of factors for four kernels",
-        each(_factor),
-        {
-            "this is the factor for the variance; asked for is the standard deviation.": each(lambda k: (k**2).sum()),
-            "the sum of the weights is what becomes of a *constant*; noise behaves differently.": each(np.sum),
-            "this holds for uniform kernels only: other weights count differently.": each(lambda k: k.size**-0.5),
-        },
-        rtol=1e-5,
-        small=(noise_factor, _factor, {"kernel": np.array([[3.0, 4]])}),
-    )
+    hints = {
+        "variance": "this is the factor for the variance; asked for is the standard deviation.",
+        "sum": "the sum of the weights is what becomes of a *constant*; noise behaves differently.",
+        "uniform": "this holds for uniform kernels only: other weights count differently.",
+    }
+    small = (noise_factor, _factor, {"kernel": np.array([[3.0, 4]])})
+    settings, name = [(kernel,) for kernel in kernels], "the list of factors for four kernels"
+    compare.each_call(noise_factor, settings, _factor, hints, name, whole=False, rtol=1e-5, small=small)
     _check_noise_figure(figure)
 
 

@@ -4,8 +4,6 @@ In a student's notebook it lives in the same process as the check; in grading, i
 packed bytes and nothing else, so that it judges a notebook in the same way everywhere.
 """
 
-from __future__ import annotations
-
 import contextlib
 import sys
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ Numbers, texts, paths, lists, dictionaries, arrays and tensors come back as fres
 was made, and arrives as a `Reference`. Reading an answer executes nothing: there is no pickle here.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import struct

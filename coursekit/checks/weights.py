@@ -1,7 +1,5 @@
 """What checks of several labs do with networks: draw weights and images, and put weights into a student's network."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -314,6 +314,7 @@ RIGHT = {
             "shift_stable": stable_by_rolls,
         },
         "layers": {"counterexample": STRIPES.double() * 5, "shift_stable": stable_by_layer},
+        "whole numbers in lists": stable(example=STRIPES.long().tolist()),
     },
     "q6": {
         "descent": {"find_kernel": find_by_descent},
@@ -330,6 +331,7 @@ WRONG = {
         "kernels in another order": wrong("another order", **outline_with(repeat=lambda w: w.repeat_interleave(3, 0))),
         "outputs in another order": wrong("order of the outputs", outline_layer=OtherOrder),
         "no padding": wrong("lost its border", **outline_with(padding=0)),
+        "mirrored": wrong("outside the image lie zeros", **outline_with(padding_mode="reflect")),
         "bias": wrong("bias", **outline_with(bias=True)),
         "colours added": wrong("added up", outline_layer=summed_over_colours),
         "two maps": wrong(
@@ -422,8 +424,8 @@ WRONG = {
         "a sum": wrong("the sum over", **stable(reduce=lambda maps: maps.sum((2, 3)))),
         "a flat image": wrong("(nearly) stays", **stable(example=torch.ones(1, 1, 8, 8))),
         "rows for columns": wrong("(nearly) stays", **stable(example=STRIPES.transpose(2, 3))),
-        "small image": wrong("[1, 1, 8, 8]", **stable(example=torch.eye(8))),
-        "an array": wrong("torch tensor", **stable(example=np.eye(8))),
+        "small image": wrong("1 x 1 x 8 x 8", **stable(example=torch.eye(8))),
+        "a text": wrong("numbers only", **stable(example="stripes")),
     },
     "q6": {
         "turned": wrong("turned by 180", **found(lambda k, b: (k.flip(0, 1), b))),
@@ -434,6 +436,7 @@ WRONG = {
         "not converged": wrong("the loss that remains", **found(lambda k, b: (k * 0.9 + 0.02, b))),
         "kernel alone": wrong("(kernel, bias)", find_kernel=lambda x, y, size: find_by_least_squares(x, y, size)[0]),
         "the loss": wrong("shape [1]", **found(lambda k, b: ([0.1], b))),
+        "exchanged": wrong("the other way round", **found(lambda k, b: (b, k))),
         "no zero_grad": wrong("the descent diverges", find_kernel=find_without_zero_grad),
         "fixed size": wrong("", find_kernel=lambda x, y, size: find_by_least_squares(x, y, 3)),
     },

@@ -34,6 +34,13 @@ def entropy_with(mean=True, stable=True, log=np.log, axis=1, sign=1, one_hot=Tru
     return {"loss_and_gradient": loss_and_gradient}
 
 
+def entropy_of_shares(logits, labels):
+    shares = torch.tensor(logits).softmax(1).numpy()
+    picked = np.eye(logits.shape[1])[labels]
+    with np.errstate(divide="ignore"):
+        return -np.log(shares[picked > 0]).mean(), (shares - picked) / len(labels)
+
+
 def _log_shares(logits, log):
     moved = logits - logits.max(axis=1, keepdims=True)
     return moved * log(np.e) - log(np.exp(moved).sum(axis=1, keepdims=True))
@@ -405,6 +412,7 @@ WRONG = {
         "over the images": wrong("not over the images of a class", **entropy_with(axis=0)),
         "base 2": wrong("natural", **entropy_with(log=np.log2)),
         "overflow": wrong("overflows", **entropy_with(stable=False)),
+        "logarithm of a share": wrong("round to 0", loss_and_gradient=entropy_of_shares),
         "one number": wrong("(loss, gradient)", **entropy_with(end=lambda loss, gradient: loss)),
         "a row too few": wrong("shape", **entropy_with(end=lambda loss, gradient: (loss, gradient[1:]))),
         "off a little": wrong("A case for paper", **entropy_with(end=lambda loss, g: (loss, g + (g > 0) * 0.1))),
@@ -465,7 +473,8 @@ WRONG = {
         "parts without the last": wrong("count the parts", **refuted(divided_by_whole_parts)),
         "the whole batch": wrong("all images go", **refuted(parts_with(send=len))),
         "image by image": wrong("one at a time", **refuted(parts_with(send=lambda _: 1))),
-        "eval mode": wrong("mode in which it comes", **refuted(parts_with(mode=False))),
+        "always train mode": wrong("here in eval mode", **refuted(parts_with(mode=True))),
+        "eval mode": wrong("here in train mode", **refuted(parts_with(mode=False))),
         "last part, weighted": wrong("with its weight", **refuted(parts_with(each=True))),
         "first part only": wrong("first part", **refuted(parts_with(lambda *_: 1, limit=1))),
         "sum over images": wrong("divide by the number", **refuted(parts_with(lambda n, *_: n))),

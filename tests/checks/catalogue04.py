@@ -169,6 +169,17 @@ def split_without_some(names, share, seed):
     return train[1:], test
 
 
+def split_by_numpy(order):
+    def split(names, share, seed):
+        series = order({series_of(name) for name in names})
+        drawn = np.random.default_rng(seed).choice(series, max(1, round(share * len(series))), replace=False)
+        chosen = set(drawn.tolist())
+        test = [k for k, name in enumerate(names) if series_of(name) in chosen]
+        return [k for k in range(len(names)) if k not in test], test
+
+    return {"split": split}
+
+
 # q4 ------------------------------------------------------------------------------------------------------------------
 
 
@@ -394,14 +405,16 @@ class Adapted(nn.Module):
 # q6 ------------------------------------------------------------------------------------------------------------------
 
 
-def bootstrap(by="series", percent=(2.5, 97.5), share=False, error=False, replace=True, factor=1, end=None, flip=False):
+def bootstrap(
+    by="series", percent=(2.5, 97.5), share=False, error=False, replace=True, factor=1, end=None, flip=False, more=0
+):
     def interval(right, series, draws, seed):
         rng, right = np.random.default_rng(seed), np.asarray(right) != error
         groups = np.arange(len(series)) if by == "image" else np.asarray(series)
         kinds = np.unique(groups)
         sums = np.array([[right[groups == k].sum(), (groups == k).sum()] for k in kinds], dtype=float)
         sums = sums / sums[:, 1:] if share else sums
-        drawn = np.stack([rng.choice(len(kinds), len(kinds), replace=replace) for _ in range(draws)])
+        drawn = np.stack([rng.choice(len(kinds), len(kinds) + more, replace=replace) for _ in range(draws)])
         hits = sums[drawn].sum(axis=1)
         rates = factor * hits[:, 0] / hits[:, 1]
         ends = end(rates) if end else np.percentile(rates, percent)
@@ -456,6 +469,7 @@ RIGHT = {
         "numpy": {"split": split_with_numpy},
         "torch": {"split": split_with_torch},
         "by digest": {"split": split_by_digest},
+        "sorted, through numpy": split_by_numpy(sorted),
         "ties rounded up": splitter(count=lambda share, n: max(1, int(share * n + 0.5))),
     },
     "q4": {
@@ -483,6 +497,7 @@ WRONG = {
         "farthest": wrong("*least*", **nearest_with(pick=lambda like: like.argmin(1))),
         "positions": wrong("positions", **nearest_with(label=False)),
         "centred": wrong("nothing is subtracted", **nearest_with(center=True)),
+        "without sign": wrong("no absolute values", **nearest_with(pick=lambda like: like.abs().argmax(1))),
         "with the other test photos": wrong("the other test photos", nearest=nearest_together),
         "similarities": wrong("*whole*", **nearest_with(pick=lambda like: like.amax(1), label=False)),
         "over the test photos": wrong("", **nearest_with(pick=lambda like: like.argmax(0))),
@@ -525,6 +540,8 @@ WRONG = {
         "always the same": wrong("another seed", **splitter(fixed=True)),
         "no seed": wrong("same seed", **splitter(seeded=False)),
         "in the order of a set": wrong("after a restart", split=split_by_set),
+        "in the order of a set, through numpy": wrong("after a restart", **split_by_numpy(list)),
+        "none of a few": wrong("rounded to none", **splitter(stratify=False, count=lambda share, n: round(share * n))),
         "names": wrong("positions", **splitter(what="names")),
         "test part only": wrong("two lists", **splitter(what="test")),
     },
@@ -587,6 +604,7 @@ WRONG = {
         "one standard error": wrong("68 %", **bootstrap(percent=(16, 84))),
         "mean of series": wrong("each *photo*", **bootstrap(share=True)),
         "the error": wrong("the errors", **bootstrap(error=True)),
+        "one series too few": wrong("as many series", **bootstrap(more=-1)),
         "without replacement": wrong("*with* replacement", **bootstrap(replace=False)),
         "in percent": wrong("shares from 0 to 1", **bootstrap(factor=100)),
         "high end first": wrong("low end first", **bootstrap(flip=True)),

@@ -732,18 +732,20 @@ WRONG = {
         "no figure": wrong("matplotlib Figure", **measured(figure=[1])),
     },
     "q6": {
-        "blocks": wrong("not of its blocks", **spread(lambda layers: count_paths([1] * len(layers)))),
+        "blocks": wrong("each number of layers", **spread(lambda layers: count_paths([1] * len(layers)))),
         "binomial": wrong(
-            "not of its blocks", **spread(lambda n: 2 ** len(n) * binom.pmf(np.arange(len(n) + 1), len(n), 0.5))
+            "each number of layers", **spread(lambda n: 2 ** len(n) * binom.pmf(np.arange(len(n) + 1), len(n), 0.5))
         ),
         "layers by themselves": wrong("all layers of a branch", **spread(lambda n: count_paths([1] * sum(n)))),
-        "each path": wrong("for each path", **spread(lambda n: sorted(sum(p) for p in product(*((0, k) for k in n))))),
+        "each path": wrong(
+            "must be 6 numbers", **spread(lambda n: sorted(sum(p) for p in product(*((0, k) for k in n))))
+        ),
         "shares": wrong("these are shares", **spread(lambda n: np.array(count_paths(n)) / 2 ** len(n))),
         "whether": wrong("count them all", **spread(lambda n: np.minimum(count_paths(n), 1))),
         "shortest left out": wrong("no branch at all", **spread(lambda n: listed(n, lambda _: 1, start=1))),
-        "one short": wrong("may have from 0", **spread(lambda n: count_paths(n)[1:])),
+        "one short": wrong("from 0 to all", **spread(lambda n: count_paths(n)[1:])),
         "cumulative": wrong("*at most*", **spread(lambda n: np.cumsum(count_paths(n)))),
-        "one number": wrong("a list, not", **spread(lambda n: 2 ** len(n))),
+        "one number": wrong("must be 6 numbers, not 4", **spread(lambda n: 2 ** len(n))),
         "texts": wrong("numbers only", **spread(lambda n: [str(v) for v in count_paths(n)])),
         "the call is shown": wrong("`count_paths([1])`", **spread(lambda n: [7] * (sum(n) + 1))),
         "chances as texts": wrong(
@@ -758,6 +760,8 @@ WRONG = {
         "counts": wrong("not probabilities", **spread(depth=lambda n, drop: count_paths(n))),
         "no drop": wrong("left out?", **spread(depth=depth_with(lambda p, _: 1, lambda p, _: 1 - p))),
         "no keep": wrong("are kept?", **spread(depth=depth_with(lambda p, _: p, lambda p, _: 1))),
-        "expected depth": wrong("a list, not", **spread(depth=lambda n, drop: float(np.dot(n, 1 - np.array(drop))))),
+        "expected depth": wrong(
+            "must be 6 numbers", **spread(depth=lambda n, drop: float(np.dot(n, 1 - np.array(drop))))
+        ),
     },
 }

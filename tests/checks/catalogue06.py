@@ -402,6 +402,10 @@ def skill_with(
     return skill
 
 
+def skill_at_home(predicted, true, train):
+    return 1 - ((predicted - true) ** 2).mean() / (train - train.mean((0, 2, 3), keepdim=True)).square().mean()
+
+
 def visible_with(
     space=color.rgb2lab, distance=color.deltaE_ciede2000, end=lambda difference, t: (difference > t).mean((1, 2))
 ):
@@ -554,39 +558,24 @@ WRONG = {
         "always the largest": wrong("largest output padding", **paddings_with(lambda free, s, n: s - 1)),
         "always zero": wrong("without any output padding", **paddings_with(lambda free, s, n: 0)),
         "always one": wrong("smallest case", **paddings_with(lambda free, s, n: 1)),
-        "way back without dilation": wrong("with dilation", **by_sizes(lambda n, k, s, p, d: (n - 1) * s - 2 * p + k)),
-        "way back, a gap too many": wrong(
-            "a dilated kernel", **by_sizes(lambda n, k, s, p, d: (n - 1) * s - 2 * p + d * k)
+        "way back without dilation": wrong(
+            "one more position", **by_sizes(lambda n, k, s, p, d: (n - 1) * s - 2 * p + k)
         ),
-        "way back, off by one": wrong("off by one", **by_sizes(lambda *a: enlarged(*a) - 1)),
-        "way back, padding once": wrong("padding is added", **by_sizes(lambda *a: enlarged(*a) + a[3])),
-        "way back, padding added": wrong("*off*", **by_sizes(lambda *a: enlarged(*a) + 4 * a[3])),
         "way back, padding kept": wrong("below zero", **by_sizes(lambda *a: enlarged(*a) + 2 * a[3])),
-        "way back, n steps": wrong("n - 1 steps apart", **by_sizes(lambda *a: enlarged(*a) + a[2])),
         "way there without dilation": wrong(
-            "with dilation", **by_sizes(there=lambda n, k, s, p, d: (n + 2 * p - k) // s + 1)
+            "below zero", **by_sizes(there=lambda n, k, s, p, d: (n + 2 * p - k) // s + 1)
         ),
         "way there without dilation, remainders": wrong(
-            "with dilation", **from_goals(lambda n, k, s, p, d: (n + 2 * p - k) % s)
+            "smallest case", **from_goals(lambda n, k, s, p, d: (n + 2 * p - k) % s)
         ),
         "a gap too many": wrong("behind the last", **paddings_with(reach=lambda k, d: d * k, one=0)),
-        "rounded up": wrong(
-            "positions down", **by_sizes(there=lambda n, k, s, p, d: -((d * (k - 1) + 1 - n - 2 * p) // s) + 1)
-        ),
         "rounded": wrong(
             "below zero", **by_sizes(there=lambda n, k, s, p, d: round((n + 2 * p - d * (k - 1) - 1) / s + 1))
         ),
-        "a position too few": wrong(
-            "count the positions", **by_sizes(there=lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) // s)
-        ),
-        "divided by the stride": wrong("not only size", **by_sizes(there=lambda n, k, s, p, d: n // s)),
         "divided by the stride, up": wrong("below zero", **by_sizes(there=lambda n, k, s, p, d: -(-n // s))),
         "what division leaves": wrong("smallest case", output_paddings=halved),
         "sizes of the encoder": wrong("below zero", **by_sizes(pairs=lambda sizes: (sizes[:-1], sizes[1:]))),
         "layers of the encoder": wrong("below zero", **by_sizes(turn=1)),
-        "encoder's order, largest": wrong(
-            "begins where the encoder ends", output_paddings=lambda size, layers: [layer[1] - 1 for layer in layers]
-        ),
         "all to size": wrong(
             "smaller than the stride", **by_sizes(pairs=lambda sizes: (sizes[:1] * (len(sizes) - 1), sizes[:0:-1]))
         ),
@@ -598,7 +587,6 @@ WRONG = {
         "at most one": wrong("more than one pixel", output_paddings=lambda *a: np.minimum(output_paddings(*a), 1)),
         "even sizes": wrong("even or odd", **from_goals(lambda n, *_: 1 - n % 2)),
         "odd sizes": wrong("smallest case", **from_goals(lambda n, *_: n % 2)),
-        "stride times": wrong("stride times as many", **from_goals(lambda n, k, s, p, d: 2 * p + s - d * (k - 1) - 1)),
         "stride times, no dilation": wrong("below zero", **from_goals(lambda n, k, s, p, d: 2 * p + s - k)),
         "the sizes themselves": wrong("these are the sizes", **from_goals(lambda n, *_: n)),
         "below zero": wrong("below zero", **from_goals(lambda n, k, s, p, d: -1)),
@@ -608,10 +596,10 @@ WRONG = {
             output_paddings=more_in_chains,
         ),
         "the call is shown": wrong("smallest case", **from_goals(lambda n, k, s, p, d: k % s)),
-        "one number": wrong("one for each layer", output_paddings=lambda size, layers: 1),
+        "one number": wrong("a list of one number", output_paddings=lambda size, layers: 1),
         "rows that differ": wrong("differ in length", output_paddings=lambda size, layers: [[1], [1, 0]]),
         "floats": wrong("*whole* numbers", **paddings_with(lambda free, s, n: free % s / 1)),
-        "sizes too": wrong("one for each layer", output_paddings=lambda s, layers: [*output_paddings(s, layers), s]),
+        "sizes too": wrong("a list of one number", output_paddings=lambda s, layers: [*output_paddings(s, layers), s]),
     },
     "q2": {
         "turned": wrong("by 180 degrees", **around(lambda y, k, *a: paint_back(y, k[::-1, ::-1], *a))),
@@ -728,6 +716,7 @@ WRONG = {
         "mean of ratios": wrong("mean of the images' ratios", **measured(skill_with(over=(1, 2, 3)))),
         "root": wrong("root mean squares", **measured(skill_with(end=lambda ratio: 1 - ratio.sqrt().item()))),
         "absolute": wrong("absolute errors", **measured(skill_with(error=torch.abs))),
+        "constant tried at home": wrong("tried on the test images", **measured(skill_at_home)),
         "a list": wrong("one number", **measured(lambda *_: [0.4])),
         "a constant": wrong("the same number", **measured(lambda *_: 0.4)),
         "the right ones": wrong("look right", **measured(share=lambda *a: 1 - visible(*a))),
@@ -783,6 +772,7 @@ WRONG = {
         "squared alone": wrong("mean absolute error", **explained(figure=error_figure(powers=(2,)))),
         "absolute alone": wrong("mean squared error", **explained(figure=error_figure(powers=(1,)))),
         "no label on a shared axis": wrong("without a label", **explained(figure=shared_axes(lambda *_: None))),
+        "two units in one axis": wrong("different units", **explained(figure=error_figure(scale=(90, 1)))),
         "no legend": wrong("no legend", **explained(figure=error_figure(legend=False))),
         "no labels": wrong("without a label", **explained(figure=error_figure(labels=False))),
     },

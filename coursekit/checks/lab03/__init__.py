@@ -32,7 +32,7 @@ lab.question(
     "give each part's mean loss the weight of its share of the images, before `backward`.",
     "which layer computes something from *all* images of a batch?",
     points=4,
-    truth="with eight equal parts it is eight times too large; a short last part counts too much besides",
+    truth="8; and with two parts 1.5 and 3, so that no single factor can repair it",
 )(loops.q4)
 lab.question(
     "Which learning rate, and how sure?",

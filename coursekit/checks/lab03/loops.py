@@ -1,7 +1,5 @@
 """Questions 2 and 4: a training loop with mistakes in it, and the gradient of a large batch from parts of it."""
 
-from __future__ import annotations
-
 from functools import partial
 from itertools import combinations
 

@@ -1,7 +1,5 @@
 """Questions 1, 3 and 5: parameters, errors of unequal classes, sizes of test sets, runs that differ."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from scipy.special import log_softmax, softmax
@@ -15,7 +13,6 @@ def q1(loss_and_gradient: Function, rng: np.random.Generator) -> None:
     slips = {
         "share": "take the mean: the gradient of an image is divided by the number of images.",
         "sum": "take the mean over the images, not the sum.",
-        "hit": "only the probability of the true class is in it: the other logits have a gradient, too.",
         "softmax": "this is the softmax: subtract 1 at the true class.",
         "minus": "the sign is wrong: the loss falls when the logit of the true class *rises*.",
         "axis": "the softmax runs over the classes of an image, not over the images of a class.",
@@ -49,7 +46,7 @@ def _entropy(logits: np.ndarray, labels: np.ndarray, slip: str = "") -> tuple[np
     hit = np.eye(logits.shape[1])[labels]
     shares = softmax(logits, axis=0 if slip == "axis" else 1)
     losses = -(hit * log_softmax(logits, axis=0 if slip == "axis" else 1)).sum(1)
-    gradient = {"hit": hit * (shares - 1), "softmax": shares, "minus": hit - shares}.get(slip, shares - hit)
+    gradient = {"softmax": shares, "minus": hit - shares}.get(slip, shares - hit)
     loss = losses.sum() if slip == "sum" else losses.mean() / (np.log(2) if slip == "base 2" else 1)
     return np.array(loss), gradient / (1 if slip in ("sum", "share") else len(logits))
 
@@ -101,29 +98,24 @@ def q3(balanced_error: Function, images_needed: Function, rng: np.random.Generat
 def _check_images_needed(images_needed: Function, rng: np.random.Generator) -> None:
     p, h = rng.uniform(0.55, 0.99, 12), rng.uniform(0.004, 0.05, 12)
     p[0], h[0] = 0.5, 0.1
+    hints = {
+        "down": "rounded down, the interval is a little wider than asked for.",
+        "nearest": "round up: the nearest whole number may be too small.",
+        "whole width": "`half_width` is the distance from the middle to one end, not from end to end.",
+        "no factor": "the factor for 95 % is missing: one standard error covers only about 68 %.",
+        "no square": "the standard error holds a square root: to halve it takes four times the images.",
+        "factor": "the factor for 95 % is in it, but not rightly: solve for n once more, step by step.",
+        "worst": "this is the worst case, an accuracy of one half; use the accuracy given.",
+    }
     settings = list(zip(p.tolist(), h.tolist(), strict=True))
-    answers, calls = compare.results(images_needed, settings)
-    exact = 1.96**2 * p * (1 - p) / h**2
-    compare.array(
-        answers,
-        "the list of sizes for 12 test sets",
-        np.ceil(exact),
-        {
-            "rounded down, the interval is a little wider than asked for.": np.floor(exact),
-            "round up: the nearest whole number may be too small.": np.round(exact),
-            "`half_width` is the distance from the middle to one end, not from end to end.": np.ceil(4 * exact),
-            "the factor for 95 % is missing: one standard error covers only about 68 %.": np.ceil(exact / 1.96**2),
-            "the standard error holds a square root: to halve it takes four times the images.": np.ceil(
-                1.96 * p * (1 - p) / h
-            ),
-            "the factor for 95 % is in it, but not rightly: solve for n once more, step by step.": np.ceil(
-                exact / 1.96
-            ),
-            "this is the worst case, an accuracy of one half; use the accuracy given.": np.ceil(1.96**2 * 0.25 / h**2),
-        },
-        rtol=1e-9,
-        calls=calls,
-    )
+    compare.each_call(images_needed, settings, _needed, hints, "the list of sizes for 12 test sets")
+
+
+def _needed(p: float, h: float, slip: str) -> float:
+    exact = 1.96**2 * (0.25 if slip == "worst" else p * (1 - p)) / h**2
+    factors = {"whole width": 4, "no factor": 1 / 1.96**2, "no square": h / 1.96, "factor": 1 / 1.96}
+    rounding = {"down": np.floor, "nearest": np.round}
+    return rounding.get(slip, np.ceil)(exact * factors.get(slip, 1))
 
 
 def q5(rates: object, accuracies: object, figure: Chart) -> None:

@@ -1,7 +1,5 @@
 """Question 4: a body that holds still below a new head."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import numpy as np

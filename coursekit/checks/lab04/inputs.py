@@ -1,7 +1,5 @@
 """Questions 2 and 5: from photos to what a network expects, and gray pictures without copies."""
 
-from __future__ import annotations
-
 from functools import partial
 from itertools import combinations
 

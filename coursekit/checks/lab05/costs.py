@@ -1,13 +1,11 @@
 """Questions 1, 3 and 6: pads, the cost of a block, and paths through unequal blocks."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from coursekit.checks import compare
-from coursekit.checks.answers import Function, Hint
+from coursekit.checks.answers import Function
 
 
 def q1(pads: Function, rng: np.random.Generator) -> None:
@@ -24,13 +22,12 @@ def q1(pads: Function, rng: np.random.Generator) -> None:
         size, kernel = rng.integers(5, 20, 2).tolist(), rng.integers(1, 7, 2).tolist()
         settings.append((tuple(size), tuple(kernel), *rng.integers(1, 4, 2).tolist()))
 
-    def each(slip: str = "") -> np.ndarray:
-        return np.array([_pads(*setting, slip) for setting in settings])
-
-    rows, calls = compare.results(pads, settings, (4,))
-    if rows.min() < 0:
-        raise Hint("a pad cannot be negative: sometimes the image has more pixels than are needed.")
     hints = {
+        "below zero": "a pad cannot be negative: sometimes the image has more pixels than are needed.",
+        "top": "these are top, bottom, left, right: `F.pad` begins with the last axis, the width.",
+        "corners": "these are left, top, right, bottom: `F.pad` wants both sides of an axis together.",
+        "top corners": "these are top, left, bottom, right: `F.pad` wants both sides of an axis together.",
+        "left": "the pixel more must be at the right and at the bottom.",
         "lecture": "the lecture's formula knows neither even kernels nor stride and dilation.",
         "too few": "where an odd number of pixels is missing, the two sides must differ: here there is one too few.",
         "too many": "where an odd number of pixels is missing, the two sides must differ: here there is one too many.",
@@ -40,14 +37,7 @@ def q1(pads: Function, rng: np.random.Generator) -> None:
         "divides": "right only where the stride divides the size; at other sizes the pads differ.",
         "down": "how many positions? Where the stride does not divide the size, round up.",
     }
-    order = [
-        ("these are top, bottom, left, right: `F.pad` begins with the last axis, the width.", each()[:, [2, 3, 0, 1]]),
-        ("these are left, top, right, bottom: `F.pad` wants both sides of an axis together.", each()[:, [0, 2, 1, 3]]),
-        ("these are top, left, bottom, right: `F.pad` wants both sides of an axis together.", each()[:, [2, 0, 3, 1]]),
-        ("the pixel more must be at the right and at the bottom.", each()[:, [1, 0, 3, 2]]),
-    ]
-    name = f"the list of pads for {len(settings)} settings"
-    compare.array(rows, name, each(), order + compare.mistakes_of(each, hints), rtol=1e-9, calls=calls)
+    compare.each_call(pads, settings, _pads, hints, f"the list of pads for {len(settings)} settings", (4,))
 
 
 def _pads(size: tuple, kernel: tuple, stride: int, dilation: int, slip: str) -> list[int]:
@@ -57,10 +47,11 @@ def _pads(size: tuple, kernel: tuple, stride: int, dilation: int, slip: str) -> 
         reach = dilation * elements if slip == "reach" else dilation * (elements - 1) + 1
         positions = pixels // stride if slip == "down" else -(-pixels // stride)
         lost = reach - stride if slip == "divides" else (positions - 1) * stride + reach - pixels
-        lost = max(lost, 0)
+        lost = lost if slip == "below zero" else max(lost, 0)
         sides = {"too few": 2 * [lost // 2], "too many": 2 * [-(-lost // 2)], "lecture": 2 * [elements // 2]}
         result += sides.get(slip, [lost // 2, lost - lost // 2])
-    return result
+    orders = {"top": (2, 3, 0, 1), "corners": (0, 2, 1, 3), "top corners": (2, 0, 3, 1), "left": (1, 0, 3, 2)}
+    return [result[k] for k in orders.get(slip, range(4))]
 
 
 def q3(block_cost: Function, rng: np.random.Generator) -> None:
@@ -127,7 +118,13 @@ def q6(count_paths: Function, depth_in_training: Function, rng: np.random.Genera
         "around": "one path goes through no branch at all.",
         "sums": "these are the paths with *at most* so many layers; asked for are those with exactly so many.",
     }
-    _compare_rows(count_paths, [(chain,) for chain in chains], _counts, hints, "counts")
+    lengths = {
+        "shape": lambda chain, *_: (sum(chain) + 1,),
+        "whole": False,
+        "each": "one for each number of layers, from 0 to all",
+    }
+    name, settings = f"the list of counts for {len(chains)} networks", [(chain,) for chain in chains]
+    compare.each_call(count_paths, settings, _counts, hints, name, **lengths)
     hints = {
         "kept": "`drop` is the probability that a branch is left out; here it is kept with it.",
         "mean": "each block has a probability of its own, not the mean of all.",
@@ -136,18 +133,9 @@ def q6(count_paths: Function, depth_in_training: Function, rng: np.random.Genera
         "no drop": "the probabilities do not add up to 1: what of the blocks that are left out?",
         "no keep": "the probabilities do not add up to 1: what of the blocks that are kept?",
     }
-    pairs = [(chain, rng.uniform(0.05, 0.9, len(chain)).round(3).tolist()) for chain in chains]
-    _compare_rows(depth_in_training, pairs, _chances, hints, "probabilities")
-
-
-def _compare_rows(function: Function, settings: list[tuple], compute: Callable, hints: dict, what: str) -> None:
-    def each(slip: str = "") -> np.ndarray:
-        return np.concatenate([compute(*setting, slip) for setting in settings])
-
-    answer = np.concatenate([_row(function(*setting), function.name, setting[0]) for setting in settings])
-    calls = [function.shown(*setting) for setting in settings for _ in range(sum(setting[0]) + 1)]
-    name = f"the list of {what} for {len(settings)} networks"
-    compare.array(answer, name, each(), compare.mistakes_of(each, hints), calls=calls)
+    name = f"the list of probabilities for {len(chains)} networks"
+    settings = [(chain, rng.uniform(0.05, 0.9, len(chain)).round(3).tolist()) for chain in chains]
+    compare.each_call(depth_in_training, settings, _chances, hints, name, rtol=1e-6, **lengths)
 
 
 def _counts(chain: list[int], slip: str) -> np.ndarray:
@@ -170,16 +158,3 @@ def _spread(layers: Sequence[int], around: float | np.ndarray, through: float | 
     for length, out, into in zip(layers, *weights, strict=True):
         result = np.convolve(result, [out, *[0] * (length - 1), into])
     return result
-
-
-def _row(answer: object, name: str, chain: list[int]) -> np.ndarray:
-    row, shown, layers = compare.as_array(answer, f"what `{name}` returns"), f"`{name}` for {chain}", sum(chain)
-    shapes = {
-        (len(chain) + 1,): f"{shown}: the length of a path is the number of its layers, not of its blocks.",
-        (2 ** len(chain),): f"{shown} has an element for each path; asked for is one for each length.",
-        (layers,): f"{shown} has {layers} elements: but a path may have from 0 to {layers} layers.",
-        (): f"`{name}` must return a list, not {compare.kind(answer)}.",
-    }
-    if row.shape != (layers + 1,):
-        raise Hint(shapes.get(row.shape, f"{shown} has shape {list(row.shape)}."))
-    return row

@@ -1,7 +1,5 @@
 """Question 5: how much of the gradient arrives."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import product
 

@@ -1,7 +1,5 @@
 """Questions 4 and 5: from bytes to a network's units and back, and how good colours are."""
 
-from __future__ import annotations
-
 import warnings
 from functools import partial
 from itertools import product

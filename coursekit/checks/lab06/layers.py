@@ -1,7 +1,5 @@
 """Questions 2 and 3: a transposed convolution that goes round, and checkerboards."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np
@@ -53,42 +51,27 @@ def q3(hits: Function, decoder: Function, rng: np.random.Generator) -> None:
     for _ in range(4):
         kernel, stride = rng.integers(2, 8, 2).tolist(), rng.integers(2, 5, 2).tolist()
         settings.append((tuple(kernel), tuple(stride), int(rng.integers(1, 4))))
-    found, calls = compare.results(hits, settings, lambda kernel, stride, dilation: stride, whole=False)
-
-    def each(slip=lambda rows, columns: np.multiply.outer(rows, columns), dilated: bool = True) -> np.ndarray:
-        counts = [_phases(kernel, stride, dilation if dilated else 1) for kernel, stride, dilation in settings]
-        return np.concatenate([slip(*pair).ravel() for pair in counts])
-
-    right = each()
-    compare.array(
-        found,
-        f"the list of counts for {len(settings)} layers",
-        right,
-        {
-            "with dilation, neighbours in the kernel land `dilation` pixels apart.": each(dilated=False),
-            "these are counts along one axis and along the other; together they multiply, they do not add.": each(
-                np.add.outer
-            ),
-            "this is the mean of the pattern: the counts differ from position to position.": each(
-                lambda rows, columns: np.full((len(rows), len(columns)), rows.mean() * columns.mean())
-            ),
-            "the pattern begins at the wrong place: output pixel (0, 0) belongs to [0, 0].": each(
-                lambda rows, columns: np.outer(np.roll(rows, 1), np.roll(columns, 1))
-            ),
-            "the pattern runs backwards: [0, 1] is the pixel to the *right* of [0, 0].": each(
-                lambda rows, columns: np.outer(np.roll(rows[::-1], 1), np.roll(columns[::-1], 1))
-            ),
-            "asked for is how *often* each pixel is reached, not only whether it is.": (right > 0).astype(int),
-        },
-        rtol=1e-9,
-        calls=calls,
-    )
+    hints = {
+        "dense": "with dilation, neighbours in the kernel land `dilation` pixels apart.",
+        "sum": "these are counts along one axis and along the other; together they multiply, they do not add.",
+        "mean": "this is the mean of the pattern: the counts differ from position to position.",
+        "shifted": "the pattern begins at the wrong place: output pixel (0, 0) belongs to [0, 0].",
+        "backwards": "the pattern runs backwards: [0, 1] is the pixel to the *right* of [0, 0].",
+        "whether": "asked for is how *often* each pixel is reached, not only whether it is.",
+    }
+    name = f"the list of counts for {len(settings)} layers"
+    compare.each_call(hits, settings, _hits, hints, name, lambda kernel, stride, dilation: stride, whole=False)
     _check_decoder(decoder, rng)
 
 
-def _phases(kernel, stride, dilation) -> list[np.ndarray]:
-    """Count, for each remainder, the kernel's elements that land on it: along rows, and along columns."""
-    return [np.bincount(dilation * np.arange(k) % s, minlength=s) for k, s in zip(kernel, stride, strict=True)]
+def _hits(kernel: tuple, stride: tuple, dilation: int, slip: str) -> np.ndarray:
+    """Count, for each remainder, the kernel's elements that land on it: along rows and columns, then together."""
+    steps = [(1 if slip == "dense" else dilation) * np.arange(elements) for elements in kernel]
+    rows, columns = (np.bincount(step % s, minlength=s) for step, s in zip(steps, stride, strict=True))
+    together = np.outer(rows, columns)
+    known = {"sum": np.add.outer(rows, columns), "mean": np.full(stride, together.mean()), "whether": together > 0}
+    known |= {"shifted": np.roll(together, 1, (0, 1)), "backwards": np.roll(together[::-1, ::-1], 1, (0, 1))}
+    return known.get(slip, together).ravel()
 
 
 def _check_decoder(decoder: Function, rng: np.random.Generator) -> None:

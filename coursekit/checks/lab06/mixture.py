@@ -1,7 +1,5 @@
 """Question 6: the best answers to a mixture of colours."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from coursekit.checks import compare
