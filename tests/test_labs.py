@@ -87,6 +87,16 @@ def test_questions_have_stars_hints_and_a_place_for_a_guess(name):
     assert abs(sum(minutes) - announced) <= 10
 
 
+@pytest.mark.parametrize("name", LABS)
+def test_sections_that_a_lab_refers_to_exist(name):
+    (path,) = (ROOT / "notebooks" / "labs").glob(f"{name}_*.ipynb")
+    sources = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+    for number, section in re.findall(r"otebook (\d),? \(?section (\d+)", sources):
+        (notebook,) = (ROOT / "notebooks").glob(f"{number.zfill(2)}_*.ipynb")
+        cells = nbformat.read(notebook, as_version=4).cells
+        assert any(cell.source.startswith(f"## {section}. ") for cell in cells), (number, section)
+
+
 def test_no_hint_counts_wrong_values():
     texts = "\n".join(path.read_text(encoding="utf-8") for path in Path(checks.__path__[0]).rglob("*.py"))
     assert not re.search(r"values? of .* (is|are) wrong", texts)
