@@ -555,7 +555,7 @@ WRONG = {
         "mode only": wrong("ask for gradients", **held(lambda b, h: nn.Sequential(Held(b).requires_grad_(), h))),
         "all frozen": wrong("exactly the head's", **held(lambda b, h: nn.Sequential(Held(b), still(h)))),
         "the head frozen, the body not": wrong("exactly", **held(lambda b, h: nn.Sequential(b, still(h)))),
-        "no head": wrong("through the head", **held(lambda body, head: Held(body))),
+        "no head": wrong("head missing", **held(lambda body, head: Held(body))),
         "train mode at first": wrong("before any call", **held(TrainAlone)),
         "as the body came": wrong("before any call", **held(AsItCame)),
         "hidden in a list": wrong("`net.state_dict()` lacks", **held(HiddenInList)),

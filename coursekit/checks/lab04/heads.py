@@ -28,8 +28,8 @@ def _check_net(net: Module, own_body: nn.Module, own_head: nn.Module, images: Te
     needed = Counter(tuple(value.shape) for part in (own_body, own_head) for value in part.state_dict().values())
     if needed - Counter(tuple(value.shape) for value in before.values()):
         raise Hint(
-            "`net.state_dict()` lacks some of the weights: they would not be saved, nor follow `net.to(device)`. Is a "
-            "part hidden in a list?"
+            "`net.state_dict()` lacks some of the weights: they would not be saved, nor follow `net.to(device)`. Is "
+            "the head missing, or a part hidden in a list?"
         )
     net(images)
     first = net.layers()
