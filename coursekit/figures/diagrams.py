@@ -1,9 +1,9 @@
-"""Diagrams: a network as the tensors that pass through it, a layer's channels, residual blocks and their paths."""
+"""Diagrams: a network as the tensors that pass through it, a layer's channels, residual blocks and paths, a U-Net."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -161,6 +161,36 @@ def paths(count: int, *, alt: str = "") -> Picture:
                 axis.text(place + 0.475, y, f"$f_{{{place + 1}}}$", ha="center", va="center", fontsize=10)
         text = "the network" if row == 0 else f"length {len(chosen)}"
         axis.text(count + 0.25, y, text, ha="left", va="center", fontsize=9)
+    return show(figure, alt=alt)
+
+
+def u_net(down: Sequence[Sequence[int]], up: Sequence[Sequence[int]], *, alt: str = "") -> Picture:
+    """Draw a U-Net: the encoder's maps from top to bottom, the decoder's up again, and the skip connections.
+
+    Parameters
+    ----------
+    down, up : sequence of (channels, height, width)
+        The shape of the maps after each stage. A decoder has one stage less than its encoder; what comes after these,
+        such as the head, is drawn at the end of the first row.
+    alt : str
+        What there is to see.
+    """
+    deep = len(down) - 1
+    places = [(step, -min(step, max(0, 2 * deep - step))) for step in range(len(down) + len(up))]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.64 * (deep + 1)), layout="constrained")
+        axis = figure.subplots()
+    axis.set(xlim=(-0.7, len(places) - 0.3), ylim=(-deep - 0.5, 0.5))
+    axis.set_axis_off()
+    look = {"arrowstyle": "-|>", "color": "0.4", "shrinkA": 22, "shrinkB": 22}
+    for start, end in pairwise(places):
+        axis.annotate("", end, start, arrowprops=look)
+    for step in range(deep):
+        axis.annotate("", places[2 * deep - step], places[step], arrowprops=look | {"linestyle": "--"})
+    for step, (place, (channels_, height, width)) in enumerate(zip(places, [*down, *up], strict=True)):
+        box = {"boxstyle": "round", "facecolor": COLOURS[4 if step <= deep else 5], "alpha": 0.5}
+        axis.text(*place, f"{channels_}\n{height}x{width}", bbox=box, ha="center", va="center", fontsize=8)
+    axis.text(deep, 0.25, "skip connections", ha="center", fontsize=8)
     return show(figure, alt=alt)
 
 

@@ -1,0 +1,199 @@
+"""A class for every pixel: measures, a loss for rare classes, a U-Net; and the pictures that a unit answers to.
+
+Notebook 08 builds each of these on the page. Labels are int64 ``[N, H, W]``, logits ``[N, classes, H, W]``; layers are
+named as in ``model.named_modules()``.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from coursekit import arguments
+
+RULES = ("gradient", "deconvnet", "guided")
+_STAGES = ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"]  # of a ResNet
+_UP = 48, 32, 24, 16  # channels of the decoder's blocks
+
+
+def scores(predicted: Tensor, truth: Tensor, classes: int) -> dict[str, Any]:
+    """Return how well labels of pixels agree, counted over all pixels of all pictures together.
+
+    Both are whole numbers of one shape, from 0 to ``classes - 1``; else there is a ValueError.
+
+    Returns
+    -------
+    dict
+        "pixel accuracy", "mean IoU", "mean Dice", and for each class, as lists, "recall", "IoU" and "Dice". A class
+        that neither of the two has is NaN, and left out of the means.
+    """
+    arguments.whole("classes", classes)
+    for name, labels in (("predicted", predicted), ("truth", truth)):
+        arguments.tensor(name, labels, "[N, H, W]")
+        if labels.is_floating_point() or labels.shape != truth.shape:
+            raise ValueError(
+                f"{name} must be whole numbers of the shape of the truth, {list(truth.shape)}, not {labels.dtype} "
+                f"{list(labels.shape)}. From logits: logits.argmax(dim=1)"
+            )
+        if labels.numel() and not (labels.min() >= 0 and labels.max() < classes):
+            raise ValueError(f"{name} has labels from {labels.min()} to {labels.max()}; there are {classes} classes.")
+    pairs = truth.long().flatten() * classes + predicted.long().flatten()
+    table = torch.bincount(pairs, minlength=classes**2).view(classes, classes).double()  # rows: truth
+    right, true, claimed = table.diag(), table.sum(dim=1), table.sum(dim=0)
+    by_class = {"recall": right / true, "IoU": right / (true + claimed - right), "Dice": 2 * right / (true + claimed)}
+    means = {f"mean {name}": by_class[name].nanmean().item() for name in ("IoU", "Dice")}
+    whole = {"pixel accuracy": (right.sum() / table.sum()).item()}
+    return whole | means | {name: values.tolist() for name, values in by_class.items()}
+
+
+def border(labels: Tensor, width: int = 1) -> Tensor:
+    """Return which pixels have another label at most ``width`` pixels away (rows or columns): bool ``[N, H, W]``."""
+    side = 2 * arguments.whole("width", width) + 1
+    values = labels[:, None].float()
+    highest, lowest = (sign * F.max_pool2d(sign * values, side, stride=1, padding=width) for sign in (1, -1))
+    return (highest != lowest)[:, 0]
+
+
+def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return 1 minus the mean Dice of the classes, probabilities in place of decisions (Milletari et al., 2016).
+
+    Sums go over the whole batch. Every class counts alike, however few pixels it has.
+    """
+    p = logits.softmax(dim=1)
+    true = F.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(p.dtype)
+    both, sizes = (p * true).sum(dim=(0, 2, 3)), (p + true).sum(dim=(0, 2, 3))
+    return 1 - (2 * both / sizes.clamp(min=1e-6)).mean()
+
+
+class UNet(nn.Module):
+    """An encoder of a ResNet's stages, a decoder, and skip connections (Ronneberger, Fischer and Brox, 2015).
+
+    From normalized images ``[N, 3, H, W]``, H and W multiples of 32, to logits ``[N, classes, H, W]``. The decoder's
+    last maps, ``decode(encode(images))``, have half of the height and width.
+
+    Parameters
+    ----------
+    resnet : nn.Module
+        In torchvision's layout, as of `pretrained.resnet18`, of any width; it is copied, and stays as it is.
+    classes : int
+    skips : bool
+        Whether blocks of the decoder get the encoder's maps of their size.
+    up : {"bilinear", "transposed"}
+        How the decoder doubles the size.
+    """
+
+    def __init__(self, resnet: nn.Module, classes: int, *, skips: bool = True, up: str = "bilinear") -> None:
+        super().__init__()
+        children: dict[str, Any] = dict(copy.deepcopy(arguments.module(resnet, "resnet")).named_children())
+        if not children.keys() >= set(_STAGES):
+            raise ValueError("this needs a network in torchvision's layout of a ResNet, such as pretrained.resnet18().")
+        if up not in ("bilinear", "transposed"):
+            raise ValueError(f'up must be "bilinear" or "transposed", not {up!r}.')
+        conv, norm, relu, pool, *layers = (children[name] for name in _STAGES)
+        self.skips = skips
+        self.down = nn.ModuleList([nn.Sequential(conv, norm, relu), nn.Sequential(pool, layers[0]), *layers[1:]])
+        first = conv.out_channels
+        *sides, inputs = first, first, 2 * first, 4 * first, 8 * first
+        self.enlarge, self.up = nn.ModuleList(), nn.ModuleList()
+        for side, channels in zip(reversed(sides), _UP, strict=True):
+            bigger = nn.Upsample(scale_factor=2, mode="bilinear")
+            self.enlarge.append(bigger if up == "bilinear" else nn.ConvTranspose2d(inputs, inputs, 2, stride=2))
+            self.up.append(nn.Sequential(*_conv(inputs + skips * side, channels), *_conv(channels, channels)))
+            inputs = channels
+        self.head = nn.Conv2d(inputs, arguments.whole("classes", classes), 1)
+
+    def encode(self, images: Tensor) -> list[Tensor]:
+        """Return the maps of the five stages, at 1/2, 1/4, 1/8, 1/16 and 1/32 of the size."""
+        maps = []
+        for stage in self.down:
+            images = stage(images)
+            maps.append(images)
+        return maps
+
+    def decode(self, maps: list[Tensor]) -> Tensor:
+        """Return the decoder's last maps, at half the size of the images."""
+        *sides, x = maps
+        for enlarge, block, side in zip(self.enlarge, self.up, reversed(sides), strict=True):
+            x = enlarge(x)
+            x = block(torch.cat([x, side], dim=1) if self.skips else x)
+        return x
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits at the size of the images."""
+        return F.interpolate(self.head(self.decode(self.encode(images))), scale_factor=2, mode="bilinear")
+
+
+def _conv(inputs: int, outputs: int) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
+class _Rectify(torch.autograd.Function):
+    """A ReLU whose way back follows one of the `RULES`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rule: str, top: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.rule, ctx.top = rule, top
+        return x.clamp(0, top)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (x,) = ctx.saved_tensors
+        if ctx.rule != "deconvnet":
+            slope = slope * ((x > 0) & (x < ctx.top))
+        return (slope if ctx.rule == "gradient" else slope.clamp(min=0)), None, None
+
+
+class _Rectifier(nn.Module):
+    def __init__(self, rule: str, top: float) -> None:
+        super().__init__()
+        self.rule, self.top = rule, top
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _Rectify.apply(x, self.rule, self.top)  # pyright: ignore[reportReturnType]
+
+
+@torch.inference_mode(False)
+def backproject(
+    model: nn.Module,
+    images: Tensor,
+    layer: str,
+    channel: int,
+    rule: str = "guided",
+    place: tuple[int, int] | None = None,
+) -> Tensor:
+    """Return which pixels raise a channel, and which lower it: ``[N, C, H, W]`` on the CPU.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Its ReLU and ReLU6 must be modules. It stays as it is.
+    images : Tensor
+        Normalized, ``[N, C, H, W]``.
+    layer, channel : str, int
+        A layer with maps ``[N, K, h, w]``, and one of its K channels.
+    rule : {"gradient", "deconvnet", "guided"}
+        What a ReLU lets back: where its input was positive; what is positive itself (Zeiler and Fergus, 2014); both
+        (Springenberg et al., 2015).
+    place : (int, int), optional
+        Row and column in the layer's maps; by default where the channel is strongest in each picture.
+    """
+    if rule not in RULES:
+        raise ValueError(f"there is no rule {rule!r}; there are {', '.join(RULES)}.")
+    model = copy.deepcopy(arguments.module(model)).eval()
+    for name, part in list(model.named_modules()):
+        if isinstance(part, nn.ReLU | nn.ReLU6):
+            model.set_submodule(name, _Rectifier(rule, 6.0 if isinstance(part, nn.ReLU6) else torch.inf))
+    seen: list[Any] = []
+    model.get_submodule(layer).register_forward_hook(lambda module, inputs, output: seen.append(output))
+    images = images.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        model(images)
+        maps = seen[0][:, channel]
+        value = maps.amax(dim=(1, 2)) if place is None else maps[:, place[0], place[1]]
+        (slopes,) = torch.autograd.grad(value.sum(), images)
+    return slopes.detach().cpu()
