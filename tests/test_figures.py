@@ -260,3 +260,17 @@ def test_all_paths_are_drawn(monkeypatch):
     figures.paths(3)
     assert [text for text in texts if text.startswith("length")] == [f"length {n}" for n in (0, 1, 1, 1, 2, 2, 2, 3)]
     assert texts.count("$f_{2}$") == 1 + 4  # in the network, and in half of the paths
+
+
+def test_a_u_net_has_a_skip_for_each_stage_but_the_last(monkeypatch):
+    from matplotlib.axes import Axes
+
+    drawn, draw = [], Axes.annotate
+    monkeypatch.setattr(
+        Axes, "annotate", lambda self, text, end, start, **k: drawn.append((start, end)) or draw(self, text, end, start)
+    )
+    figures.u_net([(8, 16, 16), (16, 8, 8), (32, 4, 4)], [(16, 8, 8), (8, 16, 16), (3, 16, 16)])
+    assert drawn[:5] == [
+        ((k, y), (k + 1, z)) for k, (y, z) in enumerate([(0, -1), (-1, -2), (-2, -1), (-1, 0), (0, 0)])
+    ]
+    assert drawn[5:] == [((0, 0), (4, 0)), ((1, -1), (3, -1))]

@@ -103,6 +103,10 @@ def examples(still):
     boxes |= {"detectors": ["one", "other"], "truth": np.array([[0, 1, 1, 1, 5, 5], [1, 1, 2, 2, 6, 6]])}
     found = [[0, 0, 1, 0.9, 1, 1, 5, 5], [1, 0, 1, 0.7, 0, 0, 3, 3], [1, 0, 1, 0.7, 0, 0, 3, 4]]
     yield "boxes", boxes | {"found": np.array(found)}
+    masks = {"titles": ["large", "small"], "photos": rng.integers(0, 255, (2, 8, 8, 3), dtype=np.uint8)}
+    masks |= {name: rng.integers(0, 255, (2, 8, 8), dtype=np.uint8) for name in ("probabilities", "truths")}
+    masks["truths"] //= 128
+    yield "threshold", masks
     yield "colours", colours | {"temperatures": [1.0, 0.5, 0.1], "colourfulness": [[10.0, 15.0]] * 3, "own": 30.0}
 
 

@@ -31,8 +31,8 @@ function figure(frame) {
     const tints = { tp: [0, 158, 115], fn: [0, 114, 178], fp: [230, 120, 0] };
     for (let pixel = 0; pixel < size; pixel++) {
       const mine = claimed(Math.floor(pixel / columns), pixel % columns);
-      const true_ = truths.values[picture.index * size + pixel] > 0;
-      const kind = mine ? (true_ ? "tp" : "fp") : true_ ? "fn" : "tn";
+      const real = truths.values[picture.index * size + pixel] > 0;
+      const kind = mine ? (real ? "tp" : "fp") : real ? "fn" : "tn";
       found[kind]++;
       const start = 3 * (picture.index * size + pixel);
       const [red, green, blue] = photos.values.subarray(start, start + 3);
