@@ -159,9 +159,12 @@ def test_mean_iou_on_unseen_critters(seed, resnet):
 
     torch.manual_seed(seed)
     model = segmentation.UNet(resnet.model, 3)
-    rate = {"optimizer": partial(torch.optim.Adam, lr=5e-3), "scheduler": partial(OneCycleLR, max_lr=5e-3)}
-    train, test = pairs(400, seed), pairs(200, (seed, 1))
-    training.fit(model, train, epochs=10, batch_size=16, metrics={}, seed=seed, channels_last=True, **rate)
+    groups = [{"params": model.down.parameters(), "lr": 1e-3}]
+    groups.append({"params": [*model.up.parameters(), *model.head.parameters()], "lr": 1e-2})
+    how = {"optimizer": torch.optim.Adam(groups), "scheduler": partial(OneCycleLR, max_lr=[1e-3, 1e-2])}
+    train, test = pairs(600, seed), pairs(200, (seed, 1))
+    both = TensorDataset(*(torch.cat([x, x.flip(-1)]) for x in train.tensors))
+    training.fit(model, both, epochs=5, batch_size=16, metrics={}, seed=seed, channels_last=True, **how)
     logits, truth = training.predict(model, test)
     assert segmentation.scores(logits.argmax(dim=1), truth, 3)["mean IoU"] > 0.85
 
