@@ -107,6 +107,9 @@ def examples(still):
     masks |= {name: rng.integers(0, 255, (2, 8, 8), dtype=np.uint8) for name in ("probabilities", "truths")}
     masks["truths"] //= 128
     yield "threshold", masks
+    denoise = {"images": rng.integers(0, 255, (3, 4, 2, 5, 16), dtype=np.uint8), "certainty": rng.random((3, 4, 5))}
+    denoise |= {"wanted": list("abcde"), "times": [200, 150, 100, 50], "strengths": [0, 1, 4], "columns": 4}
+    yield "denoise", denoise
     yield "colours", colours | {"temperatures": [1.0, 0.5, 0.1], "colourfulness": [[10.0, 15.0]] * 3, "own": 30.0}
 
 
