@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 import coursekit
-from tools import launch, site
+from tools import launch, site, slides
 
-_fork = launch.fork(Path(os.environ[site.ROOT_VARIABLE]))
+_root = Path(os.environ[site.ROOT_VARIABLE])
+_fork = launch.fork(_root)
 
-project = "Convolutional networks in PyTorch"
+project = slides.names(_root)["course"]
 author = "The authors of the course"
 copyright = "text CC BY 4.0, code BSD 3-Clause"
 release = version = coursekit.__version__

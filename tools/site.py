@@ -50,7 +50,7 @@ def build(root: Path, executed: Path | None = None, folder: Path | None = None) 
     if done.returncode:
         raise SiteError(f"the site was not built:\n{done.stdout.strip()}")
     slides.copy_mathjax(site / "_static" / "mathjax")
-    slides.build(sorted((source / "notebooks").glob("*.ipynb")), site / "slides")
+    slides.build(root, sorted((source / "notebooks").glob("*.ipynb")), site / "slides")
     return site / "index.html"
 
 
