@@ -1,8 +1,8 @@
 // Deals the blocks of each section out to pages of 1280 x 720 as TeX breaks lines: on the fewest pages, none nearly empty.
 // It measures what the browser draws, so nothing is cut off, whatever fonts there are. All else is reveal.js.
 const ROOM = 640; // of 720: below are the slide's number and the links
-const LEAST = 0.7; // a picture may shrink to this share of its best size to stay with its text
-const SIZES = [1.2, 1.15, 1.1, 1.05, 1, 0.96, 0.92, 0.88]; // of letters: the largest that fits is taken
+const LEAST = 0.66; // a picture may shrink to this share of its best size to stay with its text
+const SIZES = [1.2, 1.15, 1.1, 1.05, 1, 0.96, 0.92, 0.88, 0.84]; // of letters: the largest that fits is taken
 const RUNNING = 38; // what the repeated heading takes on a page that begins without one
 const GAP = 14; // between blocks
 
@@ -11,6 +11,7 @@ async function start() {
   await MathJax.startup.promise;
   await MathJax.typesetPromise();
   await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
+  await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))); // interactive figures
   for (const section of document.querySelectorAll(".slides > section")) deal(section);
   document.documentElement.classList.remove("measuring");
   await Reveal.initialize({
@@ -40,8 +41,9 @@ function deal(section) {
   const least = [0], best = [0]; // the height of all units before each
   for (const { element } of units) {
     const height = element.getBoundingClientRect().height, flexible = element.querySelector("img, .course-figure");
-    if (flexible) flexible.dataset.best = Math.min(ROOM, height);
-    least.push(least.at(-1) + GAP + (flexible ? LEAST * Math.min(ROOM, height) : height));
+    const share = flexible?.matches("img") ? LEAST : 0.9; // controls have to stay large
+    if (flexible) Object.assign(flexible.dataset, { height, best: Math.min(ROOM, height) });
+    least.push(least.at(-1) + GAP + (flexible ? share * Math.min(ROOM, height) : height));
     best.push(best.at(-1) + GAP + height);
   }
   const ways = [{ cost: 0 }]; // the cheapest pages for the first 0, 1, 2, ... units
@@ -50,14 +52,14 @@ function deal(section) {
     for (let from = to - 1; from >= 0; from--) {
       const above = isHeading(units[from]) ? 0 : RUNNING;
       const [tight, full] = [least, best].map((sums) => (sums[to] - sums[from] + above) / ROOM);
-      if (tight > 1.1 && to - from > 1) break;
+      if (tight > 1.12 && to - from > 1) break;
       const cost = ways[from].cost + 100 + 400 * Math.max(0, tight - 1) + emptiness(full) + parting(units[to - 1], units[to]);
       if (cost < ways[to].cost) ways[to] = { cost, from };
     }
   }
   const pages = [];
   for (let to = units.length; to > 0; to = ways[to].from) pages.unshift(units.slice(ways[to].from, to));
-  for (const page of pages.map((page) => write(section, page))) fit(page);
+  for (const page of pages.map((page) => write(section, page))) fit(page), hideAnswers(page);
   section.remove();
 }
 
@@ -90,7 +92,6 @@ function write(section, units) {
     (list ? copy : page).append(element);
   }
   page.append(...units.flatMap((unit) => unit.notes));
-  hideAnswers(page);
   return page;
 }
 
@@ -103,22 +104,22 @@ function hideAnswers(page) {
   }
 }
 
-// Chooses the size of letters, and gives pictures what is left.
+// Chooses the size of letters, and gives pictures what is left. Lines of code break only where no size is small enough.
 function fit(page) {
   const flexibles = [...page.querySelectorAll("[data-best]")];
   const wanted = flexibles.reduce((sum, one) => sum + Number(one.dataset.best), 0);
-  const heights = () => flexibles.reduce((sum, one) => sum + one.getBoundingClientRect().height, 0);
   const wide = () => [...page.children].some((block) => block.scrollWidth > block.clientWidth + 1);
-  let share = 1;
-  for (const size of SIZES) {
+  const free = () => flexibles.reduce((sum, one) => sum + one.getBoundingClientRect().height, ROOM - page.offsetHeight);
+  const fits = ([whole, size]) => {
+    page.classList.toggle("whole", whole);
     page.style.setProperty("--size", size);
-    const free = ROOM - (page.offsetHeight - heights());
-    share = wanted ? Math.min(1, free / wanted) : 1;
-    if (free >= (size > 1 ? 1 : LEAST) * wanted && !wide()) break;
-  }
+    return free() >= (size > 1 ? 1 : LEAST) * wanted && !wide();
+  };
+  [true, false].flatMap((whole) => SIZES.map((size) => [whole, size])).some(fits);
+  const share = Math.min(1, free() / (wanted || 1));
   for (const one of flexibles) {
     if (one.matches("img")) one.style.height = `${one.dataset.best * share}px`;
-    else one.style.zoom = 1.4 * share; // as in deck.css
+    else one.style.zoom = (1.4 * share * one.dataset.best) / one.dataset.height; // 1.4 in deck.css
   }
 }
 

@@ -80,7 +80,6 @@ def render(notebook: nbformat.NotebookNode, name: str, *, course: str = "", lect
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    python = Highlight2HTML(pygments_lexer="ipython3")
     environment.filters |= {"markdown": markdown, "python": python, "picture": picture_type, "kind": slide_type}
     colours = HtmlFormatter(style=STYLE).get_style_defs(".highlight")
     template = environment.get_template("deck.html")
@@ -112,6 +111,11 @@ def slide_type(cell: nbformat.NotebookNode) -> str:
 def is_drawing(output: nbformat.NotebookNode) -> bool:
     """Tell whether an output is a picture or an interactive figure."""
     return bool(picture_type(output)) or 'class="course-figure"' in output.get("data", {}).get("text/html", "")
+
+
+def python(source: str) -> str:
+    """Return code as coloured HTML, without doubled blank lines."""
+    return Highlight2HTML(pygments_lexer="ipython3")(re.sub(r"\n{3,}", "\n\n", source))
 
 
 def markdown(source: str) -> str:
