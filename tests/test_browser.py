@@ -234,7 +234,7 @@ MEASURE = """() => {
     if (end > frame.bottom - 30 || boxes.some((box) => box.right > frame.right - 30)) say("reaches the edge");
     if (end - boxes[0].top < frame.height / 4) say("is nearly empty");
     for (const code of slide.querySelectorAll(".highlight pre")) {
-      if (parseFloat(getComputedStyle(code).fontSize) < 18) say("has small code");
+      if (parseFloat(getComputedStyle(code).fontSize) < 17) say("has small code");
     }
     for (const figure of slide.querySelectorAll(".course-figure")) if (figure.style.zoom < 1) say("has a small figure");
     for (const image of slide.querySelectorAll("img")) {
