@@ -122,7 +122,7 @@ def page_of(path: Path, address: str) -> bytes:
     notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}  # it knows %pip
     for cell in notebook.cells:
         if cell.metadata.get("slideshow", {}).get("slide_type") == "notes":
-            continue  # they are for whoever speaks
+            cell.metadata["tags"] = ["remove-cell"]  # they are for whoever speaks: decks show them
         if cell.cell_type == "markdown":
             cell.source = relink(cell.source, address)
         elif "coursekit.setup()" in cell.source:
