@@ -1,6 +1,7 @@
 """Figures: each is a described PNG that fits its size limits; bad input is named; same input, same bytes."""
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -145,6 +146,17 @@ def test_long_titles_are_wrapped_into_their_panel():
     assert opened(figures.images([GRAY] * 4, titles, alt=ALT)).height > short.height
 
 
+@pytest.mark.parametrize("columns", [2, 3, 4])
+def test_titles_side_by_side_do_not_touch(columns, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(panels, "show", lambda figure, alt: drawn.append(figure))
+    words = "cats in front of bricks magenta and green upsample + convolution of one network, layer 3"
+    figures.images([GRAY] * columns, [words] * columns, alt=ALT)
+    drawn[0].draw_without_rendering()
+    boxes = [axis.title.get_window_extent() for axis in drawn[0].axes]
+    assert all(left.x1 + 3 < right.x0 for left, right in pairwise(boxes))
+
+
 def test_save_writes_the_file(tmp_path):
     picture = figures.images([GRAY], alt=ALT)
     path = picture.save(tmp_path / "ein Bild.png")
@@ -176,6 +188,20 @@ def test_an_axis_of_whole_numbers_has_whole_ticks(x, whole, monkeypatch):
     ticks = drawn[0].axes[0].get_xticks()
     assert len(ticks) > 2
     assert np.array_equal(ticks, np.round(ticks)) == whole
+
+
+def test_a_legend_hides_no_curve(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(charts, "show", lambda figure, alt: drawn.append(figure))
+    x, labels = np.linspace(0, 1, 50), ["one", "two", "three", "four"]
+    figures.curves(x, {label: np.sin(9 * x + 2 * k) for k, label in enumerate(labels)}, xlabel="x", ylabel="y", alt=ALT)
+    figures.curves(x, {"a": x, "b": x}, xlabel="x", ylabel="y", alt=ALT)
+    for figure in drawn:
+        figure.draw_without_rendering()
+    boxes = [figure.axes[0].get_legend().get_window_extent() for figure in drawn]
+    insides = [figure.axes[0].get_window_extent() for figure in drawn]
+    assert boxes[0].y0 >= insides[0].y1  # there was no room
+    assert boxes[1].y1 <= insides[1].y1  # there was
 
 
 def test_titles_may_come_one_by_one():

@@ -134,6 +134,27 @@ def test_every_control_of_every_figure_changes_the_picture(still, tmp_path):
     assert wrong == []
 
 
+@pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here; Debian's package is called chromium")
+def test_a_coarse_map_is_stretched_as_torch_does_it():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="this needs the dependency group `browser`")
+    import torch
+
+    coarse = np.random.default_rng(0).random((3, 4), dtype=np.float32)
+    wanted = torch.nn.functional.interpolate(torch.tensor(coarse)[None, None], (7, 9), mode="bilinear")[0, 0]
+    code = (interaction._SCRIPTS / "frame.js").read_text(encoding="utf-8")
+    ask = """coarse => {
+      const pixel = (row, column) => between((i, j) => coarse[i][j], [3, 4], [7, 9], row, column);
+      return Array.from({ length: 7 }, (_, i) => Array.from({ length: 9 }, (_, j) => pixel(i, j)));
+    }"""
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.add_script_tag(content=code)
+        found = page.evaluate(ask, coarse.tolist())
+        browser.close()
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
 SETTLED = (
     "canvas => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(canvas.toDataURL()))))"
 )

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from coursekit import training
 from tests.notebook_functions import NOTEBOOKS
@@ -30,6 +30,11 @@ from coursekit import pretrained
 vgg16, resnet18 = pretrained.load("vgg16"), pretrained.load("resnet18")
 assert sum(p.numel() for p in vgg16.model.parameters()) == 138_357_544
 assert resnet18.model(torch.zeros(1, 3, 64, 64)).isfinite().all()
+import torchvision
+served = torchvision.models.resnet18(weights=torchvision.models.ResNet18_Weights.IMAGENET1K_V1)
+assert torch.equal(served.fc.weight, resnet18.model.fc.weight)
+mobile = torchvision.models.detection.ssdlite320_mobilenet_v3_large(weights="DEFAULT")
+assert mobile.eval()([torch.zeros(3, 320, 320)])[0]["boxes"].shape[1] == 4
 """
 ELSEWHERE = "import urllib.request\nurllib.request.urlopen('http://192.0.2.1/file')"
 SETUP = 'import coursekit\nassert coursekit.setup().profile == "full"'
@@ -84,7 +89,8 @@ def settings(size=8, count=320):
 def package():
     """Put back what is replaced in the package."""
     kept = {name: dict(vars(module)) for name, module in sys.modules.items() if name.startswith("coursekit")}
-    yield
+    with mock.patch.object(DataLoader, "__iter__", DataLoader.__iter__):
+        yield
     for name, values in kept.items():
         vars(sys.modules[name]).update(values)
 
@@ -104,6 +110,25 @@ def test_the_account_of_a_part_is_that_of_the_whole(name, size, count, package):
     products, operations = meter.work + meter.omitted
     assert products == whole[0] > 2 * meter.work[0]
     assert whole[1] <= operations <= whole[1] + 3 * labels + 20  # a look at the first picture
+
+
+@pytest.mark.parametrize(("size", "count"), [(8, 320), (101, 40)])
+def test_a_loop_of_the_notebooks_own_is_shortened_and_accounted_for(size, count, package):
+    model, train, _ = settings(size, count)
+
+    def run():
+        for images, _ in DataLoader(train, batch_size=16):
+            model(images)
+
+    with kernel.Meter() as meter:
+        run()
+    whole = meter.work
+    with kernel.Meter() as meter:
+        kernel._shorten(meter)
+        run()
+    assert len(next(iter(DataLoader(train, batch_size=4)))[0]) == 4
+    assert meter.work[0] < whole[0] / 2
+    assert (meter.work + meter.omitted)[0] == pytest.approx(whole[0], rel=1e-6)
 
 
 def test_predictions_of_a_part_stand_for_the_whole(package):

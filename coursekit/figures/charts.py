@@ -69,7 +69,11 @@ def curves(
         axis.set_yscale("log")
     if list(ys) != [""]:
         with mpl.rc_context(STYLE):
-            axis.legend(**({} if len(ys) <= 4 else {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}))
+            legend = axis.legend(**({} if len(ys) <= 4 else {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}))
+            figure.draw_without_rendering()
+            drawn = [line.get_transform().transform_path(line.get_path()) for line in axis.lines]
+            if any(path.intersects_bbox(legend.get_window_extent(), filled=False) for path in drawn):
+                axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)  # it would hide a curve
     return show(figure, alt=alt)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,10 +12,13 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
+from matplotlib.textpath import TextPath
 from numpy.typing import ArrayLike
 
 from coursekit.figures.interaction import Interactive, interactive
 from coursekit.figures.picture import COLOURS, STYLE, WIDTH, Picture, numbers, show
+
+TITLE = 12.0  # points
 
 
 def images(
@@ -221,7 +223,7 @@ def _grid(arrays: Sequence, titles: Sequence[str] | None, columns: int | None = 
     columns = min(len(arrays), columns or most)
     rows = -(-len(arrays) // columns)
     cell = min(WIDTH / columns, 3.4)
-    titles = [textwrap.fill(title, int(12 * cell), break_long_words=False) for title in titles]
+    titles = [_wrapped(title, cell - 0.15) for title in titles]
     lines = max((title.count("\n") + 1 for title in titles), default=0)
     tallest = max(a.shape[0] / a.shape[1] for a in arrays)
     with mpl.rc_context(STYLE):
@@ -229,7 +231,19 @@ def _grid(arrays: Sequence, titles: Sequence[str] | None, columns: int | None = 
         figure = Figure(figsize=(WIDTH, rows * (min(cell * tallest, 5.0) + 0.24 * lines + 0.2)), layout=layout)
         panels = list(figure.subplots(rows, columns, squeeze=False).ravel())
     for panel, title in zip(panels, titles, strict=False):
-        panel.set_title(title)
+        panel.set_title(title, fontsize=TITLE)
     for empty in panels[len(arrays) :]:
         empty.set_axis_off()
     return figure, panels[: len(arrays)]
+
+
+def _wrapped(title: str, inches: float) -> str:
+    """Break a title between its words, so that no line is longer than its panel is wide."""
+    lines: list[str] = []
+    for word in title.split():
+        longer = f"{lines[-1]} {word}" if lines else ""
+        if longer and TextPath((0, 0), longer, size=TITLE).get_extents().width / 72 < inches:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)

@@ -121,16 +121,16 @@ def compare(options):
                     runs.setdefault(way, {}).setdefault(str(count), []).append(round(score, 4))
         print(count, {way: found[str(count)] for way, found in runs.items()}, flush=True)
     if options.store:
-        store(runs)
+        store(runs, options.seeds or 2)
     result = {way: {size: round(statistics.mean(x), 4) for size, x in found.items()} for way, found in runs.items()}
     spread = {way: {size: round(statistics.pstdev(x), 4) for size, x in found.items()} for way, found in runs.items()}
     return result | {"spread": spread}
 
 
-def store(runs):
+def store(runs, seeds):
     """Keep the runs beside the stored features, with when and how they were made."""
     cards = json.loads(STORED.read_text(encoding="utf-8"))
-    how = {"date": datetime.now(UTC).date().isoformat(), "command": "python tests/benchmarks/transfer.py " + COMMAND}
+    how = {"date": datetime.now(UTC).date().isoformat(), "command": COMMAND.format(seeds=seeds)}
     rival = {"convolutions": len(RIVAL_WIDTHS), "pixels": RIVAL_PIXELS}
     sizes = [int(size) for size in runs["scratch"]]
     accuracy = {way: [*found.values()] for way, found in runs.items()}  # for each size a list of runs
@@ -138,7 +138,10 @@ def store(runs):
     STORED.write_text(json.dumps(cards, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-COMMAND = "--network efficientnet_lite0 --train DIR --ways frozen,scratch --seeds 2 --store"
+COMMAND = (
+    "python tests/benchmarks/transfer.py --network efficientnet_lite0 --train DIR --ways frozen,scratch "
+    "--seeds {seeds} --store"
+)
 
 
 def pairs(photos, features, draws):

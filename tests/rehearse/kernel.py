@@ -2,7 +2,8 @@
 
 - Each download comes from a server on this machine, with the checksum of what lies there; nothing else is connected.
 - In each epoch `fit` trains on the first pictures of a data set only, 64 small or 8 large ones; `predict` and
-  `evaluate` look at as many, whose outputs stand for the others. A `DataLoader` of the notebook's own is left whole.
+  `evaluate` look at as many, whose outputs stand for the others. A loop over a `DataLoader` ends after as many.
+- Weights that torchvision would download for another network than those served are random.
 - Multiply-adds, operations, the processor's seconds for reading pictures, and memory are counted; what was left out is
   added in proportion.
 """
@@ -10,6 +11,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import math
 import os
@@ -25,10 +27,11 @@ import numpy as np
 import torch
 import torchvision.datasets as tv
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakIdKeyDictionary
+from torchvision.models import _api as zoo
 
 from coursekit import pretrained, training  # noqa: F401 -- pretrained fetches, too
 from coursekit.data import downloads
@@ -144,6 +147,20 @@ def _redirect(server: str, files: Path) -> None:
     for module in (tv.cifar, tv.flowers102, tv.places365):  # these know checksums of what is inside an archive
         vars(module)["check_integrity"] = lambda path, md5=None: os.path.isfile(path)
 
+    def state_dict(weights, *_, **__):
+        """Return what torchvision would download."""
+        file = files / weights.url.rsplit("/", 1)[1]
+        if file.exists():
+            return torch.load(file, weights_only=True)
+        build = next(build for build in zoo.BUILTIN_MODELS.values() if zoo._get_enum_from_fn(build) is type(weights))
+        return build(**{name: None for name in ("weights", "weights_backbone") if name in _names(build)}).state_dict()
+
+    zoo.WeightsEnum.get_state_dict = state_dict
+
+
+def _names(function: Any) -> set[str]:
+    return set(inspect.signature(inspect.unwrap(function)).parameters)
+
 
 def _shorten(meter: Meter) -> None:
     fit, predict, evaluate = training.fit, training.predict, training.evaluate
@@ -175,6 +192,21 @@ def _shorten(meter: Meter) -> None:
 
         return answer
 
+    whole = DataLoader.__iter__
+
+    def few_batches(loader):
+        data = loader.dataset
+        if isinstance(data, IterableDataset) or not loader.batch_size or len(data) <= (few := _few(data)):
+            yield from whole(loader)
+            return
+        work, meter.peak, living = meter.work.copy(), meter.living, meter.living
+        for number, batch in enumerate(whole(loader), start=1):
+            yield tree_map(lambda part: part[:few], batch)
+            if number * loader.batch_size >= few:
+                break
+        meter.omit(meter.work - work, data, loader.batch_size, grown=meter.peak - living)
+
+    DataLoader.__iter__ = few_batches
     _replace(fit, few_fit)
     _replace(predict, shortened(predict))
     _replace(evaluate, shortened(evaluate))

@@ -22,27 +22,17 @@ function figure(frame) {
     return stops[below].map((from, c) => from + (place - below) * (stops[below + 1][c] - from));
   }
 
-  // The map's value at a pixel, between its four nearest entries.
-  function heatAt(start, row, column) {
-    const y = Math.min(high - 1, Math.max(0, ((row + 0.5) * high) / rows - 0.5));
-    const x = Math.min(wide - 1, Math.max(0, ((column + 0.5) * wide) / columns - 0.5));
-    const [top, left] = [Math.floor(y), Math.floor(x)];
-    const [down, right] = [Math.min(high - 1, top + 1), Math.min(wide - 1, left + 1)];
-    const value = (i, j) => heat.values[start + i * wide + j];
-    const above = value(top, left) * (1 - x + left) + value(top, right) * (x - left);
-    const below = value(down, left) * (1 - x + left) + value(down, right) * (x - left);
-    return above * (1 - y + top) + below * (y - top);
-  }
-
   function blend(network) {
     const start =
       (((network * count + photo.index) * layers.length + layer.index) * classes.length + wanted.index) * high * wide;
+    const level = (i, j) => heat.values[start + i * wide + j];
     const pixels = new Uint8ClampedArray(rows * columns * 3);
     for (let pixel = 0; pixel < rows * columns; pixel++) {
       const from = 3 * (photo.index * rows * columns + pixel);
       const [red, green, blue] = photos.values.subarray(from, from + 3);
       const gray = 0.299 * red + 0.587 * green + 0.114 * blue;
-      const colour = heatColour(heatAt(start, Math.floor(pixel / columns), pixel % columns));
+      const [row, column] = [Math.floor(pixel / columns), pixel % columns];
+      const colour = heatColour(between(level, [high, wide], [rows, columns], row, column));
       const share = strength.value;
       const base = share ? [gray, gray, gray] : [red, green, blue];
       for (let c = 0; c < 3; c++) pixels[3 * pixel + c] = (1 - share) * base[c] + share * colour[c];

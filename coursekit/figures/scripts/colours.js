@@ -29,18 +29,6 @@ function figure(frame) {
     return found;
   }
 
-  // The value of channel c at a pixel, between its four nearest places.
-  function between(values, row, column, c) {
-    const y = Math.min(high - 1, Math.max(0, ((row + 0.5) * high) / rows - 0.5));
-    const x = Math.min(wide - 1, Math.max(0, ((column + 0.5) * wide) / columns - 0.5));
-    const [top, left] = [Math.floor(y), Math.floor(x)];
-    const [down, right] = [Math.min(high - 1, top + 1), Math.min(wide - 1, left + 1)];
-    const value = (i, j) => values[2 * (i * wide + j) + c];
-    const above = value(top, left) * (1 - x + left) + value(top, right) * (x - left);
-    const below = value(down, left) * (1 - x + left) + value(down, right) * (x - left);
-    return above * (1 - y + top) + below * (y - top);
-  }
-
   // CIELAB (D65) to sRGB, 0 to 255.
   function rgb(L, a, b) {
     const fy = (L + 16) / 116;
@@ -55,10 +43,12 @@ function figure(frame) {
   }
 
   function picture(values) {
+    const of = (c) => (i, j) => values[2 * (i * wide + j) + c];
     const pixels = new Uint8ClampedArray(3 * rows * columns);
     for (let pixel = 0; pixel < rows * columns; pixel++) {
       const [row, column] = [Math.floor(pixel / columns), pixel % columns];
-      const [a, b] = values ? [0, 1].map((c) => between(values, row, column, c)) : [0, 0];
+      const at = (c) => between(of(c), [high, wide], [rows, columns], row, column);
+      const [a, b] = values ? [at(0), at(1)] : [0, 0];
       pixels.set(rgb(lightness.values[pixel], a, b), 3 * pixel);
     }
     return pixels;

@@ -2,8 +2,7 @@
 // `root` is the figure's element with its still picture, `data` what the cell's Python computed.
 function makeFrame(root, data) {
   const still = root.querySelector("img");
-  const panel = document.createElement("div");
-  panel.className = "figure-controls";
+  const panel = Object.assign(document.createElement("div"), { className: "figure-controls" });
   const canvas = document.createElement("canvas");
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", still.alt);
@@ -20,10 +19,8 @@ function makeFrame(root, data) {
     const width = Math.max(280, Math.min(700, root.clientWidth));
     const tall = height(width);
     const sharpness = Math.max(2, window.devicePixelRatio || 1);
-    canvas.width = width * sharpness;
-    canvas.height = tall * sharpness;
-    canvas.style.width = `${width}px`;
-    canvas.style.height = `${tall}px`;
+    Object.assign(canvas, { width: width * sharpness, height: tall * sharpness });
+    Object.assign(canvas.style, { width: `${width}px`, height: `${tall}px` });
     const context = canvas.getContext("2d");
     context.scale(sharpness, sharpness);
     context.imageSmoothingEnabled = false;
@@ -120,12 +117,7 @@ function makeFrame(root, data) {
     },
     // Steps that are played, taken one by one, or begun again.
     steps(label, count) {
-      const slider = frame.slider(
-        label,
-        Array.from({ length: count }, (_, k) => k),
-        0,
-        (k) => `${k + 1} of ${count}`,
-      );
+      const slider = frame.slider(label, [...Array(count).keys()], 0, (k) => `${k + 1} of ${count}`);
       let timer = 0;
       const stop = () => {
         clearInterval(timer);
@@ -195,10 +187,18 @@ function drawPixels(context, values, columns, x, y, width, height, channels = 1)
     for (let c = 0; c < 3; c++) image.data[4 * pixel + c] = values[channels * pixel + (channels === 3 ? c : 0)];
     image.data[4 * pixel + 3] = 255;
   }
-  const sheet = document.createElement("canvas");
-  Object.assign(sheet, { width: columns, height: rows });
+  const sheet = Object.assign(document.createElement("canvas"), { width: columns, height: rows });
   sheet.getContext("2d").putImageData(image, 0, 0);
   context.drawImage(sheet, x, y, width, height);
+}
+
+// What a coarse map of high x wide has at a pixel of rows x columns: a mixture of the four nearest entries.
+function between(entry, [high, wide], [rows, columns], row, column) {
+  const place = (at, many, few) => Math.min(few - 1, Math.max(0, ((at + 0.5) * few) / many - 0.5));
+  const [y, x] = [place(row, rows, high), place(column, columns, wide)];
+  const [top, left] = [Math.floor(y), Math.floor(x)];
+  const along = (i) => entry(i, left) * (1 - x + left) + entry(i, Math.min(wide - 1, left + 1)) * (x - left);
+  return along(top) * (1 - y + top) + along(Math.min(high - 1, top + 1)) * (y - top);
 }
 
 function write(context, words, x, y, colour, { size = 13, align = "left", bold = false } = {}) {
