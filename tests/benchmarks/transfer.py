@@ -1,7 +1,7 @@
 """Four ways to learn a small task, at several numbers of training images, on photos or on critters.
 
     python tests/benchmarks/transfer.py --network efficientnet_lite0 --train DIR --test DIR
-    python tests/benchmarks/transfer.py --network efficientnet_lite0 --train DIR --ways frozen,scratch --seeds 3 --store
+    python tests/benchmarks/transfer.py --network efficientnet_lite0 --train DIR --ways frozen,scratch --seeds 2 --store
     python tests/benchmarks/transfer.py --network efficientnet_lite0 --train DIR --pairs
     python tests/benchmarks/transfer.py --train DIR --test DIR
     python tests/benchmarks/transfer.py --critters --network resnet18 --seeds 5 --sizes 200 --check
