@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 import coursekit
-from tools import launch, site
+from tools import launch, site, slides, tables
 
-_fork = launch.fork(Path(os.environ[site.ROOT_VARIABLE]))
+_root = Path(os.environ[site.ROOT_VARIABLE])
+_fork = launch.fork(_root)
 
-project = "Convolutional networks in PyTorch"
+project = slides.names(_root)["course"]
 author = "The authors of the course"
 copyright = "text CC BY 4.0, code BSD 3-Clause"
 release = version = coursekit.__version__
@@ -53,7 +54,10 @@ mathjax_path = "mathjax/tex-chtml.js"  # `site.build` puts it there, from an ins
 html_favicon = "_static/icon.svg"
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
-html_context = {"default_mode": "auto"}
+html_context = {"default_mode": "auto", "decks": tables.Course.of(_root).summaries()}
+templates_path = ["_templates"]
+_SIDE_BAR = ["navbar-logo.html", "icon-links.html", "search-button-field.html", "sbt-sidebar-nav.html", "decks.html"]
+html_sidebars = {"**": _SIDE_BAR}
 html_show_search_summary = False  # it would fetch the pages found, which a page from the file system may not
 html_copy_source = True
 html_sourcelink_suffix = ""

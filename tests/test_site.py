@@ -233,8 +233,12 @@ def test_publishing_says_what_is_wrong(tmp_path, monkeypatch, capsys):
     assert "page x: a warning" in capsys.readouterr().err
 
 
-def test_speakers_notes_are_not_on_the_page(tmp_path):
+def test_speakers_notes_are_kept_for_the_deck_and_are_not_on_the_page(site, tmp_path):
     notes = nbformat.v4.new_markdown_cell("whisper", metadata={"slideshow": {"slide_type": "notes"}})
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Title"), notes])
     nbformat.write(notebook, tmp_path / "x.ipynb")
-    assert b"whisper" not in builder.page_of(tmp_path / "x.ipynb", ADDRESS)
+    page = nbformat.reads(builder.page_of(tmp_path / "x.ipynb", ADDRESS).decode(), as_version=4)
+    assert page.cells[-1].metadata.tags == ["remove-cell"]
+    for kind, there in {"notebooks": False, "slides": True}.items():
+        text = (site / kind / f"{COURSE.notebooks[0].stem}.html").read_text(encoding="utf-8")
+        assert ("Speaker's notes." in text or "Speaker’s notes." in text) == there

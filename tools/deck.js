@@ -1,16 +1,18 @@
-// Deals the blocks of each slide out to pages of 1280 x 720, then starts reveal.js.
-// It measures what the browser really draws, so a page never overflows, whatever fonts there are.
-const BOTTOM = 720 - 44; // below are the slide's number and the link home
-const LEAST = 0.75; // a picture may shrink to this share of its best size to stay with its text
-const LARGER = 7; // so many pixels may code and its output grow where a page has room
+// Deals the blocks of each section out to pages of 1280 x 720 as TeX breaks lines: on the fewest pages, none nearly empty.
+// It measures what the browser draws, so nothing is cut off, whatever fonts there are. All else is reveal.js.
+const ROOM = 640; // of 720: below are the slide's number and the links
+const LEAST = 0.66; // a picture may shrink to this share of its best size to stay with its text
+const SIZES = [1.2, 1.15, 1.1, 1.05, 1, 0.96, 0.92, 0.88, 0.84]; // of letters: the largest that fits is taken
+const RUNNING = 38; // what the repeated heading takes on a page that begins without one
+const GAP = 14; // between blocks
 
 async function start() {
   document.documentElement.classList.add("measuring");
   await MathJax.startup.promise;
   await MathJax.typesetPromise();
   await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
-  for (const section of document.querySelectorAll(".slides > section")) paginate(section);
-  for (const page of document.querySelectorAll(".slides > section")) enlarge(page);
+  await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))); // interactive figures
+  for (const section of document.querySelectorAll(".slides > section")) deal(section);
   document.documentElement.classList.remove("measuring");
   await Reveal.initialize({
     width: 1280, height: 720, margin: 0, minScale: 0.1, maxScale: 4, center: false, hash: true,
@@ -19,133 +21,106 @@ async function start() {
   document.documentElement.dataset.ready = "yes"; // tests wait for it
 }
 
-let running = ""; // the last heading, repeated in small on pages that go on
+// Paragraphs, listings, pictures and the items of lists, each with the speaker's notes that follow it.
+function unitsOf(section) {
+  const units = [];
+  for (const cell of [...section.children]) {
+    const blocks = cell.matches(".text") ? [...cell.children] : [cell];
+    if (cell.matches(".subslide")) blocks[0].classList.add("begins");
+    for (const block of blocks) {
+      if (block.matches("aside")) units.at(-1).notes.push(block);
+      else if (block.matches("ul, ol")) units.push(...[...block.children].map((element, index) => ({ element, list: block, index, notes: [] })));
+      else units.push({ element: block, notes: [] });
+    }
+  }
+  return units;
+}
 
-function paginate(section) {
-  const blocks = [...section.children];
-  let page = newPage(section, blocks[0].querySelector("h1, h2, h3") ? "" : running);
-  blocks.forEach((block, index) => {
-    const heading = block.querySelector("h1, h2, h3");
-    if (block.matches("aside")) return page.append(block);
-    page.append(block);
-    if (block.scrollWidth > block.clientWidth + 1) block.style.zoom = block.clientWidth / block.scrollWidth; // a long formula
-    if (block.matches(".picture")) fitPicture(block, page);
-    if (overflows(page)) page = carryOver(block, page, section);
-    if (heading) running = heading.textContent;
-    const last = index === blocks.length - 1;
-    if (block.matches(".question") && !last) page = newPage(section, running); // the answer comes on the next page
-  });
+function deal(section) {
+  const units = unitsOf(section);
+  const least = [0], best = [0]; // the height of all units before each
+  for (const { element } of units) {
+    const height = element.getBoundingClientRect().height, flexible = element.querySelector("img, .course-figure");
+    const share = flexible?.matches("img") ? LEAST : 0.9; // controls have to stay large
+    if (flexible) Object.assign(flexible.dataset, { height, best: Math.min(ROOM, height) });
+    least.push(least.at(-1) + GAP + (flexible ? share * Math.min(ROOM, height) : height));
+    best.push(best.at(-1) + GAP + height);
+  }
+  const ways = [{ cost: 0 }]; // the cheapest pages for the first 0, 1, 2, ... units
+  for (let to = 1; to <= units.length; to++) {
+    ways[to] = { cost: Infinity };
+    for (let from = to - 1; from >= 0; from--) {
+      const above = isHeading(units[from]) ? 0 : RUNNING;
+      const [tight, full] = [least, best].map((sums) => (sums[to] - sums[from] + above) / ROOM);
+      if (tight > 1.12 && to - from > 1) break;
+      const cost = ways[from].cost + 100 + 400 * Math.max(0, tight - 1) + emptiness(full) + parting(units[to - 1], units[to]);
+      if (cost < ways[to].cost) ways[to] = { cost, from };
+    }
+  }
+  const pages = [];
+  for (let to = units.length; to > 0; to = ways[to].from) pages.unshift(units.slice(ways[to].from, to));
+  for (const page of pages.map((page) => write(section, page))) fit(page), hideAnswers(page);
   section.remove();
 }
 
-// The block begins another page; a heading above it, or the code that made it, comes along where there is room.
-function carryOver(block, page, section) {
-  let before = block.previousElementSibling;
-  while (before?.matches("aside")) before = before.previousElementSibling;
-  if (before?.matches(".picture") && !block.matches(".code") && shrinkPicture(before.querySelector("img"), page)) return page;
-  const alone = !before || before.matches(".running");
-  if (!alone && block.querySelector("ul, ol") && BOTTOM - yOf(block, page) > 200) return divide(block, page, section);
-  const next = alone ? page : newPage(section, running);
-  if (!alone) {
-    const heading = before.querySelector("h1, h2, h3");
-    if (heading || block.querySelector("h1, h2, h3")) next.querySelector(".running")?.remove();
-    if (heading || (madeBy(before, block) && before.offsetHeight + block.offsetHeight < BOTTOM - 80)) next.append(before);
-    next.append(block);
-    if (!content(page)) page.remove();
-  }
-  if (block.matches(".picture")) fitPicture(block, next);
-  return overflows(next) ? divide(block, next, section) : next;
+const isHeading = ({ element }) => element.matches("h1, h2, h3");
+const emptiness = (full) => (full < 0.3 ? 150 : 40 * (1 - Math.min(1, full)) ** 2);
+
+// What it costs to part two units.
+function parting(before, next) {
+  if (!next) return 0;
+  if (isHeading(before)) return 1e6;
+  if (next.element.matches(".begins")) return -30;
+  const made = before.element.matches(".code") && next.element.matches(".output, .picture, .table, .interactive");
+  return made || /:\s*$/.test(before.element.textContent) ? 60 : 0;
 }
 
-// A block longer than a page is divided between its lines or items; what cannot be divided is made smaller.
-function divide(block, page, section) {
-  if (block.matches(".lines") && shrinkLetters(block, page)) return page;
-  const box = block.matches(".lines") ? block.querySelector("code") : block.querySelector("ul, ol, tbody");
-  if (!box || box.children.length < 2) {
-    block.style.zoom = (BOTTOM - yOf(block, page)) / block.offsetHeight;
-    return page;
-  }
-  const next = newPage(section, running);
-  const rest = block.cloneNode(true);
-  const into = rest.matches(".lines") ? rest.querySelector("code") : rest.querySelector("ul, ol, tbody");
-  into.replaceChildren();
-  if (into.matches("ol")) into.start = box.start + box.children.length;
-  while (overflows(page) && box.children.length > 1) {
-    into.prepend(box.lastElementChild);
-    if (into.matches("ol")) into.start = box.start + box.children.length;
-  }
-  next.append(rest);
-  return overflows(next) ? divide(rest, next, section) : next;
-}
+let running = ""; // the last heading, repeated in small on pages that go on
 
-// Slightly smaller letters are better than two lines on a page of their own.
-function shrinkLetters(block, page) {
-  const usual = parseFloat(getComputedStyle(block).fontSize);
-  for (let size = usual - 1; size >= (block.matches(".code") ? 19 : 16); size--) {
-    block.style.fontSize = `${size}px`;
-    if (!overflows(page)) return true;
-  }
-  block.style.fontSize = "";
-  return false;
-}
-
-// What a page is for grows where there is room, so that the last row can read it: a question that stands alone, or code,
-// as long as no line breaks that did not break before.
-function enlarge(page) {
-  const question = page.querySelector(".question");
-  const others = [...page.querySelectorAll(".block")].filter((block) => block !== question && !block.querySelector("h1, h2, h3"));
-  for (let size = 38; question && !others.length && size > 28; size--) {
-    question.style.fontSize = `${size}px`;
-    if (!overflows(page)) return;
-  }
-  const blocks = [...page.querySelectorAll("pre.block")];
-  const usual = blocks.map((block) => parseFloat(getComputedStyle(block).fontSize));
-  const setSizes = (more) => blocks.forEach((block, index) => (block.style.fontSize = `${usual[index] + more}px`));
-  const rows = () => blocks.map((block) => Math.round(block.clientHeight / parseFloat(getComputedStyle(block).lineHeight)));
-  const before = String(rows());
-  for (let more = LARGER; more > 0; more--) {
-    setSizes(more);
-    if (!overflows(page) && String(rows()) === before) return;
-  }
-  setSizes(0);
-}
-
-// A picture gives up some of its height for the sentence that follows it.
-function shrinkPicture(image, page) {
-  const before = [image.style.height, image.style.width].map(parseFloat);
-  const over = page.lastElementChild.getBoundingClientRect().bottom - page.getBoundingClientRect().top - BOTTOM;
-  const share = 1 - over / before[0];
-  if (before[0] * share < LEAST * image.dataset.best) return false;
-  [image.style.height, image.style.width] = before.map((length) => `${length * share}px`);
-  return true;
-}
-
-function fitPicture(block, page) {
-  const image = block.querySelector("img");
-  const wide = 1280 - 2 * 56;
-  const best = Math.min(1.5, wide / image.naturalWidth) * image.naturalHeight;
-  image.dataset.best = best;
-  const free = BOTTOM - yOf(block, page) - 16;
-  const alone = ![...page.children].some((child) => child !== block && !child.matches(".running, aside"));
-  const height = Math.min(best, alone || free >= LEAST * best ? free : best);
-  image.style.height = `${height}px`;
-  image.style.width = `${(height * image.naturalWidth) / image.naturalHeight}px`;
-}
-
-function newPage(section, title) {
+function write(section, units) {
   const page = document.createElement("section");
-  if (title) page.innerHTML = '<p class="running"></p>';
-  if (title) page.firstChild.textContent = title;
   section.before(page);
+  if (running && !isHeading(units[0])) page.append(Object.assign(document.createElement("p"), { className: "running", textContent: running }));
+  let open = null, copy = null; // the list that goes on
+  for (const { element, list, index } of units) {
+    if (isHeading({ element })) running = element.textContent;
+    if (list && list !== open) {
+      copy = page.appendChild(list.cloneNode());
+      if (list.matches("ol")) copy.start = list.start + index;
+    }
+    open = list;
+    (list ? copy : page).append(element);
+  }
+  page.append(...units.flatMap((unit) => unit.notes));
   return page;
 }
 
-const madeBy = (code, block) => code.matches(".code") && !block.matches(".code") && block.matches(".picture, .output, .table");
-const content = (page) => [...page.children].some((child) => !child.matches(".running, aside"));
-const yOf = (block, page) => block.getBoundingClientRect().top - page.getBoundingClientRect().top;
-const overflows = (page) => {
-  const last = [...page.children].filter((child) => !child.matches("aside")).at(-1);
-  return last ? last.getBoundingClientRect().bottom - page.getBoundingClientRect().top > BOTTOM : false;
-};
+// What follows a question on its page waits for a key.
+function hideAnswers(page) {
+  let asked = 0;
+  for (const block of page.querySelectorAll(":scope > :not(aside, .running)")) {
+    if (asked) Object.assign(block.dataset, { fragmentIndex: asked }), block.classList.add("fragment");
+    if (block.matches(".question")) asked++;
+  }
+}
+
+// Chooses the size of letters, and gives pictures what is left. Lines of code break only where no size is small enough.
+function fit(page) {
+  const flexibles = [...page.querySelectorAll("[data-best]")];
+  const wanted = flexibles.reduce((sum, one) => sum + Number(one.dataset.best), 0);
+  const wide = () => [...page.children].some((block) => block.scrollWidth > block.clientWidth + 1);
+  const free = () => flexibles.reduce((sum, one) => sum + one.getBoundingClientRect().height, ROOM - page.offsetHeight);
+  const fits = ([whole, size]) => {
+    page.classList.toggle("whole", whole);
+    page.style.setProperty("--size", size);
+    return free() >= (size > 1 ? 1 : LEAST) * wanted && !wide();
+  };
+  [true, false].flatMap((whole) => SIZES.map((size) => [whole, size])).some(fits);
+  const share = Math.min(1, free() / (wanted || 1));
+  for (const one of flexibles) {
+    if (one.matches("img")) one.style.height = `${one.dataset.best * share}px`;
+    else one.style.zoom = (1.4 * share * one.dataset.best) / one.dataset.height; // 1.4 in deck.css
+  }
+}
 
 start();

@@ -50,7 +50,7 @@ def build(root: Path, executed: Path | None = None, folder: Path | None = None) 
     if done.returncode:
         raise SiteError(f"the site was not built:\n{done.stdout.strip()}")
     slides.copy_mathjax(site / "_static" / "mathjax")
-    slides.build(sorted((source / "notebooks").glob("*.ipynb")), site / "slides")
+    slides.build(root, sorted((source / "notebooks").glob("*.ipynb")), site / "slides")
     return site / "index.html"
 
 
@@ -122,7 +122,7 @@ def page_of(path: Path, address: str) -> bytes:
     notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}  # it knows %pip
     for cell in notebook.cells:
         if cell.metadata.get("slideshow", {}).get("slide_type") == "notes":
-            continue  # they are for whoever speaks
+            cell.metadata["tags"] = ["remove-cell"]  # they are for whoever speaks: decks show them
         if cell.cell_type == "markdown":
             cell.source = relink(cell.source, address)
         elif "coursekit.setup()" in cell.source:
