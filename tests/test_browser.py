@@ -197,7 +197,7 @@ def test_decks_are_whole_and_no_slide_overflows(site, browser, every):
                 wrong.append("speaker notes are on a slide, or nowhere")
             last = page.evaluate("Reveal.getTotalSlides()") - 1
             assert last >= 10
-            for number in (0, 1, last // 2, last):
+            for number in (0, 1, last // 2, last) if every else (0, last // 2):
                 page.evaluate(f"Reveal.slide({number})")
                 wrong += violations(page)
                 shoot(page, f"slides-{deck.stem}-{number:03d}")

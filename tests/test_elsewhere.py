@@ -25,7 +25,7 @@ PLAIN = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C", "PYTHONPA
 def python(*words, folder):
     """Run Python where the system's encoding is not UTF-8; return the exit code, and all that it printed."""
     command = [sys.executable, *words]
-    done = subprocess.run(command, cwd=folder, env=os.environ | PLAIN, capture_output=True, timeout=120)
+    done = subprocess.run(command, cwd=folder, env=os.environ | PLAIN, capture_output=True, timeout=400)
     return done.returncode, (done.stdout + done.stderr).decode("ascii")
 
 
