@@ -27,13 +27,20 @@ def pytest_generate_tests(metafunc):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Leave out slow tests by day; keep a file's tests in one process, but let each slow one go to a free one."""
+    """Leave out slow tests by day; keep a file's tests in one process, but let each slow one go to a free one.
+
+    All that look at the site are together, so that none waits until another process has built it.
+    """
     skip = pytest.mark.skip(reason="slow: `make test-all`")
     for item in items:
-        slow = item.get_closest_marker("slow")
+        slow, group = item.get_closest_marker("slow"), item.path.stem
         if slow and not config.getoption("--all"):
             item.add_marker(skip)
-        item.add_marker(pytest.mark.xdist_group(item.nodeid if slow else item.path.stem))
+        elif slow:
+            group = item.nodeid
+        elif "site" in item.fixturenames:
+            group = FIRST[0]
+        item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: (not item.get_closest_marker("slow"), item.path.stem not in FIRST))
 
 

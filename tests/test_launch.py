@@ -25,7 +25,7 @@ LECTURES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 MASTERS = sorted((ROOT / "notebooks" / "labs").glob("*.ipynb"))
 STUDENTS = sorted((ROOT / "labs").glob("*.ipynb"))
 THERE = address.fork(ROOT).address
-PLACE = launch.written(nbformat.read(LECTURES[0], as_version=4), ROOT)  # that of the links as they were committed
+PLACE = launch.expected_fork(nbformat.read(LECTURES[0], as_version=4), ROOT)  # that of the links as they were committed
 
 
 def links_of(path):
@@ -54,7 +54,7 @@ def test_each_link_opens_its_own_notebook_and_all_lead_to_one_address(path):
     fits = known_costs()[path.stem.removeprefix("lab")]["megabytes"] <= launch.BINDER_MEGABYTES
     services = ["colab", *(["binder"] if fits else [])] if PLACE.address else []
     assert links_of(path) == dict.fromkeys(services, (PLACE.name, PLACE.branch, file))
-    assert launch.written(nbformat.read(path, as_version=4), ROOT) == PLACE
+    assert launch.expected_fork(nbformat.read(path, as_version=4), ROOT) == PLACE
     assert (ROOT / file).exists()
 
 
@@ -110,7 +110,7 @@ REMOTES = {
 
 @pytest.mark.parametrize("remote", REMOTES)
 def test_a_remote_becomes_an_address_or_none(remote):
-    assert address.https(remote) == REMOTES[remote]
+    assert address.public_address(remote) == REMOTES[remote]
 
 
 @pytest.fixture(autouse=True)
@@ -147,38 +147,27 @@ def name_it(course, where):
 
 
 def test_what_counts_more(course, monkeypatch):
-    """pyproject.toml before GitHub's automation before git; an address of nobody's counts nothing."""
+    """pyproject.toml before GitHub's automation before git."""
     assert address.fork(course).address == ""
     git(course, "init")
     assert address.fork(course).address == ""
     git(course, "remote", "add", "origin", "https://github.com/a/git")
     assert address.fork(course) == Fork("https://github.com/a/git", "y/27", extras=("rare_one",))
     (course / "inside").mkdir()
-    assert address.found(course / "inside") == [], "the course is a folder of another repository"
+    assert address.known_addresses(course / "inside") == [], "the course is a folder of another repository"
     monkeypatch.setenv("GITHUB_REPOSITORY", "a/automation")
     assert address.fork(course).address == "https://github.com/a/automation"
-    name_it(course, "https://github.com/your-organization/your-repository")
-    assert address.fork(course).address == "https://github.com/a/automation"
-    settings = (course / "pyproject.toml").read_text(encoding="utf-8")
-    (course / "pyproject.toml").write_text(settings.replace("your-", ""), encoding="utf-8")
+    name_it(course, "https://github.com/organization/repository")
     assert address.fork(course).address == "https://github.com/organization/repository"
 
 
-@pytest.mark.parametrize(("old", "new"), [("y/27", "a b"), ("y/27", "$(rm)"), ("urls", "github.com/a/b")])
-def test_an_impossible_address_or_branch_is_refused(course, old, new):
-    name_it(course, "urls")
-    text = (course / "pyproject.toml").read_text(encoding="utf-8").replace(f'"{old}"', f'"{new}"')
-    (course / "pyproject.toml").write_text(text, encoding="utf-8")
-    with pytest.raises(SystemExit, match=r"cannot be the name of a branch|is no address such as"):
+def test_an_impossible_address_is_refused(course):
+    name_it(course, "github.com/a/b")
+    with pytest.raises(SystemExit, match="is no address such as"):
         main(["links"])
 
 
 # What one command makes of it
-
-
-def test_links_need_neither_torch_nor_a_kernel():
-    code = "import sys, tools.launch; sys.exit(bool({'torch', 'nbclient', 'matplotlib'} & sys.modules.keys()))"
-    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
 
 
 def test_one_command_points_a_fork_to_itself(course, capsys):
@@ -240,9 +229,9 @@ def test_only_an_address_in_pyproject_makes_a_notebook_wrong(course):
     assert main(["links"]) == 0
     git(course, "remote", "set-url", "origin", "https://github.com/ben/c")
     notebook = nbformat.read(path, as_version=4)
-    assert launch.written(notebook, course).address == "https://github.com/ana/c"
+    assert launch.expected_fork(notebook, course).address == "https://github.com/ana/c"
     name_it(course, "https://github.com/cleo/c")
-    assert launch.setup_cell(launch.written(notebook, course)) != notebook.cells[2].source
+    assert launch.setup_cell(launch.expected_fork(notebook, course)) != notebook.cells[2].source
 
 
 def test_elsewhere_than_on_github_binder_alone_opens_it(course):

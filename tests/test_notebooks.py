@@ -180,7 +180,7 @@ def test_each_rule_finds_its_fault(fault, tmp_path):
 
 @pytest.mark.parametrize("source", ["x = (7\n% 256)", "%pip install --quiet x", "x = 7 % 3 != 1"])
 def test_percent_and_exclamation_mark_may_be_python(source):
-    assert rules.check_code(nbformat.v4.new_notebook(cells=[code(source)])) == []
+    assert list(rules.check_code(code(source))) == []
 
 
 # Notebooks that other editors have saved
@@ -204,12 +204,6 @@ def test_a_notebook_without_ids_is_not_in_normal_form_and_comes_into_it(minor, t
     assert rules.check_all(path, ROOT) == ["not in normal form: run `make notebooks`"]
     normalform.write(normalform.normalize(normalform.read(path)), path)
     assert rules.check_all(path, ROOT) == []
-
-
-def test_faults_are_told_of_cells_without_ids(tmp_path):
-    path = tmp_path / "99_test.ipynb"
-    path.write_text(without_ids(4).replace("1 + 1", "1 +"))
-    assert any("a cell without id ('1 +') is not Python" in line for line in rules.check_all(path, ROOT))
 
 
 def test_executing_a_notebook_without_ids_gives_it_some(tmp_path):

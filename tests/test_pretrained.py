@@ -11,9 +11,8 @@ from torch import nn
 
 from coursekit import critters, data, pretrained, runtime
 from coursekit.data import ImageSet
-from tools.pretraining import __main__ as command
 from tools.pretraining import recipe
-from tools.pretraining.folding import fold_batch_norm, insert_batch_norm
+from tools.pretraining.recipe import fold_batch_norm
 from tools.pretraining.storing import write_weights
 from tools.pretraining.views import Views
 
@@ -124,7 +123,10 @@ def test_folding_changes_outputs_by_less_than_1e_4_and_gives_the_plain_network()
     assert not [layer for layer in folded.modules() if isinstance(layer, nn.BatchNorm2d)]
 
 
-def test_batch_norm_can_be_put_back_without_changing_an_output():
+def test_batch_norm_can_be_put_back_without_changing_an_output(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "benchmarks"))
+    from transfer import insert_batch_norm
+
     torch.manual_seed(0)
     plain = pretrained.vgg16(0.125, 7, pooled=1, hidden=8).eval()
     images = torch.randn(6, 3, 48, 48)
@@ -438,7 +440,7 @@ def test_the_command_stores_what_it_trains(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(recipe, "source", lambda *options, photos: (*options, photos))
     monkeypatch.setattr(recipe, "train", train)
-    command.main(["vgg16", "--critters-only", "--pictures", "9", "--epochs", "2", "--into", str(tmp_path)])
+    recipe.main(["vgg16", "--critters-only", "--pictures", "9", "--epochs", "2", "--into", str(tmp_path)])
     assert asked == [("vgg16", (None, 9, 0, False), 2, 0)]
     assert "vgg16: {'toy': 1.0}, 2,0" in capsys.readouterr().out
     assert pretrained.read_weights("vgg16", tmp_path)[1]["sha256"] == pretrained.read_cards()["vgg16"]["sha256"]
@@ -446,5 +448,5 @@ def test_the_command_stores_what_it_trains(tmp_path, monkeypatch, capsys):
 
 def test_the_command_refuses_what_it_does_not_know(capsys):
     with pytest.raises(SystemExit):
-        command.main(["vgg11"])
+        recipe.main(["vgg11"])
     assert "no network vgg11" in capsys.readouterr().err

@@ -124,7 +124,7 @@ def test_targets_are_shared_by_the_nearest_bins():
     torch.testing.assert_close(targets.sum(1), torch.ones(len(targets)))  # even shares: all weights are 1
     assert ((targets > 0).sum(1) <= 5).all()
     colours = torch.tensor([[-0.34, 0.1], [0.11, -0.14]]).T.reshape(1, 2, 1, 2)
-    rows = targets[train_colorizer.cells(colours)]
+    rows = targets[train_colorizer.grid_index(colours)]
     assert torch.equal(rows.argmax(1), bins.encode(colours).flatten())
     rare = Bins(bins.centres, torch.tensor([0.85] + [0.01] * 15))
     weights = train_colorizer.soft_targets(rare, 0.5).sum(1)

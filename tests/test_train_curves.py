@@ -26,8 +26,7 @@ def small(monkeypatch):
 
 
 def test_all_networks_are_trained_and_what_is_asked_of_them_is_stored(pictures, small):
-    runs = []
-    train_curves.make(pictures, 200, 2, range(1), runs.append)
+    runs = list(train_curves.train_all(pictures, 200, 2, [0]))
     networks = [("plain", 2), ("residual", 2), ("plain", 1), ("residual", 1)]
     assert [(run["network"], run["blocks"]) for run in runs] == networks
     assert all(len(run["train_error"]) == len(run["test_error"]) == 2 for run in runs)
@@ -39,8 +38,7 @@ def test_all_networks_are_trained_and_what_is_asked_of_them_is_stored(pictures, 
             assert len(run["without_one"]) == 2
             assert [len(errors) for errors in run["without_several"]] == [3, 3]
             assert all(errors[0] == run["test_error"][-1] for errors in run["without_several"])
-    again = []
-    train_curves.make(pictures, 200, 2, range(1), again.append)
+    again = list(train_curves.train_all(pictures, 200, 2, [0]))
     for run in runs + again:
         del run["seconds"]
     assert runs == again
@@ -76,7 +74,7 @@ def test_path_gradients_of_one_block_sum_to_the_gradient(small):
 def test_the_command_writes_what_data_curves_reads(pictures, small, tmp_path, monkeypatch, capsys):
     pictures = ImageSet(F.pad(pictures.images, [4] * 4), pictures.labels, pictures.classes)
     monkeypatch.setattr(data, "cifar10", lambda: data.Splits(pictures, pictures, "cifar10", "drawn"))
-    train_curves.main(None, 100, 1, [3], tmp_path)
+    train_curves.main(["--photos", "100", "--epochs", "1", "--seeds", "3", "--into", str(tmp_path)])
     monkeypatch.setattr("coursekit.data.bundled._CURVES", (tmp_path,))
     stored = data.curves("resnet")
     assert stored["card"]["command"] == "python -m tools curves --cifar DIR --photos 100 --epochs 1 --seeds 3"

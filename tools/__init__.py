@@ -1,4 +1,1 @@
-"""Tools for those who write and run the course: ``python -m tools --help``.
-
-They need the package's ``dev`` extra and work on a checkout of the course. No other module of the package imports them.
-"""
+"""Tools for those who write, publish and grade the course, on a checkout of it: ``python -m tools --help``."""

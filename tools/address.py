@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from coursekit import __version__
 
 _GITHUB = "https://github.com/"
-_PLACEHOLDER = "your-organization/your-repository"  # an address of nobody's, which earlier versions had
 
 
 @dataclass(frozen=True)
@@ -59,29 +58,25 @@ def fork(root: Path) -> Fork:
     Raises
     ------
     SystemExit
-        If ``pyproject.toml`` names an address or a branch that cannot be one.
+        If ``pyproject.toml`` names an address that cannot be one.
     """
     settings = _settings(root)
     project, ours = settings.get("project", {}), settings.get("tool", {}).get("coursekit", {})
-    branch = ours.get("branch", "main")
-    if not re.fullmatch(r"[\w./-]+", branch):
-        raise SystemExit(f"pyproject.toml: {branch!r} cannot be the name of a branch.")
     needs = (re.split(r"[^\w.-]", line)[0] for line in project.get("dependencies", ()))
     extras = tuple(name for name in needs if name not in ours.get("colab", {}))
-    return Fork(named(root) or next(iter(found(root)), ""), branch, ours.get("index", ""), extras)
+    address = next(filter(None, [configured_address(root), *known_addresses(root)]), "")
+    return Fork(address, ours.get("branch", "main"), ours.get("index", ""), extras)
 
 
-def named(root: Path) -> str:
-    """Return the address that ``pyproject.toml`` names, or "" if it names none, or nobody's."""
-    address = _settings(root).get("project", {}).get("urls", {}).get("Repository", _PLACEHOLDER)
-    if _PLACEHOLDER in address:
-        return ""
-    if not https(address):
+def configured_address(root: Path) -> str:
+    """Return the address that ``pyproject.toml`` names, or "" if it names none."""
+    address = _settings(root).get("project", {}).get("urls", {}).get("Repository", "")
+    if address and not public_address(address):
         raise SystemExit(f"pyproject.toml: {address!r} is no address such as {_GITHUB}owner/repository.")
-    return https(address)
+    return public_address(address)
 
 
-def found(root: Path) -> list[str]:
+def known_addresses(root: Path) -> list[str]:
     """Return the addresses that this copy of the course comes from, as far as GitHub's automation and git know them."""
     automation = f"{os.environ.get('GITHUB_SERVER_URL', _GITHUB)}/{os.environ.get('GITHUB_REPOSITORY', '')}"
     origin = ""
@@ -89,10 +84,10 @@ def found(root: Path) -> list[str]:
         command = ["git", "-C", str(root), "remote", "get-url", "origin"]
         with contextlib.suppress(FileNotFoundError):  # git is not installed
             origin = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    return list(filter(None, map(https, (automation, origin))))
+    return list(filter(None, map(public_address, (automation, origin))))
 
 
-def https(remote: str) -> str:
+def public_address(remote: str) -> str:
     """Return a remote's address as readers open it, without passwords; "" for a path and a host that only some see."""
     remote = re.sub(r"^(?:[\w.-]+@)?([\w.-]+\.[a-z]+):(?!//)", r"ssh://\1/", remote)  # git@github.com:owner/repository
     parts = urlsplit(remote)

@@ -7,9 +7,8 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +32,10 @@ class Result:
     seconds: float
     megabytes: float
     error: str = ""
+
+    def __str__(self) -> str:
+        """Return the seconds, or the error."""
+        return f"FAILED\n      {self.error}" if self.error else f"{self.seconds:.0f} s"
 
 
 def execute(
@@ -72,7 +75,7 @@ def execute(
     }
     if strict or threads:  # sums depend, in their last digits, on how many threads share them
         environment["OMP_NUM_THREADS"] = str(threads or 1)
-    start, begun, peak = time.perf_counter(), [], [0.0]  # seconds, numbers of cells, megabytes
+    start, error, begun, peak = time.perf_counter(), "", [], 0.0
     for _ in range(_STARTS):
         client = NotebookClient(
             notebook,
@@ -83,45 +86,39 @@ def execute(
             extra_arguments=["--log-level=ERROR"],  # ipykernel warns about every local connection
             on_cell_start=lambda cell, cell_index: begun.append(cell_index + 1),
         )
-        with _memory_measured(client, peak):
-            error = _run(client, environment)
+        error, peak = _run(client, environment)
         if begun or not error:
             break
     if error:
         error = (f"cell {begun[-1]} of {len(notebook.cells)}: " if begun else "the kernel did not start: ") + error
-    return Result(name, time.perf_counter() - start, peak[0], error)
+    return Result(name, time.perf_counter() - start, peak, error)
 
 
-def _run(client: NotebookClient, environment: dict[str, str]) -> str:
-    """Run the cells; return the error that stopped them in one line, or an empty text."""
-    try:
-        client.execute(env=environment)
-    except CellExecutionError as failure:  # the traceback of an unknown magic command is empty
-        return f"{failure.ename}: {failure.evalue}".splitlines()[0]
-    except (CellTimeoutError, RuntimeError) as failure:
-        return str(failure).partition("\n")[0]
-    return ""
-
-
-@contextmanager
-def _memory_measured(client: NotebookClient, peak: list[float]) -> Iterator[None]:
-    """Sample the memory of the kernel and its children, ten times a second, and keep the largest sum in ``peak[0]``."""
+def _run(client: NotebookClient, environment: dict[str, str]) -> tuple[str, float]:
+    """Run the cells; return the error that stopped them in one line, or an empty text, and the peak memory."""
     over = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        peak, error = pool.submit(_peak_memory, client, over), ""
+        try:
+            client.execute(env=environment)
+        except CellExecutionError as failure:  # the traceback of an unknown magic command is empty
+            error = f"{failure.ename}: {failure.evalue}".splitlines()[0]
+        except (CellTimeoutError, RuntimeError) as failure:
+            error = str(failure).partition("\n")[0]
+        finally:
+            over.set()
+    return error, peak.result()
 
-    def sample() -> None:
-        while not over.wait(0.1):
-            with suppress(psutil.Error):  # a process has ended meanwhile
-                if pid := getattr(getattr(client.km, "provisioner", None), "pid", None):  # else there is no kernel yet
-                    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-                    peak[0] = max(peak[0], sum(process.memory_info().rss for process in family) / 1e6)
 
-    thread = threading.Thread(target=sample, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+def _peak_memory(client: NotebookClient, over: threading.Event) -> float:
+    """Sample the memory of the kernel and its children, ten times a second; return the largest sum in megabytes."""
+    peak = 0.0
+    while not over.wait(0.1):
+        with suppress(psutil.Error, AttributeError):  # a process has ended meanwhile; there is no kernel yet
+            kernel = psutil.Process(client.km.provisioner.pid)  # type: ignore[union-attr]
+            family = [kernel, *kernel.children(recursive=True)]
+            peak = max(peak, sum(process.memory_info().rss for process in family) / 1e6)
+    return peak
 
 
 def run_all(paths: list[Path], build: Path, jobs: int = 1) -> list[Result]:
@@ -131,7 +128,6 @@ def run_all(paths: list[Path], build: Path, jobs: int = 1) -> list[Result]:
     """
     build.mkdir(parents=True, exist_ok=True)
     threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
-
     done = []
 
     def run(path: Path) -> Result:
@@ -139,8 +135,7 @@ def run_all(paths: list[Path], build: Path, jobs: int = 1) -> list[Result]:
         result = execute(notebook, name=path.stem, folder=build, threads=threads)
         write(notebook, build / path.name)
         done.append(result)
-        outcome = f"FAILED\n      {result.error}" if result.error else f"{result.seconds:.0f} s"
-        print(f"[{len(done)}/{len(paths)}] {result.name} ... {outcome}", flush=True)
+        print(f"[{len(done)}/{len(paths)}] {result.name} ... {result}", flush=True)
         return result
 
     costs = known_costs()
@@ -156,11 +151,22 @@ def run_all(paths: list[Path], build: Path, jobs: int = 1) -> list[Result]:
     return results
 
 
-def execute_in_place(path: Path, *, remeasure: bool = False) -> Result:
+def renew(paths: list[Path]) -> int:
+    """Execute notebooks in place, one after the other, say how each went, and return the exit code."""
+    failed = False
+    for path in paths:
+        print(f"{path.stem} ... ", end="", flush=True)
+        result = execute_in_place(path)
+        print(result)
+        failed |= bool(result.error)
+    return int(failed)
+
+
+def execute_in_place(path: Path) -> Result:
     """Execute a notebook and write its outputs back, so that a second run changes no byte.
 
     The outputs of cells tagged ``measured`` (times, which differ from run to run) are kept from the last run as long
-    as no code cell has changed, unless ``remeasure``. If a cell fails, the file is left as it was.
+    as no code cell has changed; who clears them gets new ones. If a cell fails, the file is left as it was.
     """
     before = read(path)
     after = copy.deepcopy(before)
@@ -168,10 +174,10 @@ def execute_in_place(path: Path, *, remeasure: bool = False) -> Result:
         result = execute(after, name=path.stem, folder=Path(scratch), strict=True)
     if result.error:
         return result
-    if fresh(before) and not remeasure:
+    if fresh(before):
         for earlier, cell in zip(before.cells, after.cells, strict=True):
             if is_measured(cell) and earlier.outputs:
-                cell.outputs = copy.deepcopy(earlier.outputs)
+                cell.outputs = earlier.outputs
     after = normalize(after)
     mark_fresh(after)
     write(after, path)

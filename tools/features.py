@@ -25,34 +25,29 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--network", default="efficientnet_lite0", help="default: efficientnet_lite0")
     parser.add_argument("--into", type=Path, default=Path("data/features"), help="where features and card are written")
     chosen = parser.parse_args(arguments)
-    card = make(chosen.photos, chosen.network, chosen.source, chosen.name, chosen.into)
-    print(f"{chosen.name}: {card['photos']:,} photos, {card['features']:,} features each, {card['bytes']:,} bytes")
-
-
-def make(photos: str | Path, network: str, source: str, name: str, into: Path) -> dict:
-    """Compute the features of all photos in a folder, store them in half precision, and return the card."""
-    net = pretrained.load(network)
-    found = folders.read(photos, net.size, resize="crop")
-    body = transfer.backbone(net.model)
-    features, labels = transfer.features(body, found.with_transform(net.normalize)).tensors
+    network = pretrained.load(chosen.network)
+    photos = folders.read(chosen.photos, network.size, resize="crop").with_transform(network.normalize)
+    features, labels = transfer.features(transfer.backbone(network.model), photos).tensors
     numbers = nn.Module()
     numbers.register_buffer("features", features)
     numbers.register_buffer("labels", labels)
     card = {
-        "photos": len(found),
+        "photos": len(photos),
         "features": features.shape[1],
-        "classes": list(found.classes),
-        "counts": found.counts(),
-        "network": network,
-        "pixels": net.size,
-        "weights": net.source,
-        "source": source,
+        "classes": list(photos.classes),
+        "counts": photos.counts(),
+        "network": chosen.network,
+        "pixels": network.size,
+        "weights": network.source,
+        "source": chosen.source,
         "date": datetime.now(UTC).date().isoformat(),
-        "command": f"python -m tools.features --photos DIR --network {network} --name {name}",
+        "command": f"python -m tools.features --photos DIR --network {chosen.network} --name {chosen.name}",
     }
-    kept = pretrained.read_cards(into).get(name, {}) if (into / pretrained.CARDS).exists() else {}
-    measured = {"measured": kept["measured"]} if "measured" in kept else {}  # by tests/benchmarks/transfer.py
-    return write_weights(name, numbers, card | measured, into)
+    stored = pretrained.read_cards(chosen.into) if (chosen.into / pretrained.CARDS).exists() else {}
+    if measured := stored.get(chosen.name, {}).get("measured"):  # by tests/benchmarks/transfer.py
+        card["measured"] = measured
+    card = write_weights(chosen.name, numbers, card, chosen.into)
+    print(f"{chosen.name}: {card['photos']:,} photos, {card['features']:,} features each, {card['bytes']:,} bytes")
 
 
 if __name__ == "__main__":

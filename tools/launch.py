@@ -16,7 +16,7 @@ import nbformat
 from coursekit import __version__
 from coursekit.runtime import known_costs
 from tools import markup
-from tools.address import Fork, fork, found, named
+from tools.address import Fork, configured_address, fork, known_addresses
 from tools.normalform import MARK, fresh, mark_fresh, read, write
 
 COLAB = "https://colab.research.google.com"
@@ -34,20 +34,20 @@ _WRITTEN = re.compile(r"git\+(https://[^\s\"@]+)@")
 _BLOCK = re.compile(r"(?<=<!-- launch -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
-def written(notebook: nbformat.NotebookNode, root: Path) -> Fork:
+def expected_fork(notebook: nbformat.NotebookNode, root: Path) -> Fork:
     """Return the place that a notebook has to name: with the address that stands in it, unless another one is given.
 
     What git or GitHub's automation tell does not count: a fork's tests pass before it has run `make links`.
     """
     cell = next((cell.source for cell in notebook.cells if cell.cell_type == "code"), "")
-    return replace(fork(root), address=named(root) or "".join(_WRITTEN.findall(cell)[:1]))
+    return replace(fork(root), address=configured_address(root) or "".join(_WRITTEN.findall(cell)[:1]))
 
 
 def renew(root: Path, paths: list[Path]) -> int:
     """Write address and links into notebooks, README and the students' labs, say what changed, return the exit code."""
     place = fork(root)
     print(f"Links lead to {place.address}, branch {place.branch}." if place.address else NO_ADDRESS)
-    if others := {*found(root)} - {place.address}:
+    if others := {*known_addresses(root)} - {place.address}:
         print(f"pyproject.toml says so; this copy comes from {', '.join(others)}.")
     for path in paths:
         notebook = read(path)
@@ -91,17 +91,12 @@ def source(place: Fork, path: Path) -> str:
 
 def set_links(notebook: nbformat.NotebookNode, text: str) -> bool:
     """Put the cell with the links below the title, renew it, or take it away; return whether anything changed."""
-    wanted = nbformat.v4.new_markdown_cell(
-        text, id=CELL, metadata={"slideshow": {"slide_type": "skip"}, "tags": [CELL]}
-    )
-    if notebook.nbformat_minor < 5:  # written by an older editor: its cells have no ids
-        del wanted["id"]
+    metadata = {"slideshow": {"slide_type": "skip"}, "tags": [CELL]}
+    wanted = [nbformat.v4.new_markdown_cell(text, id=CELL, metadata=metadata)] if text else []
     others = [cell for cell in notebook.cells if not has_links(cell)]
     place = next((index for index, cell in enumerate(others) if cell.cell_type == "markdown"), -1) + 1
-    cells = [*others[:place], *([wanted] if text else []), *others[place:]]
-    changed = cells != notebook.cells
-    notebook.cells = cells
-    return changed
+    before, notebook.cells = notebook.cells, [*others[:place], *wanted, *others[place:]]
+    return notebook.cells != before
 
 
 def has_links(cell: nbformat.NotebookNode) -> bool:

@@ -18,8 +18,17 @@ from tools.normalform import normalize
 
 ANSWER_HERE = "*Write your answer here.*"
 _BLOCK = re.compile(r"# (BEGIN|END) (QUESTION|SOLUTION|TESTS)\b")
-_ASSIGNED = re.compile(r"(\s*[\w.]+(?:\[.*?\])?(?:,\s*[\w.]+)*\s*=)(?!=).*#\s?SOLUTION$")
+_ASSIGNED = re.compile(r"(\s*[\w.]+(?:\[.*?\])?(?:,\s*[\w.]+)*\s*=)(?!=).*# SOLUTION$")
 _LEFTOVER = re.compile(r"#\s?(BEGIN|END)?\s?(SOLUTION|PROMPT|TESTS?|QUESTION|HIDDEN)\b")
+_FOLLOWS = {  # which marks may come after which
+    "": ["BEGIN QUESTION"],
+    "END QUESTION": ["BEGIN QUESTION"],
+    "BEGIN QUESTION": ["BEGIN SOLUTION", "BEGIN TESTS", "END QUESTION"],
+    "BEGIN SOLUTION": ["END SOLUTION"],
+    "END SOLUTION": ["BEGIN SOLUTION", "BEGIN TESTS", "END QUESTION"],
+    "BEGIN TESTS": ["END TESTS"],
+    "END TESTS": ["BEGIN SOLUTION", "BEGIN TESTS", "END QUESTION"],
+}
 
 
 class MarkupError(ValueError):
@@ -56,23 +65,17 @@ def derive(master: nbformat.NotebookNode) -> Derived:
     MarkupError
         If blocks do not begin and end in their order, or a trace of markup is left in the student's copy.
     """
-    student, instructor, questions, question, block = [], [], [], None, ""
+    student, instructor, questions, last = [], [], [], ""  # the last mark
     for cell in master.cells:
-        mark = _BLOCK.match(cell.source) if cell.cell_type == "raw" else None
-        if mark:
-            question, block = _step(mark, cell, question, block, questions)
-        elif cell.cell_type == "raw":
+        if cell.cell_type == "raw":
             if not cell.source.startswith("# ASSIGNMENT CONFIG"):
-                raise MarkupError(f"a raw cell is no markup: {cell.source[:60]!r}.")
-        elif block == "TESTS":
+                last = _next(last, cell, questions)
+        elif last == "BEGIN TESTS":
             questions[-1].tests.append(cell.source)
-        elif block == "SOLUTION":
-            instructor.append(copy.deepcopy(cell))
-            student.append(_without_solution(cell, questions[-1]))
         else:
-            instructor.append(copy.deepcopy(cell))
-            student.append(copy.deepcopy(cell))
-    if question or block:
+            instructor.append(cell)
+            student.append(_without_solution(cell, questions[-1]) if last == "BEGIN SOLUTION" else copy.deepcopy(cell))
+    if last != "END QUESTION":
         raise MarkupError("the last question has no `# END QUESTION`.")
     for cell in student:
         if cell.cell_type == "code":
@@ -96,42 +99,35 @@ def student_lines(source: str) -> list[str]:
             kept += [] if begin[2] else [begin[1] + "..."]
         elif assigned := _ASSIGNED.match(end):
             kept.append(assigned[1] + " ...")
-        elif re.search(r"#\s?SOLUTION$", end):
+        elif end.endswith("# SOLUTION"):
             kept.append(line[: len(line) - len(line.lstrip())] + "...")
         else:
             kept.append(line)
     return kept
 
 
-def _step(mark: re.Match, cell: nbformat.NotebookNode, question, block: str, questions: list) -> tuple:
-    begins, kind = mark[1] == "BEGIN", mark[2]
-    if kind == "QUESTION" and begins and not question:
+def _next(last: str, cell: nbformat.NotebookNode, questions: list[MarkedQuestion]) -> str:
+    """Return a raw cell's mark, if it may come after the last one; add the question that it begins."""
+    if not (found := _BLOCK.match(cell.source)):
+        raise MarkupError(f"a raw cell is no markup: {cell.source[:60]!r}.")
+    if (mark := f"{found[1]} {found[2]}") not in _FOLLOWS[last]:
+        near = questions[-1].name if questions else "(none)"
+        raise MarkupError(f"`# {mark}` comes at the wrong place, near question {near}.")
+    if mark == "BEGIN QUESTION":
         config = yaml.safe_load(cell.source.split("\n", 1)[1])
-        question = MarkedQuestion(config["name"], config["points"], bool(config.get("manual")))
-        questions.append(question)
-        return question, ""
-    if kind == "QUESTION" and not begins and question and not block:
-        return None, ""
-    if kind != "QUESTION" and question and (not block if begins else block == kind):
-        return question, kind if begins else ""
-    raise MarkupError(f"{mark[0]!r} comes at the wrong place, near question {question.name if question else '(none)'}.")
+        questions.append(MarkedQuestion(config["name"], config["points"], bool(config.get("manual"))))
+    return mark
 
 
 def _without_solution(cell: nbformat.NotebookNode, question: MarkedQuestion) -> nbformat.NotebookNode:
     cell = copy.deepcopy(cell)
-    if cell.cell_type == "markdown":
-        question.solutions += [line for line in cell.source.splitlines() if line.strip()]
-        cell.source = ANSWER_HERE
-        return cell
-    kept = student_lines(cell.source)
+    kept = student_lines(cell.source) if cell.cell_type == "code" else [ANSWER_HERE]
     question.solutions += [line for line in cell.source.splitlines() if line.strip() and line not in kept]
     cell.source = re.sub(r"\n{4,}", "\n\n\n", "\n".join(kept)).strip("\n")
     return cell
 
 
 def _notebook(cells: list[nbformat.NotebookNode]) -> nbformat.NotebookNode:
-    notebook = nbformat.v4.new_notebook()
-    notebook.cells = cells
-    notebook = normalize(notebook)
+    notebook = normalize(nbformat.v4.new_notebook(cells=cells))
     nbformat.validate(notebook)
     return notebook

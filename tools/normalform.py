@@ -11,7 +11,6 @@ import re
 import warnings
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from nbformat.warnings import DuplicateCellId, MissingIDFieldWarning
@@ -26,7 +25,12 @@ def read(path: Path) -> nbformat.NotebookNode:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MissingIDFieldWarning)
         warnings.simplefilter("ignore", DuplicateCellId)
-        return nbformat.read(path, as_version=4)
+        notebook = nbformat.read(path, as_version=4)
+    for index, cell in enumerate(notebook.cells):
+        if "id" not in cell:  # written by an older editor
+            cell.id = hashlib.sha256(f"{index}\0{cell.source}".encode()).hexdigest()[:8]
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
 
 
 def write(notebook: nbformat.NotebookNode, path: Path) -> None:
@@ -39,23 +43,19 @@ def write(notebook: nbformat.NotebookNode, path: Path) -> None:
 def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Return the notebook without what differs between machines and editors; outputs stay.
 
-    Streams are joined, metadata is reduced to what the course uses, cells get ids where an older editor gave none, and
-    pictures the description that stands in their cell's metadata.
+    Streams are joined, metadata is reduced to what the course uses, and pictures get the description that stands in
+    their cell's metadata.
     """
     notebook = copy.deepcopy(notebook)
     mark = {MARK: notebook.metadata[MARK]} if MARK in notebook.metadata else {}
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata = nbformat.from_dict({**mark, "kernelspec": kernel, "language_info": {"name": "python"}})
-    for index, cell in enumerate(notebook.cells):
-        if "id" not in cell:
-            cell.id = hashlib.sha256(f"{index}\0{cell.source}".encode()).hexdigest()[:8]
+    for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in _CELL_METADATA})
         if cell.cell_type == "code":
             cell.outputs = _join_streams(cell.outputs)
-            own: Any = cell.metadata
-            if described := own.get("mystnb", {}).get("image", {}).get("alt"):
-                _describe(cell.outputs, described)
-    notebook.nbformat, notebook.nbformat_minor = 4, 5
+            if alt := cell.metadata.get("mystnb", {}).get("image", {}).get("alt"):  # type: ignore[union-attr]
+                _describe(cell.outputs, alt)
     return notebook
 
 
@@ -63,9 +63,8 @@ def _join_streams(outputs: list) -> list:
     """Join neighbouring pieces of one stream: where a stream is cut depends on the kernel's mood."""
     joined: list = []
     for output in outputs:
-        last = joined[-1] if joined else None
-        if last and output.output_type == "stream" == last.output_type and output.name == last.name:
-            last.text += output.text
+        if joined and output.output_type == "stream" and output.name == joined[-1].get("name"):
+            joined[-1].text += output.text
         else:
             joined.append(output)
     return joined

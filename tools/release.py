@@ -12,7 +12,7 @@ from coursekit import __version__
 from tools.address import fork
 from tools.site import modules
 
-SPEAKS = {"CHANGELOG.md": f"## {__version__}", "CITATION.cff": f"version: {__version__}\n"}
+VERSION_LINES = {"CHANGELOG.md": f"## {__version__}", "CITATION.cff": f"version: {__version__}\n"}
 _CHECK = """
 import importlib, sys
 import coursekit
@@ -27,9 +27,9 @@ pretrained.resnet18()
 
 def release(root: Path) -> int:
     """Build the wheel into ``dist``, unpack it in an empty folder, and use it there; return the exit code."""
-    silent = [name for name, text in SPEAKS.items() if text not in (root / name).read_text(encoding="utf-8")]
-    if silent:
-        print(f"coursekit/__init__.py says version {__version__}; {' and '.join(silent)} must say so, too.")
+    old = [name for name, line in VERSION_LINES.items() if line not in (root / name).read_text(encoding="utf-8")]
+    if old:
+        print(f"coursekit/__init__.py says version {__version__}; {' and '.join(old)} must say so, too.")
         return 1
     dist, unpacked = root / "dist", (root / "build" / "release").resolve()
     for folder in (dist, unpacked):
@@ -39,11 +39,9 @@ def release(root: Path) -> int:
     (wheel,) = dist.glob("*.whl")
     shutil.unpack_archive(wheel, unpacked, "zip")
     command = [sys.executable, "-P", "-c", _CHECK, str(unpacked), *modules()]
-    done = subprocess.run(command, cwd=unpacked, env={**os.environ, "PYTHONPATH": str(unpacked)}, check=False)
-    if done.returncode:
+    if subprocess.run(command, cwd=unpacked, env={**os.environ, "PYTHONPATH": str(unpacked)}, check=False).returncode:
         return 1
-    size = f"{wheel.stat().st_size / 1e6:.1f} MB"
-    print(f"{wheel.relative_to(root)} works ({size}). A notebook beside which it lies installs it by itself.")
+    print(f"{wheel.relative_to(root)} works ({wheel.stat().st_size / 1e6:.1f} MB). A notebook beside it installs it.")
     if not fork(root).index:
         print(
             "On the package index `coursekit` is another project's name: CONTRIBUTING.md says how to publish this one."

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, Dataset
@@ -40,9 +40,10 @@ SIDE, CROP = 112, 96  # pixels: the shorter side of the photos, and what the net
 LARGEST = 256  # pixels of the shorter side of photos to judge by
 TEMPERATURES = 1.0, 0.8, 0.6, 0.4, 0.2
 HELD_OUT = 13  # every 13th photo of a folder is kept apart
-_BATCH, _RATE, _MIX, _STEP = 32, 3e-3, 0.75, 12.0
+_BATCH, _RATE = 32, 3e-3
+_MIX, _STEP = 0.75, 12.0  # of `Bins.weights`; between two bins, in units of CIELAB
 _SMALLEST = 80  # pixels that are enlarged to the crop
-_TWIN = 0.95  # correlation of two photos that are nearly the same
+_DUPLICATE = 0.95  # correlation of two photos that are nearly the same
 _CELL = 4  # units of CIELAB: targets are looked up on a grid
 
 
@@ -63,14 +64,23 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{len(photos):,} photos", flush=True)
     start = time.time()
     model, bins = train_colorizer(photos, chosen.epochs, chosen.seed, chosen.autosave)
-    card = {"source": chosen.source, "images": len(photos), "epochs": chosen.epochs, "seed": chosen.seed}
-    card |= {"minutes": round((time.time() - start) / 60), "layout": {"width": 0.25}, "size": SIDE}
-    card |= {"constant": constant(photos), "licence": "CC BY 4.0"}
-    card["held out"] = {
-        name: judge(model, bins, without_twins(held_out, photos), card["constant"], curve=name == chosen.photos[0].name)
-        for name, (_, held_out) in parts.items()
+    minutes, median, first = round((time.time() - start) / 60), constant(photos), chosen.photos[0].name
+    held_out = {name: without_near_duplicates(paths, photos) for name, (_, paths) in parts.items()}
+    card = {
+        "source": chosen.source,
+        "images": len(photos),
+        "epochs": chosen.epochs,
+        "seed": chosen.seed,
+        "minutes": minutes,
+        "layout": {"width": 0.25},
+        "size": SIDE,
+        "constant": median,
+        "licence": "CC BY 4.0",
+        "held out": {name: judge(model, bins, paths, median, curve=name == first) for name, paths in held_out.items()},
     }
-    write(model, bins, card, chosen.into)
+    model.register_buffer("centres", bins.centres)
+    model.register_buffer("shares", bins.shares)
+    write_weights(stored.NAME, model, card, chosen.into)
 
 
 def split(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -79,11 +89,11 @@ def split(folder: Path) -> tuple[list[Path], list[Path]]:
     return [path for n, path in enumerate(files) if n % HELD_OUT != 6], files[6::HELD_OUT]
 
 
-def without_twins(paths: list[Path], photos: list[Tensor]) -> list[Path]:
+def without_near_duplicates(paths: list[Path], photos: list[Tensor]) -> list[Path]:
     """Leave out the photos of which the training photos have a near duplicate: their small copies correlate."""
     known = torch.stack([_thumbnail(photo) for photo in photos])
     read = [(path, read_photo(path)) for path in paths]
-    return [path for path, photo in read if photo is not None and (known @ _thumbnail(photo)).max() < _TWIN]
+    return [path for path, photo in read if photo is not None and (known @ _thumbnail(photo)).max() < _DUPLICATE]
 
 
 def _thumbnail(photo: Tensor) -> Tensor:
@@ -131,7 +141,7 @@ def train_colorizer(
         seed=seed,
         optimizer=partial(AdamW, weight_decay=0.05),
         scheduler=partial(OneCycleLR, max_lr=_RATE),
-        loss=lambda logits, ab: F.cross_entropy(logits.movedim(1, -1).flatten(0, 2), targets[cells(ab)]),
+        loss=lambda logits, ab: F.cross_entropy(logits.movedim(1, -1).flatten(0, 2), targets[grid_index(ab)]),
         metrics={},
         amp=torch.bfloat16,
         channels_last=True,
@@ -157,7 +167,7 @@ def soft_targets(bins: Bins, mix: float) -> Tensor:
     return shares * (shares @ bins.weights(mix))[:, None]
 
 
-def cells(ab: Tensor) -> Tensor:
+def grid_index(ab: Tensor) -> Tensor:
     """Return the number of each pixel's cell ``[N H W]`` for ab / 100 ``[N, 2, H, W]``."""
     a, b = ((ab * 100 + 128) / _CELL).long().unbind(1)
     return (a * (256 // _CELL) + b).flatten()
@@ -208,28 +218,34 @@ def judge(model: UNet, bins: Bins, paths: Iterable[Path], constant: list[float],
     Answers are decoded as `colorize` does it by default; ``curve`` adds temperature, CIEDE2000 and colourfulness of
     others. A photo whose shorter side is above 256 pixels is made smaller first.
     """
-    rows, points = [], []
+    rows = []
     for path in paths:
         try:
             photo = shrink(as_photo(path))
         except ImageFileError as error:
             print(f"left out: {path.name} ({error})", file=sys.stderr)
             continue
-        answers = {"ciede2000": colorize(model, photo, bins)}
-        answers |= {"gray": one_colour(photo, [0, 0]), "constant": one_colour(photo, constant)}
-        row = {name: ciede2000(answer, photo) for name, answer in answers.items()}
-        row |= {"colourfulness": colourfulness(answers["ciede2000"]), "true_colourfulness": colourfulness(photo)}
-        rows.append([float(value) for value in row.values()])
+        answer = colorize(model, photo, bins)
+        rows.append(
+            {
+                "ciede2000": ciede2000(answer, photo),
+                "gray": ciede2000(one_colour(photo, [0, 0]), photo),
+                "constant": ciede2000(one_colour(photo, constant), photo),
+                "colourfulness": colourfulness(answer),
+                "true_colourfulness": colourfulness(photo),
+            }
+        )
         if curve:
             tries = [colorize(model, photo, bins, temperature=temperature) for temperature in TEMPERATURES]
-            points.append([[float(ciede2000(one, photo)), float(colourfulness(one))] for one in tries])
+            rows[-1]["curve"] = [[ciede2000(one, photo), colourfulness(one)] for one in tries]
     if not rows:
         raise SystemExit("there is no photo to judge by.")
-    means = dict(zip(row, np.mean(rows, axis=0).round(2).tolist(), strict=True)) | {"photos": len(rows)}
+    means: dict = {name: np.mean([row[name] for row in rows], axis=0).round(2).tolist() for name in rows[0]}
     if curve:
-        found = np.mean(points, axis=0).round(2).tolist()
-        means["curve"] = [[temperature, *point] for temperature, point in zip(TEMPERATURES, found, strict=True)]
-    return means
+        means["curve"] = [
+            [temperature, *point] for temperature, point in zip(TEMPERATURES, means["curve"], strict=True)
+        ]
+    return means | {"photos": len(rows)}
 
 
 def shrink(photo: np.ndarray) -> np.ndarray:
@@ -246,16 +262,6 @@ def one_colour(photo: np.ndarray, ab: list[float]) -> np.ndarray:
     lab = rgb_to_lab(photo)
     lab[..., 1:] = ab
     return lab_to_rgb(lab)
-
-
-def write(model: UNet, bins: Bins, card: dict, into: Path) -> dict:
-    """Store a trained colorizer with its bins in half precision, and return its card."""
-    whole = nn.Module()
-    for name, module in model.named_children():
-        whole.add_module(name, module)
-    whole.register_buffer("centres", bins.centres)
-    whole.register_buffer("shares", bins.shares)
-    return write_weights(stored.NAME, whole, card, into)
 
 
 if __name__ == "__main__":

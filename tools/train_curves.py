@@ -2,30 +2,88 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
+from torch.optim import SGD
+from torch.optim.lr_scheduler import MultiStepLR
 from torchvision.transforms.v2.functional import resize
 
 from coursekit import data, resnet, training
 from coursekit.data import ImageSet
+from tools.pretraining.views import Batched
 
 BLOCKS, WIDTH, SIZE, BATCH, RATE, MARGIN = (3, 15), 32, 24, 128, 0.1, 3
 NETWORKS = {"plain": {"residual": False}, "residual": {"residual": True}}
 DRAWS = 5  # orders in which blocks are taken out, and paths of each length
 
 
-class Shifted(Dataset):
+def main(arguments: list[str] | None = None) -> None:
+    """Read the images, train, and write ``resnet.json`` with its card after each network."""
+    parser = argparse.ArgumentParser(prog="python -m tools curves", description=__doc__)
+    parser.add_argument("--cifar", metavar="DIR", help="CIFAR-10's class folders; without it, CIFAR-10 is downloaded")
+    parser.add_argument("--photos", type=int, default=10_000, help="for training (default: 10000)")
+    parser.add_argument("--epochs", type=int, default=40, help="default: 40")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="each trains every network once")
+    parser.add_argument("--into", type=Path, default=Path("data") / "curves", help="folder (default: data/curves)")
+    chosen = parser.parse_args(arguments)
+    photos, epochs, seeds = chosen.photos, chosen.epochs, chosen.seeds
+    which = " ".join(map(str, seeds))
+    images = data.folder(chosen.cifar, size=32).train if chosen.cifar else data.cifar10().train
+    images = ImageSet(resize(images.images, [SIZE, SIZE]), images.labels, images.classes)
+    card = {
+        "what": "errors in per cent of towers of plain and residual blocks; see tools/train_curves.py",
+        "source": "CIFAR-10 (Krizhevsky, 2009)",
+        "photos": photos,
+        "test_photos": photos // 5,
+        "width": WIDTH,
+        "size": SIZE,
+        "epochs": epochs,
+        "date": date.today().isoformat(),
+        "command": f"python -m tools curves --cifar DIR --photos {photos} --epochs {epochs} --seeds {which}",
+        "versions": {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]},
+        "licence": "CC BY 4.0",
+    }
+    chosen.into.mkdir(parents=True, exist_ok=True)
+    runs = []
+    for run in train_all(images, photos, epochs, seeds):
+        runs.append(run)
+        (chosen.into / "resnet.json").write_text(json.dumps({"card": card, "runs": runs}) + "\n", encoding="utf-8")
+        print(
+            f"{run['network']}, {run['blocks']} blocks, seed {run['seed']}: training error {run['train_error'][-1]} %, "
+            f"test error {run['test_error'][-1]} %, {run['seconds']} s",
+            flush=True,
+        )
+
+
+def train_all(images: ImageSet, photos: int, epochs: int, seeds: Sequence[int]) -> Iterator[dict]:
+    """Train all networks, and yield what is stored of each.
+
+    The first ``photos`` of the images, in an order drawn at random, are for training, a fifth as many for the test.
+    """
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    train_set, test_set = (images.subset(part) for part in order[: photos * 6 // 5].split(photos))
+    for seed in seeds:
+        for blocks in sorted(BLOCKS, reverse=True):
+            for kind in NETWORKS:
+                model, run = train(kind, blocks, seed, train_set, test_set, epochs)
+                if blocks == max(BLOCKS):
+                    run |= errors_without_blocks(model, test_set, seed)
+                    if kind == "residual":
+                        run["path_gradients"] = path_gradients(model, test_set, seed)
+                yield run
+
+
+class Shifted(Batched):
     """Batches for training as He et al. (2015) augment CIFAR-10: shifted by some pixels, half of them mirrored.
 
     ``shifted[indices]`` is a batch of bytes ``[B, 3, H, W]`` and its labels; one look-up makes it, which is ten times
@@ -50,11 +108,6 @@ class Shifted(Dataset):
         views = self.padded[chosen[:, None, None], :, rows[:, :, None], columns[:, None, :]]
         return views.permute(0, 3, 1, 2), self.labels[chosen]
 
-    def loader(self, seed: int) -> DataLoader:
-        """Return a loader for `training.fit`: shuffled batches, without a last one that is smaller."""
-        order = RandomSampler(self, generator=torch.Generator().manual_seed(seed))
-        return DataLoader(self, batch_size=None, sampler=BatchSampler(order, min(BATCH, len(self)), drop_last=True))
-
 
 def train(
     kind: str, blocks: int, seed: int, train: ImageSet, test: ImageSet, epochs: int
@@ -68,21 +121,14 @@ def train(
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-
-    def sgd(parameters: list[nn.Parameter]) -> Optimizer:
-        return SGD(parameters, lr=RATE, momentum=0.9, weight_decay=1e-4)
-
-    def steps(optimizer: Optimizer) -> LRScheduler:
-        return MultiStepLR(optimizer, [epochs // 2, epochs * 3 // 4])
-
     began = time.perf_counter()
     history = training.fit(
         model,
-        Shifted(train).loader(seed),
+        Shifted(train).loader(BATCH, seed),
         test,
         epochs=epochs,
-        optimizer=sgd,
-        scheduler=steps,
+        optimizer=partial(SGD, lr=RATE, momentum=0.9, weight_decay=1e-4),
+        scheduler=partial(MultiStepLR, milestones=[epochs // 2, epochs * 3 // 4]),
         seed=seed,
         amp=torch.bfloat16,
         channels_last=True,
@@ -98,7 +144,7 @@ def train(
     return model, run
 
 
-def dropped(model: nn.Sequential, test: ImageSet, seed: int) -> dict:
+def errors_without_blocks(model: nn.Sequential, test: ImageSet, seed: int) -> dict:
     """Return the test error without each single block, and without more and more of them, in orders drawn at random."""
 
     def error(names: Sequence[int]) -> float:
@@ -134,58 +180,6 @@ def path_gradients(model: nn.Sequential, test: ImageSet, seed: int) -> list[list
 
     draw = [[torch.randperm(blocks, generator=generator).tolist() for _ in range(DRAWS)] for _ in range(blocks + 1)]
     return [[norm(set(order[:length])) for order in orders] for length, orders in enumerate(draw)]
-
-
-def make(images: ImageSet, photos: int, epochs: int, seeds: Sequence[int], report: Callable[[dict], object]) -> None:
-    """Train all networks, and give ``report`` what is stored of each: a dict.
-
-    The first ``photos`` of the images, in an order drawn at random, are for training, a fifth as many for the test.
-    """
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    train_set, test_set = (images.subset(part) for part in order[: photos * 6 // 5].split(photos))
-    deepest = max(BLOCKS)
-    networks = [(kind, blocks) for blocks in sorted(BLOCKS, reverse=True) for kind in NETWORKS]
-    for seed in seeds:
-        for kind, blocks in networks:
-            model, run = train(kind, blocks, seed, train_set, test_set, epochs)
-            if blocks == deepest:
-                run |= dropped(model, test_set, seed)
-            if kind == "residual" and blocks == deepest:
-                run["path_gradients"] = path_gradients(model, test_set, seed)
-            report(run)
-
-
-def main(cifar: str | None, photos: int, epochs: int, seeds: Sequence[int], into: Path) -> None:
-    """Read the images, train, and write ``resnet.json`` with its card after each network."""
-    images = data.folder(cifar, size=32).train if cifar else data.cifar10().train
-    images = ImageSet(resize(images.images, [SIZE, SIZE]), images.labels, images.classes)
-    into.mkdir(parents=True, exist_ok=True)
-    runs: list[dict] = []
-    which = " ".join(map(str, seeds))
-    card = {
-        "what": "errors in per cent of towers of plain and residual blocks; see tools/train_curves.py",
-        "source": "CIFAR-10 (Krizhevsky, 2009)",
-        "photos": photos,
-        "test_photos": photos // 5,
-        "width": WIDTH,
-        "size": SIZE,
-        "epochs": epochs,
-        "date": date.today().isoformat(),
-        "command": f"python -m tools curves --cifar DIR --photos {photos} --epochs {epochs} --seeds {which}",
-        "versions": {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]},
-        "licence": "CC BY 4.0",
-    }
-
-    def write(run: dict) -> None:
-        runs.append(run)
-        (into / "resnet.json").write_text(json.dumps({"card": card, "runs": runs}) + "\n", encoding="utf-8")
-        print(
-            f"{run['network']}, {run['blocks']} blocks, seed {run['seed']}: training error {run['train_error'][-1]} %, "
-            f"test error {run['test_error'][-1]} %, {run['seconds']} s",
-            flush=True,
-        )
-
-    make(images, photos, epochs, seeds, write)
 
 
 def _error(accuracy: float) -> float:

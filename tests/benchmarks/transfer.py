@@ -17,6 +17,7 @@ result beside the stored features, from where notebook 4 shows it.
 """
 
 import argparse
+import copy
 import json
 import statistics
 import sys
@@ -36,7 +37,6 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
 from coursekit import data, pretrained, runtime, training, transfer
-from tools.pretraining.folding import insert_batch_norm
 from tools.pretraining.views import Views
 
 BLOCKS = {"vgg16": "features.34", "resnet18": "layer4"}  # where the last block begins
@@ -54,6 +54,37 @@ def frozen(net, train, test):
     both = mirrored(net, test.images)
     votes = sum(probe.predict_log_proba(training.predict(body, with_labels(images, test))[0]) for images in both)
     return float((torch.from_numpy(votes).argmax(dim=1) == test.labels).float().mean())
+
+
+@torch.no_grad()
+def insert_batch_norm(model, images):
+    """A copy of a network with a batch norm after each convolution, and the same outputs in eval mode.
+
+    It is the way back from `fold_batch_norm`: each batch norm takes mean and variance of what it sees of some 64 images
+    and undoes them by its own scale and shift. A plain deep network is hard to fine-tune; this one is not.
+    """
+    model, handles = copy.deepcopy(model).eval(), []
+    for sequence in [module for module in model.modules() if isinstance(module, nn.Sequential)]:
+        layers = []
+        for layer in sequence:
+            layers.append(layer)
+            if isinstance(layer, nn.Conv2d):
+                layers.append(nn.BatchNorm2d(layer.out_channels).eval())
+                handles.append(layers[-1].register_forward_pre_hook(measure))
+        del sequence[:]
+        sequence.extend(layers)
+    model(images)  # each batch norm is measured on its way, and from then on changes nothing
+    for handle in handles:
+        handle.remove()
+    return model
+
+
+def measure(norm, inputs):
+    values = inputs[0].double()
+    norm.running_mean.copy_(values.mean(dim=(0, 2, 3)))
+    norm.running_var.copy_(values.var(dim=(0, 2, 3), unbiased=False))
+    norm.bias.copy_(norm.running_mean)
+    norm.weight.copy_((norm.running_var + norm.eps).sqrt())
 
 
 def mirrored(net, images):

@@ -5,21 +5,25 @@ The source has no cat and no dog in it: 18 other species of critters, and CIFAR-
 
 from __future__ import annotations
 
+import argparse
+import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR
+from torch.utils.data import TensorDataset
 from torchvision.transforms.v2 import functional
 
-from coursekit import critters, data, pretrained, training
+from coursekit import critters, data, pretrained, runtime, training
 from coursekit.data import ImageSet
-from tools.pretraining.folding import fold_batch_norm
+from tools.pretraining.storing import write_weights
 from tools.pretraining.views import Views
 
 TARGETS = ("cat", "dog")  # what the course transfers to: never part of the source
@@ -28,6 +32,31 @@ LAYOUTS = {
     "resnet18": {"width": 0.25},
 }
 SIZES = {"vgg16": (48, 64, 64), "resnet18": (64, 96, 96)}  # of the views, in pixels
+
+normalize = partial(functional.normalize, mean=list(pretrained.MEAN), std=list(pretrained.STD))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train the networks named, or all of them, and store them with their cards."""
+    parser = argparse.ArgumentParser(prog="python -m tools.pretraining", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NETWORK", help=f"of {', '.join(LAYOUTS)}; default: all")
+    parser.add_argument("--cifar", metavar="DIR", help="CIFAR-10's class folders; without it, CIFAR-10 is downloaded")
+    parser.add_argument("--critters-only", action="store_true", help="without CIFAR-10")
+    parser.add_argument("--pictures", type=int, default=20_000, help="how many critters (default: 20000)")
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--into", type=Path, default=Path("data") / "weights", help="folder (default: data/weights)")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.names) - set(LAYOUTS):
+        parser.error(f"there is no network {', '.join(sorted(unknown))}")
+    runtime.setup("full" if not (options.cifar or options.critters_only) else "mini", seed=options.seed)
+    tasks = source(options.cifar, options.pictures, options.seed, photos=not options.critters_only)
+    for name in options.names or LAYOUTS:
+        saved = runtime.cache_dir() / "pretraining" / f"{name}-{options.seed}-{options.epochs}-{options.pictures}.pt"
+        model, card = train(name, tasks, epochs=options.epochs, seed=options.seed, autosave=saved)
+        card = write_weights(name, model, card, options.into)
+        print(f"{name}: {card['accuracy']}, {card['bytes']:,} bytes, {card['minutes']} minutes")
+        saved.unlink(missing_ok=True)
 
 
 def source(cifar: str | Path | None, pictures: int, seed: int, *, photos: bool = True) -> dict[str, data.Splits]:
@@ -50,12 +79,12 @@ def train(
     name: str,
     tasks: dict[str, data.Splits],
     *,
-    epochs: int = 12,
+    epochs: int,
     seed: int = 0,
     rate: float = 0.1,
     batch_size: int = 128,
     sizes: Sequence[int] | None = None,
-    autosave: str | Path | None = None,
+    autosave: Path | None = None,
 ) -> tuple[nn.Module, dict]:
     """Train a thin network on the source tasks; return it, batch norm folded where the lecture has none, and its card.
 
@@ -90,10 +119,12 @@ def train(
     if name == "vgg16":
         model = fold_batch_norm(model)
     first, accuracies = 0, {}
-    for task in tasks.values():
-        accuracies[task.name] = round(accuracy(model, task.test, max(sizes), first), 3)
+    for task in tasks.values():  # an answer is right among the classes of all tasks
+        images = functional.resize(task.test.images.float() / 255, [max(sizes)] * 2)
+        found = training.evaluate(model, TensorDataset(normalize(images), task.test.labels + first))
+        accuracies[task.name] = round(found["accuracy"], 3)
         first += len(task.classes)
-    card = {
+    return model, {
         "layout": layout,
         "classes": list(views.classes),
         "size": max(sizes),
@@ -107,28 +138,32 @@ def train(
         "accuracy": accuracies,
         "licence": "CC BY 4.0",
     }
-    return model, card
 
 
-def normalize(images: Tensor) -> Tensor:
-    """Return images in 0..1 minus ImageNet's mean, over its standard deviation."""
-    return functional.normalize(images, list(pretrained.MEAN), list(pretrained.STD))
-
-
-def sgd(parameters: Sequence[nn.Parameter]) -> SGD:
+def sgd(parameters: Iterable[nn.Parameter]) -> SGD:
     """Return SGD with momentum; weight decay for kernels and matrices only."""
-    parameters = list(parameters)
-    decayed = [parameter for parameter in parameters if parameter.ndim > 1]
-    others = [parameter for parameter in parameters if parameter.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": 5e-4}, {"params": others, "weight_decay": 0.0}]
-    return SGD(groups, lr=0.1, momentum=0.9, nesterov=True)
+    groups = {True: [], False: []}
+    for parameter in parameters:
+        groups[parameter.ndim > 1].append(parameter)
+    decays = [{"params": groups[True], "weight_decay": 5e-4}, {"params": groups[False], "weight_decay": 0.0}]
+    return SGD(decays, lr=0.1, momentum=0.9, nesterov=True)
 
 
-@torch.no_grad()
-def accuracy(model: nn.Module, part: ImageSet, size: int, first: int) -> float:
-    """Return the share of images whose largest logit, among all classes of all tasks, is the right one."""
-    right = 0
-    for batch in torch.arange(len(part)).split(250):
-        images = functional.resize(part.images[batch].float() / 255, [size, size])
-        right += int((model(normalize(images)).argmax(dim=1) == part.labels[batch] + first).sum())
-    return right / len(part)
+def fold_batch_norm(model: nn.Module) -> nn.Module:
+    """Return a copy of a network in eval mode, in which each batch norm is part of the convolution before it.
+
+    After training, a batch norm multiplies each channel by a number and adds another; so does a convolution with other
+    weights and another bias. Only pairs that follow each other in an `nn.Sequential` are folded, as in VGG; the layers
+    behind move up, so that torchvision's ``vgg16_bn`` gets the names of its ``vgg16``. Outputs stay, up to rounding.
+    """
+    model = copy.deepcopy(model).eval()
+    for sequence in [module for module in model.modules() if isinstance(module, nn.Sequential)]:
+        layers: list[nn.Module] = []
+        for layer in sequence:
+            if isinstance(layer, nn.BatchNorm2d) and layers and isinstance(layers[-1], nn.Conv2d):
+                layers[-1] = fuse_conv_bn_eval(layers[-1], layer)
+            else:
+                layers.append(layer)
+        del sequence[:]
+        sequence.extend(layers)
+    return model
