@@ -98,7 +98,7 @@ def sections(notebook: nbformat.NotebookNode) -> list[list[nbformat.NotebookNode
         if kind == "slide":
             found.append([])
         if any(is_drawing(output) for output in cell.get("outputs", [])) and "show-code" not in tags:
-            cell = nbformat.from_dict({**cell, "source": ""})
+            cell = nbformat.NotebookNode({**cell, "source": ""})
         found[-1].append(cell)
     return [cells for cells in found if cells]
 
