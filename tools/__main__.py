@@ -51,7 +51,7 @@ def _carry_out(options: argparse.Namespace, root: Path) -> int:
         return 0 if assignments.make(root, options.names) else 1
     if command == "grade":
         from tools.grading import classroom
-        from tools.grading.judge import Limits
+        from tools.grading.sandbox import Limits
 
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is there gets written
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 
 from coursekit.checks.lab import Lab
-from tools import autograder
+from tools.grading import gradescope
 from tools.grading.classroom import grade, load_lab
 from tools.markup import Derived, derive
 from tools.normalform import read
@@ -56,7 +56,7 @@ def make(root: Path, names: list[str], *, zips: bool = True) -> bool:
             print(f"  {line}")
         fine &= not wrong
         if zips:
-            autograder.write_archive(output / "autograder" / f"{name}-gradescope.zip", name, path, root)
+            gradescope.write_archive(output / "autograder" / f"{name}-gradescope.zip", name, path, root)
     print(f"See {output}.")
     return fine
 
