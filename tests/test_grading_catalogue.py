@@ -5,6 +5,7 @@ By day one small class that meets every wall, by night (``slow``) everybody, in 
 
 import csv
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -66,13 +67,19 @@ def name_of(case):
     return case.name if case.suffix.lower() == ".ipynb" else case.name + case.suffix
 
 
+def _split(part):
+    start, _, said = part.rpartition(" … ")
+    return start, said
+
+
 def what_is_wrong(graded, case):
     """Compare what came of a submission with what is due; return "" or both."""
     row = graded.rows[name_of(case)]
     parts = (case.problem,) if isinstance(case.problem, str) else case.problem
+    problems = re.split("; (?=cell)", row["problems"])
     fine = (
         case.points in (-1, int(row["points"]))
-        and all(part in row["problems"] for part in parts)
+        and all(any(said in one for one in problems if start in one) for start, said in map(_split, parts))
         and (row["problems"] == "" or case.problem or case.name.startswith("hostile"))
         and "\x1b" not in row["problems"]
         and len(row["problems"]) < 20_000

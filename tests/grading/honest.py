@@ -346,7 +346,7 @@ HONEST = [
     Case("cells without anything", with_cell("", "\n\n", "# only words", "pass")),
     Case("what was shown last", with_cell("3 + 4", "assert _ == 7 and Out and In")),
     Case("classes and pickles", with_cell(CLASSES)),
-    Case("stops to look", with_cell("try:\n    breakpoint()\nexcept BaseException: pass\n%pdb on", "assert 1 == 1")),
+    Case("stops to look", with_cell("breakpoint()\n%pdb on", "1 / 0"), problem="BdbQuit"),
     Case("pictures saved", with_cell(SAVED)),
     Case("a guess of several things", with_cell("guess_q1 = [1, [2, 3]]\nguess_q2 = 'about 40 %'")),
     Case("with outputs", _changed(_with_outputs)),

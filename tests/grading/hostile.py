@@ -436,7 +436,11 @@ QUICK = ("patched", "forged replies", "nan and an end")
 def _together(names, notebook=None):
     """Several cells in one notebook, and what must be said of each."""
     cells = [CELLS[name] for name in names]
-    said = [problem.replace("cell 3", f"cell {number}") for number, (_, problem) in enumerate(cells, 3)]
+    said = [
+        f"cell {number}: … {problem.removeprefix('cell 3: ')}"
+        for number, (_, problem) in enumerate(cells, 3)
+        if problem
+    ]
     return with_cell(*(cell for cell, _ in cells), notebook=notebook), tuple(said)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 import time
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import matplotlib
@@ -125,10 +126,11 @@ class Sandbox:
         self.deadline = time.monotonic() + START
         self._limits, self._stop, self._base = limits, stop, 0
         self._why = ""  # it had to be ended
-        self._channel, theirs = multiprocessing.Pipe()
+        ours, theirs = socket.socketpair()
+        self._channel = Connection(os.dup(ours.fileno()))
         with theirs:
             self._process = walls.start(f"{walls.course}/worker.py", str(theirs.fileno()), channel=theirs.fileno())
-        threading.Thread(target=self._watch, daemon=True).start()
+        threading.Thread(target=self._watch, args=(ours,), daemon=True).start()
 
     def close(self) -> None:
         """Kill it; the kernel ends all that it started."""
@@ -156,12 +158,14 @@ class Sandbox:
         """From now on, count memory beyond what it holds at this moment."""
         _, self._base = self._use()
 
-    def _watch(self) -> None:
+    def _watch(self, ours: socket.socket) -> None:
         while self._process.poll() is None:
             if why := self._excess():
                 self._why = why
                 self._process.kill()
             time.sleep(0.1)
+        with ours:  # a process that outlives it is heard no more
+            ours.shutdown(socket.SHUT_RDWR)
 
     def _excess(self) -> str:
         if self._stop.is_set():
