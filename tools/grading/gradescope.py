@@ -89,11 +89,12 @@ def main(name: str, base: Path) -> None:
                 _end_all()
         notes = [f"Graded: {handed_in[0].name}", *handed_in[0].problems, *outcome.problems]
         notes += [f"{other.name} was not graded: hand in one notebook." for other in handed_in[1:]]
-        results = {"tests": [], "output": "\n".join(notes), "execution_time": round(outcome.seconds)}
+        tests = []
         for question, verdict in outcome.verdicts.items():
             of = lab.questions[question]
             test = {"score": verdict["points"], "max_score": of.points, "output": verdict["text"]}
-            results["tests"] += [{"name": f"{question} {of.title}", "visibility": "visible", **test}]
+            tests.append({"name": f"{question} {of.title}", "visibility": "visible", **test})
+        results = {"tests": tests, "output": "\n".join(notes), "execution_time": round(outcome.seconds)}
     (base / "results" / "results.json").write_text(json.dumps(results), encoding="utf-8")
 
 

@@ -56,7 +56,9 @@ class Walls:
 
     def start(self, *arguments: str, channel: int | None = None) -> subprocess.Popen:
         """Start Python behind the walls. None of the environment variables is the lecturer's."""
-        environment = dict(pair.split("=") for pair in _ENVIRONMENT.split())
+        environment: dict[str, str] = {}
+        for setting in _ENVIRONMENT.split():
+            name, _, environment[name] = setting.partition("=")
         environment |= {"HOME": self.home, "PATH": f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin"}
         return subprocess.Popen(
             [*self.command, sys.executable, *arguments],
