@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import unicodedata
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -420,6 +421,21 @@ def test_a_roster_that_cannot_be_read_is_refused(tmp_path):
     student = gradebook.Student("12", "A", "12")
     assert student.handed_in("mueller_12_lab.ipynb")
     assert not student.handed_in("mueller_123_lab.ipynb")
+
+
+def test_tables_are_read_as_spreadsheets_write_them(tmp_path, capsys):
+    path = tmp_path / "table.csv"
+    table = 'Name;ID;Note\n"Müller, Ana";007;x;y\n;;\nBo;8\n'
+    for written in (table, table.replace(";", "\t"), unicodedata.normalize("NFD", table)):
+        for encoding in ("utf-8", "utf-8-sig", "utf-16", *["cp1252"] * ("ü" in written)):
+            path.write_bytes(written.encode(encoding))
+            students = gradebook.read_roster(path)
+            assert [(student.name, student.id) for student in students] == [("Müller, Ana", "007"), ("Bo", "8")]
+    path.write_bytes("student;question;points;comment\nMüller;Q2;1,5;well\nMüller;7;;\n".encode("utf-16"))
+    marks = gradebook.read_marks(path, classroom.load_lab("lab01"), {"Müller"})
+    assert marks == {"Müller": {"q2": (1.5, "well")}}
+    assert capsys.readouterr().out == ""
+    assert submissions.printable(unicodedata.normalize("NFD", "Müller")) == "Müller"  # as macOS names files
 
 
 # Gradescope ----------------------------------------------------------------------------------------------------------
