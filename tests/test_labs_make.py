@@ -8,9 +8,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tools import autograder
 from tools.__main__ import MASTERS as MASTERS_OF_LABS
 from tools.__main__ import find_notebooks
+from tools.grading import gradescope
 from tools.grading.submissions import Outcome, Submission
 from tools.markup import ANSWER_HERE, MarkupError, derive, student_lines
 
@@ -176,7 +176,7 @@ def test_a_solution_that_fails_and_a_blank_copy_that_passes_are_told(assignments
 
 
 def test_the_archive_for_gradescope_holds_what_it_needs(tmp_path):
-    autograder.write_archive(tmp_path / "a.zip", "lab01", MASTERS[0], ROOT)
+    gradescope.write_archive(tmp_path / "a.zip", "lab01", MASTERS[0], ROOT)
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         names = archive.namelist()
         assert archive.getinfo("run_autograder").external_attr >> 16 & 0o111

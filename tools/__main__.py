@@ -58,7 +58,7 @@ def _carry_out(options: argparse.Namespace, others: list[str], root: Path) -> in
         return release.release(root)
     if command == "grade":
         from tools.grading import classroom
-        from tools.grading.judge import Limits
+        from tools.grading.sandbox import Limits
 
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is there gets written
         given = {name: getattr(options, name) for name in ("jobs", "roster", "marks", "deadline", "count")}

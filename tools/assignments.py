@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 
 from coursekit.checks.lab import Lab
-from tools import autograder
+from tools.grading import gradescope
 from tools.grading.classroom import grade, load_lab
 from tools.markup import Derived, derive
 from tools.normalform import read
@@ -35,7 +35,7 @@ def make(root: Path, masters: list[Path], *, zips: bool = True) -> int:
         print("".join(f"  {line}\n" for line in wrong), end="")
         failed |= bool(wrong)
         if zips:
-            autograder.write_archive(output / "autograder" / f"{name}-gradescope.zip", name, path, root)
+            gradescope.write_archive(output / "autograder" / f"{name}-gradescope.zip", name, path, root)
     print(f"See {output}.")
     return int(failed)
 
@@ -50,8 +50,10 @@ def disagreements(lab: Lab, derived: Derived) -> Iterator[str]:
     for name, question in lab.questions.items():
         points, by_hand = question.points, question.check is None
         public, hidden = (f'{lab.name}.test("{name}", globals(){more})' for more in ("", ", hidden=True"))
-        if (marked[name].points, marked[name].manual) != (points, by_hand):
-            yield f"{name}: the master and the checks differ in points, or in who marks it"
+        if marked[name].points != points:
+            yield f"{name}: the master gives {marked[name].points:g} points, the checks {points:g}"
+        if marked[name].manual != by_hand:
+            yield f"{name}: only one of the master and the checks says that it is marked by hand"
         if marked[name].tests != ([] if by_hand else [public, f"# HIDDEN\n{hidden}"]):
             yield f"{name}: the master's test cells are not the two that they should be"
         if not by_hand and f'{lab.name}.check("{name}")' not in texts:

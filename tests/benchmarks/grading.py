@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 
 from tools.grading import classroom
-from tools.grading.judge import Limits
+from tools.grading.sandbox import Limits
 from tools.markup import derive
 
 ROOT = Path(__file__).parent.parent.parent

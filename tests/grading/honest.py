@@ -48,6 +48,15 @@ def _windows(notebook):
         cell["source"] = "".join(cell["source"]).replace("\n", "\r\n")
 
 
+def _pasted(notebook):
+    notebook["cells"][4:4] = [text(f'<img src="data:image/png;base64,{"A" * 1_500_000}">')] * 2
+
+
+def _attached(notebook):
+    picture = {"image.png": {"image/png": "A" * 9_000_000}}
+    notebook["cells"][4:4] = [text("![](attachment:image.png)") | {"attachments": picture}]
+
+
 def _old_names(notebook):
     for cell in notebook["cells"]:
         cell["source"] = "".join(cell["source"]).replace("from coursekit.checks import", "from coursekit.labs import")
@@ -273,13 +282,73 @@ match k:
         z = 1
 assert z == 1
 """
+COLAB = """
+#@title Settings { run: "auto" }
+from google.colab import drive, files
+drive.mount("/content/drive")
+!pip install --quiet coursekit
+"""
+MORE_MAGICS = (
+    "%%bash\necho hello > from_bash.txt",
+    "assert open('from_bash.txt').read() == 'hello\\n'",
+    "%%html\n<b>x</b>",
+    "%%javascript\nalert(1)",
+    "%%latex\n$x$",
+    "%%timeit -n 1 -r 1\nsum(range(10))",
+    "%%writefile there.py\nthere = 3",
+    "%run there.py\nassert there == 3",
+    "%precision 3\n%xmode Minimal\n%whos\n%lsmagic\n%alias_magic t time\n%t 1 + 1",
+    "%matplotlib\n%matplotlib inline",
+)
+NOTEBOOK_BAR = """
+from tqdm.notebook import tqdm, trange
+
+def smallest_image(outputs, kernel, stride=1, padding=0, dilation=1):
+    size = 1 - 2 * padding
+    for _ in tqdm(range(outputs - 1)):
+        size += stride
+    for _ in trange(kernel - 1, leave=False):
+        size += dilation
+    return size
+"""
+CLASSES = """
+import dataclasses, pickle
+@dataclasses.dataclass
+class Size:
+    kernel: int = 3
+assert pickle.loads(pickle.dumps(Size(5))) == Size(5)
+assert Size.__module__ == "__main__"
+"""
+SAVED = """
+import matplotlib.pyplot as plt
+from PIL import Image
+figure, axes = plt.subplots()
+axes.imshow(camera)
+figure.savefig("mine.png")
+plt.show(block=True)
+plt.pause(0.01)
+assert Image.open("mine.png").size[0] > 100
+"""
 MUCH = (MAGICS, FILES, OPEN_FIGURES, GCF, LOADER.format(more=""), THREADS, STYLE, MAIN, CONTINUED, ENVIRONMENT)
-BESIDE = SLEEPY + "import seaborn_or_so as sns\n" + FILES_OF_SHELL + "size = int(input('how large? '))\n" + POOL
+BESIDE = SLEEPY + "import seaborn_or_so as sns\n" + FILES_OF_SHELL + "size = int(input('how large? '))\n"
+BESIDE += BEHIND_DONE + POOL.replace("(kernel - 1) + 1", "(kernel - 1) + offset")
 
 HONEST = [
-    Case("as it should be", packed(right()), quick=True),
-    Case("much at once", with_cell(*MUCH), quick=True),
+    Case("as it should be", packed(right())),
+    Case("much at once 数 übung 🐱", with_cell(*MUCH), quick=True),
     Case("much beside an answer", with_answers(q2=BESIDE), problem="seaborn_or_so", quick=True),
+    Case("from Colab", with_cell(COLAB, "%cd /content"), problem="google"),
+    Case("magics of a kernel", with_cell("%autosave 60\n%connect_info"), problem="autosave"),
+    Case("more magics", with_cell(*MORE_MAGICS)),
+    Case("a bar of notebooks in the answer", with_answers(q2=NOTEBOOK_BAR)),
+    Case("a pasted picture", _changed(_pasted)),
+    Case("an attached picture", _changed(_attached)),
+    Case("cells without anything", with_cell("", "\n\n", "# only words", "pass")),
+    Case("what was shown last", with_cell("3 + 4", "assert _ == 7 and Out and In")),
+    Case("classes and pickles", with_cell(CLASSES)),
+    Case("stops to look", with_cell("breakpoint()\n%pdb on", "1 / 0"), problem="BdbQuit"),
+    Case("pictures saved", with_cell(SAVED)),
+    Case("a guess of several things", with_cell("guess_q1 = [1, [2, 3]]\nguess_q2 = 'about 40 %'")),
     Case("with outputs", _changed(_with_outputs)),
     Case("magics", with_cell(MAGICS)),
     Case("a timed line", with_answers(q2="%time reach = 3\nassert reach == 3\n" + Q2)),
@@ -311,7 +380,6 @@ HONEST = [
     Case("byte order mark", b"\xef\xbb\xbf" + packed(right())),
     Case("utf-16", json.dumps(right()).encode("utf-16")),
     Case("upper case", packed(right()), suffix=".IPYNB", problem=""),
-    Case("数 字 übung 🐱", packed(right()), quick=True),
     Case("an object that can be called", with_answers(q2=CALLABLE)),
     Case("partial and cached", with_answers(q2=PARTIAL)),
     Case("a module of one's own", with_cell(MODULE.strip(), "import helper\nassert helper.size(3, 3, 2, 0, 1) == 7")),
@@ -327,7 +395,7 @@ HONEST = [
     Case("settings left on at the end", with_cell(WARNINGS_AS_ERRORS, at=-1)),
     Case("settings of the process", with_cell(ENVIRONMENT)),
     Case("an answer that leaves settings on", with_answers(q3="import os\nimport matplotlib.pyplot as plt\n" + SPOILS)),
-    Case("an answer behind done", with_answers(q2=BEHIND_DONE), quick=True),
+    Case("an answer behind done", with_answers(q2=BEHIND_DONE)),
     Case("checks called in every way", with_cell(CHECKED, at=-1)),
     Case(
         "several lines of code that fail",

@@ -40,6 +40,11 @@ CELLS = {  # in a notebook that is right otherwise: name -> cell, what must be s
         "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\nwhile True: pass",
         "could not be interrupted",
     ),
+    "stops itself": ("!kill -STOP $PPID", "could not be interrupted"),
+    "lays no lines": (
+        "import signal, time\nsignal.setitimer(signal.ITIMER_REAL, 0)\ntime.sleep(10**6)",
+        "could not be",
+    ),
     "hangs in a callback": ("import asyncio\nawait asyncio.sleep(10**6)", "stopped after"),
     "hangs in C": ("import re\nre.match('(a+)+$', 'a' * 60 + 'b')", "cell 3: "),
     "waits for input": ("while True:\n    try: input()\n    except Exception: pass", "stopped after"),
@@ -66,7 +71,22 @@ CELLS = {  # in a notebook that is right otherwise: name -> cell, what must be s
         "for k in range(99):\n    open(f'/dev/shm/{k}', 'wb').write(bytes(10**8))",
         "No space left",
     ),
+    "fills buffers of sockets": (
+        "import socket\npairs = []\ntry:\n    while True:\n        pairs.append(socket.socketpair())\n"
+        "        pairs[-1][0].setblocking(False)\n        pairs[-1][0].send(bytes(10**6))\nfinally: pairs.clear()",
+        "Too many open files",
+    ),
+    "keeps all files open": ("held = []\nwhile True: held.append(open('/dev/null'))", "Too many open files"),
     "writes elsewhere": ("open('/dev/x', 'w')", "Read-only file system"),
+    "changes the course": ("import coursekit\nopen(coursekit.__file__, 'a').write('x')", "Read-only file system"),
+    "changes the libraries": ("import numpy\nopen(numpy.__file__, 'a').write('x')", "Read-only file system"),
+    "shows gigabytes": (
+        "from IPython.display import HTML, display\nfor _ in range(30): display('x' * 10**8, HTML('x' * 10**8))",
+        "",
+    ),
+    "nested folders": ("import os\nfor _ in range(3000):\n    os.mkdir('a' * 200)\n    os.chdir('a' * 200)", ""),
+    "a guess of odd things": ("guess_q1 = guess_q2 = guess_q3 = [[1], [2, [3]], b'x', {}]", ""),
+    "an endless guess": ("class G(str):\n    def __len__(self):\n        while True: pass\nguess_q2 = G('x')", ""),
     "forks": ("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", "cell 3: "),
     "forks in C": ("import ctypes\nwhile True: ctypes.CDLL(None).fork()", "cell 3: "),
     "forks in a shell": ("!f() { f | f & }; f; sleep 1000", "cell 3: "),
@@ -103,10 +123,14 @@ CELLS = {  # in a notebook that is right otherwise: name -> cell, what must be s
         "import glob\nraise ValueError(glob.glob('/course/**/*lab01*', recursive=True))",
         "ValueError: []",
     ),
-    "reads the environment": ("import os\nraise ValueError(dict(os.environ))", "ValueError: {"),
+    "reads the environment": (
+        "import os\nraise ValueError([name for name in os.environ if 'precious' in os.environ[name]])",
+        "ValueError: []",
+    ),
     "reads others' environment": (
-        "import glob\nraise ValueError([open(p, 'rb').read() for p in glob.glob('/proc/[0-9]*/environ')])",
-        "ValueError",
+        "import glob\nfound = {open(p, 'rb').read() for p in glob.glob('/proc/[0-9]*/environ')}\n"
+        "raise ValueError(sum(b'precious' in part for part in found), b'/student' in b''.join(found))",
+        "ValueError: (0, True)",
     ),
     "deletes by C": (
         "import ctypes, os\nctypes.CDLL(None).unlink(b'{trap}/secret.txt')\nos.remove('{trap}/secret.txt')",
@@ -127,6 +151,10 @@ CELLS = {  # in a notebook that is right otherwise: name -> cell, what must be s
         "import os\nfor name in os.listdir('/proc'):\n    assert not os.access(f'/proc/{name}', 2) or name.isdigit()\n"
         "open('/proc/self/oom_score_adj', 'w').write('-1000')",
         "cell 3: OSError",
+    ),
+    "looks into its parents": (
+        "import os\nraise ValueError(open('/proc/1/mem', 'rb').read(1), os.listdir('/proc/1/root'))",
+        "cell 3: ",
     ),
     "leaves by a namespace": (
         "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nassert libc.unshare(0x10000000) == 0",
@@ -186,6 +214,8 @@ CHANGES_ITSELF = {  # what they break is their own: they may lose points, but no
         "closes what it prints to",
         "deletes everything",
         "an odd repr",
+        "keeps all files open",
+        "keeps all files open",
         "threads",
     ),
 }
@@ -272,6 +302,12 @@ def _tricks():
     yield "results of its own", with_cell(RESULTS, notebook=blank()), 0, ""
     yield "nan in a figure", with_answers(q6=NAN_FIGURE), 13, ""
     yield "nan as a prediction", with_answers(q2="smallest_image = lambda *a, **k: float('nan')"), 15, ""
+    yield (
+        "nan and an end",
+        with_answers(q2="def smallest_image(*a, **k):\n    os._exit(0)", q6="import os\n" + NAN_FIGURE),
+        11,
+        "",
+    )
     yield "an answer that hangs", with_answers(q2="def smallest_image(*a, **k):\n    while True: pass"), 15, ""
     yield "an answer that exits", with_answers(q2="def smallest_image(*a, **k):\n    import os; os._exit(0)"), 15, ""
     yield (
@@ -289,6 +325,13 @@ def _tricks():
     yield (
         "an answer that lies about when it is checked",
         with_answers(q2="count = 0\ndef smallest_image(*a, **k):\n    global count\n    count += 1\n    return count"),
+        15,
+        "",
+    )
+    yield "an answer of many digits", with_answers(q2="def smallest_image(*a, **k):\n    return 10**4000"), 15, ""
+    yield (
+        "an answer without size",
+        with_answers(q2="def smallest_image(*a, **k):\n    return np.zeros((2**31, 0, 2**31))"),
         15,
         "",
     )
@@ -311,6 +354,13 @@ def _tricks():
     )
 
 
+def _nested(levels):
+    inner = {}
+    for _ in range(levels):
+        inner = {"x": inner}
+    return inner
+
+
 def _files():
     """Files that are no notebook, or a strange one: name -> bytes, suffix, points, what must be said."""
     whole = packed(right())
@@ -320,6 +370,14 @@ def _files():
     yield "no cells", b'{"cells": 3}', ".ipynb", 0, "not a notebook"
     yield "odd cells", b'{"cells": [3, null, {"cell_type": "code", "source": 5}, {}]}', ".ipynb", 0, "not a notebook"
     yield "bytes", bytes(range(256)) * 9, ".ipynb", 0, "not a notebook"
+    yield "nested metadata", packed(right() | {"metadata": _nested(900)}), ".ipynb", 17, ""
+    yield (
+        "metadata too deep",
+        json.dumps({"cells": [code("x")]}).encode()[:-1] + b', "metadata": ' + b'{"x":' * 99_999,
+        ".ipynb",
+        0,
+        "not a notebook",
+    )
     yield "deep", b'{"cells": ' + b"[" * 200_000, ".ipynb", 0, "not a notebook"
     yield "cut in the first cells", whole[:1500], ".ipynb", 0, "ends in the middle"
     yield "script", b"from coursekit.checks import lab01", ".py", 0, "hand in the notebook"
@@ -343,6 +401,9 @@ def _links(folder):
     os.symlink("/nowhere", folder / "hostile broken link.ipynb")
     os.mkfifo(folder / "hostile pipe.ipynb")
     odd = [b"hostile \x81 byte.ipynb", "hostile \u202e turned.ipynb".encode(), b"hostile \x1b[31m red.ipynb"]
+    (folder / "hostile folder.ipynb").mkdir()
+    (folder / "hostile folder.ipynb" / "=inside.ipynb").write_bytes(b"no")
+    odd += [b"hostile;=formula.ipynb", b"hostile;@formula,+1.ipynb"]
     odd += [b"=hostile formula.ipynb", b"hostile <b> bold.ipynb", b"hostile\nline.ipynb"]
     for name in odd:
         (folder / os.fsdecode(name)).write_bytes(b"no")
@@ -352,25 +413,46 @@ def _links(folder):
         **{"hostile \\u202e turned": "not a notebook", "hostile \\u001b[31m red": "not a notebook"},
         **{"'=hostile formula": "not a notebook", "hostile <b> bold": "not a notebook"},
         "hostile line": "not a notebook",
+        **{"hostile folder.ipynb/=inside": "not a notebook", "hostile;'=formula": "not a notebook"},
+        "hostile;'@formula,'+1": "not a notebook",
     }
 
 
 write_links = _links
-SMALL = ("half a character", "control characters", "reads the grader's files", "calls a port", "leaves a daemon")
-ENDS = ("exits at once", "kills its group", "eats memory", "hangs")
-QUICK = ("patched", "forged replies", "an answer that kills", "nan in a figure")
+# What one submission tries by day: it survives all of it, and each wall is named by what it says.
+AT_THE_WALLS = (
+    *("half a character", "control characters", "an error of megabytes", "many problems", "hangs in a callback"),
+    *("eats memory", "eats memory of files", "fills shared memory", "fills buffers of sockets", "writes elsewhere"),
+    *("changes the course", "reads the grader's files", "reads the master", "reads the checks", "reads home"),
+    *("reads the environment", "reads others' environment", "calls a socket", "calls a port", "writes to terminals"),
+    *("turns the kernel's knobs", "presses the kernel's keys", "leaves by a namespace", "leaves a daemon"),
+)
+AT_THE_END = ("exits at once", "forks in C")
+NIGHTLY = ("many cells", "many failing cells", "nested metadata", "null bytes", "half characters", "of no lab")
+NIGHTLY += ("of another lab",)
+QUICK = ("patched", "forged replies", "nan and an end")
 
 
-def _together(names):
+def _together(names, notebook=None):
     """Several cells in one notebook, and what must be said of each."""
-    return with_cell(*(CELLS[name][0] for name in names)), tuple(
-        CELLS[name][1].replace("cell 3", f"cell {number}") for number, name in enumerate(names, 3)
-    )
+    cells = [CELLS[name] for name in names]
+    said = [
+        f"cell {number}: … {problem.removeprefix('cell 3: ')}"
+        for number, (_, problem) in enumerate(cells, 3)
+        if problem
+    ]
+    return with_cell(*(cell for cell, _ in cells), notebook=notebook), tuple(said)
+
+
+def _imports():
+    """The notebook as it was handed out, up to its imports."""
+    notebook = blank()
+    return notebook | {"cells": notebook["cells"][:4]}
 
 
 HOSTILE = [
-    Case("hostile in small ways", _together(SMALL)[0], 17, _together(SMALL)[1], quick=True),
-    Case("hostile to the end", _together(ENDS)[0], 17, _together(ENDS)[1], quick=True),
+    Case("hostile at the walls", _together(AT_THE_WALLS)[0], 17, _together(AT_THE_WALLS)[1], quick=True),
+    Case("hostile to the end", _together(AT_THE_END, _imports())[0], 0, _together(AT_THE_END)[1], quick=True),
     *(
         Case(f"hostile {name}", with_cell(cell), -1 if name in CHANGES_ITSELF else 17, problem)
         for name, (cell, problem) in CELLS.items()
@@ -383,7 +465,7 @@ HOSTILE = [
             points,
             problem,
             suffix,
-            quick=name not in ("many cells", "many failing cells", "null bytes", "half characters"),
+            quick=name not in NIGHTLY,
         )
         for name, data, suffix, points, problem in _files()
     ),

@@ -17,7 +17,10 @@ FULL = 17  # points of the questions that are checked
 
 @dataclass(frozen=True)
 class Case:
-    """One submission: its name, its bytes (or what makes the file), the points it must get, what must be said of it."""
+    """One submission: its name, its bytes, the points it must get (-1: any), and what must be said of it.
+
+    "cell 3: … Error" must be said of cell 3.
+    """
 
     name: str
     content: object

@@ -6,8 +6,6 @@ import hashlib
 import importlib
 import json
 import os
-import pkgutil
-import re
 import secrets
 import signal
 import sys
@@ -18,18 +16,19 @@ from pathlib import Path
 
 import psutil
 
+import coursekit
 from coursekit import checks
 from coursekit.checks.lab import Lab
 from coursekit.runtime import progress_bar
-from tools.grading import gradebook, pages, sandbox, submissions
-from tools.grading.judge import Judge, Limits
+from tools.grading import gradebook, pages, submissions
+from tools.grading.judge import Judge
+from tools.grading.sandbox import Limits, bubblewrap
 from tools.grading.submissions import Outcome, Submission, printable
 
 
 def load_lab(name: str) -> Lab:
     """Return a lab by its name; exit if there is none."""
-    names = sorted(module.name for module in pkgutil.iter_modules(checks.__path__))
-    names = [known for known in names if re.fullmatch(r"lab\d\d", known)]
+    names = sorted(path.stem for path in Path(checks.__path__[0]).glob("lab[0-9][0-9]*"))
     if name not in names:
         sys.exit(f"unknown lab {name!r}; there are {', '.join(names)}.")
     return importlib.import_module(f"coursekit.checks.{name}").lab
@@ -75,7 +74,7 @@ def grade(
     SystemExit
         If there is no such lab or folder, nothing in it, or no sandbox to grade in; with 130 after an interruption.
     """
-    lab, limits, output = load_lab(name), limits or Limits(), output or root / "build" / "grades" / name
+    lab, output = load_lab(name), output or root / "build" / "grades" / name
     if not folder.is_dir():
         sys.exit(f"there is no folder {folder}: give the folder with the submissions, SUBMISSIONS=folder.")
     students = gradebook.read_roster(_beside(folder, "roster.csv", roster))
@@ -86,11 +85,10 @@ def grade(
         due = datetime.fromisoformat(deadline).timestamp() if deadline else float("inf")
     except ValueError:
         sys.exit(f"the deadline {deadline!r} must be written like 2026-11-30 18:00.")
-    with sandbox.shared_folder() as shared:
-        judge = Judge(sandbox.bubblewrap(shared), limits)
-        (output / "results").mkdir(parents=True, exist_ok=True)
-        seed = _seed_of(output) if seed is None else seed
-        interrupted = _judge_all(rows, lab, seed, output, judge, jobs, _version(limits, seed))
+    judge, results = Judge(bubblewrap(), limits), output / "results"
+    results.mkdir(parents=True, exist_ok=True)
+    seed = _seed_of(output) if seed is None else seed
+    interrupted = _judge_all(rows, lab, seed, results, judge, jobs)
     for row in rows:
         row.late = round(max(0.0, row.time - due) / 3600, 1)
     _find_owners(rows, students, count)
@@ -113,40 +111,40 @@ def _beside(folder: Path, usual: str, given: Path | None) -> Path | None:
     return given or (path if path.is_file() else None)
 
 
-def _judge_all(
-    rows: list[Submission], lab: Lab, seed: int, output: Path, judge: Judge, jobs: int, version: str
-) -> bool:
+def _judge_all(rows: list[Submission], lab: Lab, seed: int, results: Path, judge: Judge, jobs: int) -> bool:
     """Judge what has no result yet, in as many threads as jobs; return whether somebody interrupted it."""
-    notebooks = {row.digest: row.code for row in rows if row.cells}  # equal files are judged once
-    outcomes = {digest: found for digest in notebooks if (found := _earlier(output, digest, version))}
-    waiting = [digest for digest in notebooks if digest not in outcomes]
-    if outcomes:
-        print(f"{len(outcomes)} submissions are graded already, {len(waiting)} to go.")
+    version = _version(judge.limits, seed)
+    places = {row.digest: results / f"{row.digest}-{version}.json" for row in rows if row.cells}
+    found = {digest: json.loads(place.read_bytes()) for digest, place in places.items() if place.exists()}
+    outcomes = {digest: Outcome(**result) for digest, result in found.items()}
+    waiting = {row.digest: row.code for row in rows if row.cells and row.digest not in found}  # equal files once
+    if found:
+        print(f"{len(found)} submissions are graded already, {len(waiting)} to go.")
 
     def one(digest: str) -> None:
         try:
-            outcomes[digest] = judge.judge(notebooks[digest], lab, seed)
+            outcomes[digest] = judge.judge(waiting[digest], lab, seed)
         except Exception as error:  # one submission may not end the others' grading
             text = printable(f"not graded, {type(error).__name__}: {error}")
             outcomes[digest] = Outcome(problems=[text], sound=False)
         if outcomes[digest].sound:
-            _keep(output, digest, asdict(outcomes[digest]) | {"version": version})
+            temporary = places[digest].with_suffix(".tmp")
+            temporary.write_text(json.dumps(asdict(outcomes[digest])), encoding="utf-8")
+            temporary.replace(places[digest])
 
     memory = psutil.virtual_memory().total // (Limits.megabytes * 1_500_000)
     pool, interrupted = ThreadPoolExecutor(jobs or max(1, min(len(os.sched_getaffinity(0)), memory))), False
     try:
-        futures = [pool.submit(one, digest) for digest in waiting]
-        with progress_bar(total=len(futures), unit="notebook", desc=lab.name) as bar:
-            for future in as_completed(futures):
-                future.result()
-                bar.update()
+        done = as_completed([pool.submit(one, digest) for digest in waiting])
+        for future in progress_bar(iterable=done, total=len(waiting), unit="notebook", desc=lab.name):
+            future.result()
     except KeyboardInterrupt:
         interrupted = True
         for number in (signal.SIGINT, signal.SIGTERM):  # writing takes a moment
             signal.signal(number, signal.SIG_IGN)
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        judge.close()
+        judge.stop.set()
+        pool.shutdown(cancel_futures=True)
     for row in rows:
         if row.cells:
             row.outcome = outcomes.get(row.digest) or Outcome(problems=["not graded: interrupted before its turn"])
@@ -183,24 +181,10 @@ def _seed_of(output: Path) -> int:
 
 
 def _version(limits: Limits, seed: int) -> str:
-    """Return a fingerprint of what a result depends on besides the submission: checks, grader, limits."""
-    sources = [*Path(checks.__path__[0]).rglob("*.py"), *Path(__file__).parent.glob("*.py")]
+    """Return a fingerprint of what a result depends on besides the submission: package, checks, grader, limits."""
+    sources = [*Path(coursekit.__path__[0]).rglob("*.py"), *Path(__file__).parent.glob("*.py")]
     parts = [*(path.read_bytes() for path in sorted(sources)), repr((limits, seed)).encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
-
-
-def _earlier(output: Path, digest: str, version: str) -> Outcome | None:
-    try:
-        result = json.loads((output / "results" / f"{digest}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return Outcome(**result) if result.pop("version", "") == version else None
-
-
-def _keep(output: Path, digest: str, result: dict) -> None:
-    temporary = output / "results" / f"{digest}.tmp"
-    temporary.write_text(json.dumps(result), encoding="utf-8")
-    temporary.replace(temporary.with_suffix(".json"))
 
 
 def _report(rows: list[Submission], lab: Lab, output: Path) -> None:

@@ -7,6 +7,7 @@ import fnmatch
 import io
 import re
 import sys
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,9 +60,9 @@ def read_marks(path: Path | None, lab: Lab, students: set[str]) -> Marks:
     """
     marks: Marks = {}
     for number, row in _rows(path, ("student", "question", "points")):
-        student, question = row["student"], lab.questions.get(row["question"])
-        if row.get("lab", "") not in ("", lab.name) or not any(row.values()):
-            continue
+        student, question = row["student"], lab.find(row["question"])
+        if row.get("lab", "") not in ("", lab.name) or not (row["points"] or row.get("comment")):
+            continue  # of another lab, or not marked yet
         try:
             points = float(row["points"].replace(",", "."))
         except ValueError:
@@ -83,7 +84,7 @@ def read_marks(path: Path | None, lab: Lab, students: set[str]) -> Marks:
 
 
 def _rows(path: Path | None, needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    """Read a table as spreadsheets write them, with commas or semicolons, in UTF-8 or Windows' letters, by lines."""
+    """Read a table as spreadsheets write them: with commas, semicolons or tabs, in Unicode or Windows' letters."""
     if path is None:
         return []
     try:
@@ -91,16 +92,17 @@ def _rows(path: Path | None, needed: tuple[str, ...]) -> list[tuple[int, dict[st
     except OSError as error:
         sys.exit(f"{path} cannot be read: {error.strerror}.")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("cp1252", errors="replace")
-    first = text.split("\n", 1)[0]
-    comma = ";" if first.count(";") > first.count(",") else ","
+    text = unicodedata.normalize("NFC", text)
+    comma = max(",;\t", key=text.split("\n", 1)[0].count)
     lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=comma, restval="")
     lines.fieldnames = [name.strip().lower() for name in lines.fieldnames or []]
     if missing := [name for name in needed if name not in lines.fieldnames]:
         sys.exit(f"{path} has no column {', '.join(missing)}; its first line must name its columns.")
-    return [(lines.line_num, {name: line[name].strip() for name in lines.fieldnames}) for line in lines]
+    rows = [(lines.line_num, {name: line[name].strip() for name in lines.fieldnames}) for line in lines]
+    return [(number, row) for number, row in rows if any(row.values())]  # spreadsheets write lines of commas alone
 
 
 def write(output: Path, rows: list[Submission], lab: Lab) -> None:
@@ -160,5 +162,5 @@ def _write(path: Path, header: list[str], rows: list[dict]) -> None:
 
 
 def _as_text(value: object) -> object:
-    """Keep a spreadsheet from taking a text for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+    """Keep a spreadsheet from taking a text for a formula, also where it begins a new cell at a comma or semicolon."""
+    return re.sub(r"(^|[,;])(?=[=+@＝＋＠－-])", r"\1'", value) if isinstance(value, str) else value

@@ -6,95 +6,52 @@ What comes from a worker is never believed: each message has a size and a time, 
 from __future__ import annotations
 
 import json
-import select
-import struct
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import closing, suppress
 
 from coursekit.checks.answers import Hint
 from coursekit.checks.lab import PUBLIC, Lab
 from coursekit.checks.transport import LARGEST
-from tools.grading.sandbox import Sandbox, Walls
+from tools.grading.sandbox import GONE, EndedError, Limits, Sandbox, Walls
 from tools.grading.submissions import Outcome, printable
 
-CONTROL, TEXTS = 64_000, 1_000_000  # bytes of a message: what happened; the texts and lists of an answer
+CONTROL = 64_000  # bytes of a message that says what happened
 MOST_PROBLEMS = 50
 _GRACE = 5.0  # seconds that a worker gets to notice by itself that a time is over
 _STARTS = 13  # a submission may end its process so often before what is left is left out
-_START = 120.0  # seconds until the libraries are imported, on a busy machine
-_SHARING = 8  # processes that are taken to share the libraries' memory
 _ODD = "the process sends what no cell says"
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What one submission may use."""
-
-    cell_seconds: float = 150.0
-    question_seconds: float = 20.0  # for the check of one question
-    seconds: float = 600.0  # for all together
-    megabytes: int = 2000  # of memory, beyond the libraries'
-    processes: int = 40  # at a time
-
-
-class EndedError(Exception):
-    """The worker has to be ended; the text says why."""
-
-
-class GoneError(EndedError):
-    """The worker has gone by itself, or was killed by somebody."""
-
-
-class _ChildDiedError(EndedError):
-    """The process of a question has gone; the worker itself is still there."""
-
-
-def _wrong(text: str) -> dict:
-    return {"state": "wrong", "text": text, "points": 0}
+def _verdict(state: str, text: str, points: int = 0) -> dict:
+    return {"state": state, "text": printable(text, 900, lines=True), "points": points}
 
 
 class Judge:
-    """Judges submissions, in any number of threads."""
+    """Judges submissions, in any number of threads, until `stop` is set."""
 
     def __init__(self, walls: Walls, limits: Limits | None = None) -> None:
-        self._walls, self._limits = walls, limits or Limits()
-        self._at_work: set[Sandbox] = set()
-        self._closed = False
-
-    def close(self) -> None:
-        """End every sandbox, also those at work in other threads, and start no more."""
-        self._closed = True
-        for sandbox in self._at_work.copy():
-            sandbox.kill()
-
-    @contextmanager
-    def _sandbox(self) -> Iterator[Sandbox]:
-        if self._closed:
-            raise InterruptedError("grading was interrupted")
-        sandbox = Sandbox(self._walls)
-        self._at_work.add(sandbox)
-        try:
-            if self._closed:  # meanwhile
-                sandbox.kill()
-            yield sandbox
-        finally:
-            sandbox.end()
-            self._at_work.discard(sandbox)
+        self._walls, self.limits = walls, limits or Limits()
+        self.stop = threading.Event()
 
     def judge(self, cells: Sequence[str], lab: Lab, seed: int) -> Outcome:
         """Run the cells of a notebook and judge its answers; ``seed`` is for the inputs of the checks.
 
         Each question is first asked in a process of its own, in which everything is as the notebook has left it. What
         is not right there is asked again in the notebook's process, after all others.
+
+        Raises
+        ------
+        InterruptedError
+            If `stop` is set.
         """
-        start, limits = time.monotonic(), self._limits
+        start, limits = time.monotonic(), self.limits
         names = [question.name for question in lab.questions.values() if question.check]
-        outcome = Outcome({name: {"state": "open", "text": "not reached", "points": 0} for name in names})
+        outcome = Outcome({name: _verdict("open", "not reached") for name in names})
         waiting, left_out, again = list(names), set(), set()
         for _ in range(_STARTS):
-            with self._sandbox() as sandbox:
+            with closing(Sandbox(self._walls, limits, self.stop)) as sandbox:
                 session = Session(sandbox, limits, lab, start)
                 try:
                     session.run(cells, left_out, outcome.problems)
@@ -105,19 +62,21 @@ class Judge:
                                 again.add(name)
                             else:
                                 waiting.remove(name)
-                    with suppress(EndedError):
+                    with suppress(Exception):  # nobody loses points by them
                         outcome.guesses = session.guesses()
                     break
                 except EndedError as ended:
-                    step, why, gone = session.step, str(ended), isinstance(ended, GoneError)
+                    step, why = session.step, str(ended)
+            if self.stop.is_set():
+                raise InterruptedError("grading was interrupted")
             if not step:
                 outcome.problems.append(f"not graded: the sandbox did not start ({why})")
                 outcome.sound = False
                 break
-            if step not in again and (gone or step in waiting):
+            if step not in again and (why == GONE or step in waiting):
                 again.add(step)  # once may be the machine's fault
             elif step in waiting:
-                outcome.verdicts[step] = _wrong(why)
+                outcome.verdicts[step] = _verdict("wrong", why)
                 waiting.remove(step)
             else:
                 outcome.problems.append(f"{step}: {why}; left out")
@@ -143,25 +102,27 @@ class Session:
     def __init__(self, sandbox: Sandbox, limits: Limits, lab: Lab, start: float) -> None:
         self._sandbox, self._limits, self._lab = sandbox, limits, lab
         self.step = ""
-        self._end = start + limits.seconds + _START
-        self._base, self._looked = 0, 0.0
+        self._end = start + limits.seconds
 
     def run(self, cells: Sequence[str], left_out: set[str], problems: list[str]) -> None:
         """Wait for the worker, then have it run the cells, and note what fails in them."""
         limits = self._limits
-        self._news(time.monotonic() + _START)
-        self._end += _GRACE - _START
-        _, self._base = self._sandbox.use(limits.processes)
-        job = {"seconds": int(limits.seconds), "megabytes": limits.megabytes}
-        self._order(**job, cell_seconds=limits.cell_seconds, question_seconds=limits.question_seconds)
+        self._news()
+        self._sandbox.watch_memory()
+        self._order(
+            megabytes=limits.megabytes, cell_seconds=limits.cell_seconds, question_seconds=limits.question_seconds
+        )
         for number, source in enumerate(cells, 1):
             if (cell := f"cell {number}") in left_out:
                 continue
-            self.step, end = cell, time.monotonic() + limits.cell_seconds + _GRACE
+            self.step = cell
+            self._allow(limits.cell_seconds)
             self._order(cell=source)
-            while "done" in (news := self._news(end)):
-                known = self._lab.find(news["done"])
-                self._ask(known.name if known and known.check else "", (PUBLIC,), apart=True)
+            while "done" in (news := self._news()):
+                known, deadline = self._lab.find(news["done"]), self._sandbox.deadline
+                verdict = self._ask(known.name if known and known.check else "", (PUBLIC,), apart=True)
+                self._order(right=verdict["state"] == "right")
+                self._sandbox.deadline = deadline
             if "error" not in news:
                 raise EndedError(_ODD)
             if news["error"]:
@@ -172,103 +133,51 @@ class Session:
         self.step = name
         return self._ask(name, (PUBLIC, (seed, 1), (seed, 2)), apart)
 
-    def _ask(self, name: str, seeds: Sequence, apart: bool) -> dict:
-        """Have a question judged, ``apart`` or in the notebook's own process; without a name, it is wrong."""
-        self._order(apart=apart)
-        try:
-            verdict = self._verdict(name, seeds) if name else _wrong("there is no such question")
-        except _ChildDiedError as died:
-            verdict = _wrong(str(died))
-        self._send(b"right" if verdict["state"] == "right" else b"wrong")
-        return verdict
-
     def guesses(self) -> dict[str, object]:
         """Read what was guessed before the experiments."""
+        self._allow(self._limits.question_seconds)
         self._order(apart=True)
-        found = self._lab.guesses(self._asking())
-        self._send(b"wrong")
+        found = self._lab.guesses(self._reply)
+        self._sandbox.send(b"")
         return found
 
-    def _asking(self) -> Callable[[bytes], bytes]:
-        """Return the function through which a check asks for answers; all of it has to be over in time."""
-        end = time.monotonic() + self._limits.question_seconds + _GRACE
+    def _ask(self, name: str, seeds: Sequence, apart: bool) -> dict:
+        """Have a question judged, ``apart`` or in the notebook's own process; without a name, it is wrong."""
+        self._allow(self._limits.question_seconds)
+        self._order(apart=apart)
+        verdict = self._check(name, seeds) if name else _verdict("wrong", "there is no such question")
+        self._sandbox.send(b"")
+        return verdict
 
-        def ask(request: bytes) -> bytes:
-            self._sandbox.share()
-            self._send(request)
-            reply = self._receive(LARGEST + TEXTS, end)
-            if not reply:
-                raise _ChildDiedError("the process ended")
-            if len(reply) >= 8 and struct.unpack("<Q", reply[:8])[0] > TEXTS:
-                raise Hint("the answer is too large: it holds long lists or texts; put many numbers into an array.")
-            return reply
-
-        return ask
-
-    def _verdict(self, name: str, seeds: Sequence) -> dict:
-        ask = self._asking()
+    def _check(self, name: str, seeds: Sequence) -> dict:
         for number, chosen in enumerate(seeds):
             try:
-                verdict = self._lab.judge(name, ask, chosen)
+                verdict = self._lab.judge(name, self._reply, chosen)
             except EndedError:
                 raise
             except Exception as error:
-                text = printable(f"the check failed: {type(error).__name__}: {error}", 500)
-                return {"state": "failed", "text": text, "points": 0}
+                return _verdict("failed", f"the check failed: {type(error).__name__}: {error}")
             if verdict.state != "right":
                 text = "right for the instant check, not for others: " * (number > 0) + verdict.text
-                return {"state": verdict.state, "text": printable(text, 900, lines=True), "points": 0}
-        return {"state": "right", "text": "", "points": self._lab.questions[name].points}
+                return _verdict(verdict.state, text)
+        return _verdict("right", "", self._lab.questions[name].points)
+
+    def _reply(self, request: bytes) -> bytes:
+        self._sandbox.send(request)
+        if reply := self._sandbox.receive(LARGEST + 8):
+            return reply
+        raise Hint(GONE)
+
+    def _allow(self, seconds: float) -> None:
+        """Give what comes next its time, within that of all together."""
+        self._sandbox.deadline = min(time.monotonic() + seconds, self._end) + _GRACE
 
     def _order(self, **order: object) -> None:
-        self._send(json.dumps(order).encode())
+        self._sandbox.send(json.dumps(order).encode())
 
-    def _news(self, end: float) -> dict:
-        try:
-            news = json.loads(self._receive(CONTROL, end))
-        except (ValueError, RecursionError):
-            news = None
-        if not isinstance(news, dict):
-            raise EndedError(_ODD)
-        return news
-
-    def _send(self, data: bytes) -> None:
-        """Send a message as `multiprocessing.connection` does: its length in four bytes, then its bytes."""
-        self._sandbox.channel.settimeout(30)
-        try:
-            self._sandbox.channel.sendall(struct.pack("!i", len(data)) + data)
-        except OSError:
-            raise GoneError("the process ended") from None
-
-    def _receive(self, most: int, end: float) -> bytes:
-        """Wait for a whole message; meanwhile look after memory, processes and time."""
-        data, wanted = bytearray(), 4
-        while len(data) < wanted:
-            self._look_after()
-            if time.monotonic() > min(end, self._end):
-                raise EndedError("the process took too long, and could not be interrupted")
-            try:
-                if not select.select([self._sandbox.channel], [], [], 0.1)[0]:
-                    continue
-                part = self._sandbox.channel.recv(min(wanted - len(data), 1 << 20))
-            except OSError:
-                part = b""
-            if not part:
-                raise GoneError("the process ended")
-            data += part
-            if wanted == len(data) == 4:
-                (length,) = struct.unpack("!i", data)
-                if not 0 <= length <= most:
-                    raise EndedError("the process sends a message that is too large")
-                wanted += length
-        return bytes(data[4:])
-
-    def _look_after(self) -> None:
-        if time.monotonic() - self._looked < 0.1 or not self._base:
-            return
-        self._looked = time.monotonic()
-        processes, kilobytes = self._sandbox.use(self._limits.processes)
-        if processes > self._limits.processes:
-            raise EndedError(f"the process started more than {self._limits.processes} others")
-        if kilobytes > self._base * min(processes, _SHARING) + 1500 * self._limits.megabytes:
-            raise EndedError(f"the process took more than {self._limits.megabytes} MB of memory")
+    def _news(self) -> dict:
+        with suppress(ValueError, RecursionError):
+            news = json.loads(self._sandbox.receive(CONTROL))
+            if isinstance(news, dict):
+                return news
+        raise EndedError(_ODD)

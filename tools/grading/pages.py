@@ -13,13 +13,13 @@ import mistune
 import nbformat
 
 from coursekit.checks.lab import Lab
-from tools.grading.submissions import Cell, Submission, printable
+from tools.grading.submissions import LONGEST_TEXT, Cell, Submission, printable
 from tools.markup import derive
 
 _STATES = {"right": "right", "wrong": "not right", "open": "not answered", "failed": "could not be judged"}
 _render = mistune.create_markdown(escape=True, plugins=["table", "strikethrough"])
 _pages = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True)
-_pages.filters["shown"] = lambda text: printable(text, 20_000, lines=True)
+_pages.filters["shown"] = lambda text: printable(text, LONGEST_TEXT, lines=True)
 _pages.filters["markdown"] = lambda text: markupsafe.Markup(_render(text))
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import shutil
 import socket
-import struct
 import subprocess
 import sys
-import tempfile
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import matplotlib
@@ -22,60 +19,60 @@ import matplotlib
 import coursekit
 
 WORKER = Path(__file__).with_name("worker.py")
-MOST_PROCESSES = 150  # threads count, too
+GONE = "the process ended"  # by itself
+START = 120.0  # seconds until the libraries are imported, on a busy machine
 MEGABYTES = 512  # of each of the three folders that a submission may write to; they lie in memory
 OPEN_CHECKS = ("__init__.py", "server.py", "transport.py")  # of `coursekit.checks`: what holds answers, and knows none
 _HIDDEN = ("checks", "__pycache__")
-_SHIELDS = (
-    *("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session"),
-    *("--cap-drop", "ALL", "--uid", "1000", "--gid", "1000", "--hostname", "grading"),
-)
-# System calls that take memory which belongs to no process, or read the keys of whoever grades: memfd_create,
-# memfd_secret, shmget, msgget, mq_open, io_uring_setup, add_key, request_key, keyctl.
-_REFUSED_CALLS = {
-    "x86_64": (0xC000003E, (319, 447, 29, 68, 240, 425, 248, 249, 250)),
-    "aarch64": (0xC00000B7, (279, 447, 194, 186, 180, 425, 217, 218, 219)),
-}
-NO_WALLS = """No submission was run: grading needs walls around them, and there are none here.
+_SHARING = 8  # processes that are taken to share the libraries' memory
+_SHIELDS = """--unshare-all --unshare-user --disable-userns --die-with-parent --new-session --cap-drop ALL
+    --uid 1000 --gid 1000 --hostname grading"""
+_ENVIRONMENT = """USER=student TMPDIR=/tmp LANG=C.UTF-8 COURSEKIT_PROFILE=mini OMP_NUM_THREADS=1 PYTHONHASHSEED=0
+    MPLBACKEND=module://matplotlib_inline.backend_inline TQDM_DISABLE=1 PIP_RETRIES=0 PIP_DISABLE_PIP_VERSION_CHECK=1"""
+_NO_WALLS = """No submission was run: grading needs walls around them, and there are none here.
   {why}
 On Linux, install bubblewrap 0.8 or newer (`apt install bubblewrap`). On macOS, on Windows, and where a kernel does not
 allow it, grade in a container: `docker build -t course-grading .`, then `docker run ...` as docs/lecturer.md says."""
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What one submission may use."""
+
+    cell_seconds: float = 150.0
+    question_seconds: float = 20.0  # for the check of one question
+    seconds: float = 600.0  # for all together
+    megabytes: int = 2000  # of memory, beyond the libraries'
+    processes: int = 40  # at a time
+
+
+@dataclass(frozen=True)
 class Walls:
-    """How a worker is started behind walls."""
+    """How a worker is started behind walls: what stands before ``python``, and two folders as seen from inside."""
 
-    command: tuple[str, ...]  # what stands before ``python``
-    course: str  # where the package and the worker lie, seen from inside
-    home: str  # the submission's own folder
-    shared: str  # where checks write files for it, which it may read; called the same on both sides
+    command: tuple[str, ...]
+    course: str = "/course"
+    home: str = "/student"  # the submission's own
 
-    def environment(self) -> dict[str, str]:
-        """Return all environment variables of a submission: none is the lecturer's."""
-        threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-        return {
-            "PATH": f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin",
-            **{"HOME": self.home, "USER": "student", "LOGNAME": "student", "TMPDIR": "/tmp", "LANG": "C.UTF-8"},
-            **{"COURSEKIT_PROFILE": "mini", "MPLBACKEND": "module://matplotlib_inline.backend_inline"},
-            **{"PYTHONHASHSEED": "0", "TQDM_DISABLE": "1", "PIP_RETRIES": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
-            **dict.fromkeys(threads, "1"),
-        }
-
-
-@contextmanager
-def shared_folder() -> Iterator[str]:
-    """Have the checks' temporary files, such as folders of photos, written where submissions can read them."""
-    with tempfile.TemporaryDirectory(prefix="course-checks-") as folder:
-        os.chmod(folder, 0o711)
-        before, tempfile.tempdir = tempfile.tempdir, folder
-        try:
-            yield folder
-        finally:
-            tempfile.tempdir = before
+    def start(self, *arguments: str, channel: int | None = None) -> subprocess.Popen:
+        """Start Python behind the walls. None of the environment variables is the lecturer's."""
+        environment: dict[str, str] = {}
+        for setting in _ENVIRONMENT.split():
+            name, _, environment[name] = setting.partition("=")
+        environment |= {"HOME": self.home, "PATH": f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin"}
+        return subprocess.Popen(
+            [*self.command, sys.executable, *arguments],
+            pass_fds=[] if channel is None else [channel],
+            env=environment,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL if channel else subprocess.PIPE,
+            start_new_session=True,
+        )
 
 
-def bubblewrap(shared: str) -> Walls:
+def bubblewrap() -> Walls:
     """Return walls built by bubblewrap: an allow-list, without network, other processes, or anybody's files.
 
     Raises
@@ -83,19 +80,14 @@ def bubblewrap(shared: str) -> Walls:
     SystemExit
         If there is no bubblewrap, or if it cannot work here; the text says what to do.
     """
-    if platform.machine() not in _REFUSED_CALLS or not sys.platform.startswith("linux"):
-        sys.exit(NO_WALLS.format(why=f"{platform.system()} on {platform.machine()} has no bubblewrap."))
-    if not (program := shutil.which("bwrap")):
-        sys.exit(NO_WALLS.format(why="bubblewrap (the program `bwrap`) is not installed."))
-    walls = Walls((program, *_SHIELDS, *_binds(), "--ro-bind", shared, shared), "/course", "/student", shared)
-    with _filter() as calls:
-        command = [*walls.command, "--seccomp", str(calls.fileno()), "--", sys.executable, "-c", ""]
-        tried = subprocess.run(
-            command, pass_fds=[calls.fileno()], env={}, capture_output=True, text=True, errors="replace"
-        )
-    if tried.returncode:
-        sys.exit(NO_WALLS.format(why=f"bubblewrap does not work here: {tried.stderr.strip()[-300:]}"))
-    return walls
+    why = "bubblewrap (the program `bwrap`) is not installed."
+    if program := shutil.which("bwrap"):
+        walls = Walls((program, *_SHIELDS.split(), *_binds(), "--"))
+        tried = walls.start("/course/worker.py")
+        why = f"bubblewrap does not work here: {tried.communicate()[1].decode(errors='replace').strip()[-300:]}"
+        if tried.returncode == 0:
+            return walls
+    sys.exit(_NO_WALLS.format(why=why))
 
 
 def shown() -> dict[Path, str]:
@@ -103,27 +95,21 @@ def shown() -> dict[Path, str]:
     package = Path(coursekit.__file__).parent
     found = {entry: f"coursekit/{entry.name}" for entry in package.iterdir() if entry.name not in _HIDDEN}
     found |= {package / "checks" / name: f"coursekit/checks/{name}" for name in OPEN_CHECKS}
-    found |= {package.parent / "data": "data", WORKER: "worker.py"}
-    return {source: inside for source, inside in found.items() if source.exists()}
+    return found | {package.parent / "data": "data", WORKER: "worker.py"}
 
 
 def _binds() -> list[str]:
-    arguments = ["--ro-bind", "/usr", "/usr"]
-    for link in map(Path, ("/bin", "/sbin", "/lib", "/lib32", "/lib64")):
-        if link.is_symlink():
-            arguments += ["--symlink", os.readlink(link), str(link)]
-        elif link.is_dir():
-            arguments += ["--ro-bind", str(link), str(link)]
-    arguments += ["--proc", "/proc", "--dev", "/dev"]
+    arguments = ["--proc", "/proc", "--dev", "/dev"]
     for folder in ("/dev/shm", "/tmp", "/student"):
         arguments += ["--perms", "0700", "--size", str(MEGABYTES * 2**20), "--tmpfs", folder]
-    prefixes = {sys.prefix, sys.base_prefix, *map(os.path.realpath, (sys.prefix, sys.base_prefix))}
-    for prefix in sorted(prefixes):
-        arguments += [] if Path(prefix).is_relative_to("/usr") else ["--ro-bind", prefix, prefix]
-        for installed in sorted(Path(prefix).glob("lib*/python*/*-packages/coursekit")):
+    for folder in ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"):
+        arguments += ["--ro-bind-try", folder, folder]
+    for prefix in sorted({sys.prefix, sys.base_prefix, *map(os.path.realpath, (sys.prefix, sys.base_prefix))}):
+        arguments += ["--ro-bind", prefix, prefix]
+        for installed in Path(prefix).glob("lib*/python*/*-packages/coursekit"):
             arguments += ["--tmpfs", str(installed)]  # a wheel brings the checks along
     for source, inside in shown().items():
-        arguments += ["--ro-bind", str(source), f"/course/{inside}"]
+        arguments += ["--ro-bind-try", str(source), f"/course/{inside}"]
     for fonts in Path(matplotlib.get_cachedir()).glob("fontlist-*.json"):  # which take seconds to make
         arguments += ["--ro-bind", str(fonts), f"/student/.cache/matplotlib/{fonts.name}"]
     for folder in ("/proc", "/dev", "/"):  # whose knobs turn for root, if root grades
@@ -131,96 +117,78 @@ def _binds() -> list[str]:
     return [*arguments, "--chdir", "/student"]
 
 
-def _filter() -> socket.socket:
-    """Return a stream to read the filter for system calls from, in the kernel's form (BPF)."""
-    machine, calls = _REFUSED_CALLS[platform.machine()]
-    refused = len(calls) + 1  # steps from the first comparison to the last line
-    lines = [(0x20, 0, 0, 4), (0x15, 0, refused + 2, machine), (0x20, 0, 0, 0), (0x35, refused, 0, 0x40000000)]
-    lines += [(0x15, refused - 1 - number, 0, call) for number, call in enumerate(calls)]
-    lines += [(0x06, 0, 0, 0x7FFF0000), (0x06, 0, 0, 0x00050000 | 38)]  # allow, or: "Function not implemented"
-    ours, theirs = socket.socketpair()
-    ours.sendall(b"".join(struct.pack("<HBBI", *line) for line in lines))
-    ours.close()
-    return theirs
-
-
-def _control_group() -> Path | None:
-    """Return a new control group that holds at most `MOST_PROCESSES`, where whoever grades may make one.
-
-    For root, to whom limits per user do not apply, nothing else stops a program that multiplies.
-    """
-    for parent in (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")):
-        try:
-            group = Path(tempfile.mkdtemp(prefix="course-grading-", dir=parent))
-        except OSError:
-            continue
-        try:
-            (group / "pids.max").write_text(str(MOST_PROCESSES), encoding="ascii")
-            return group
-        except OSError:
-            group.rmdir()
-    return None
+class EndedError(Exception):
+    """The worker has ended; the text says why."""
 
 
 class Sandbox:
-    """One worker behind its walls; `channel` leads to it."""
+    """One worker behind its walls. A thread ends it when it takes too much, or longer than until `deadline`."""
 
-    def __init__(self, walls: Walls) -> None:
-        self.channel, theirs = socket.socketpair()
-        self._shared = Path(walls.shared)
-        self._group = group = _control_group()
+    def __init__(self, walls: Walls, limits: Limits, stop: threading.Event) -> None:
+        self.deadline = time.monotonic() + START
+        self._limits, self._stop, self._base = limits, stop, 0
+        self._why = ""  # it had to be ended
+        ours, theirs = socket.socketpair()
+        self._channel = Connection(os.dup(ours.fileno()))
+        with theirs:
+            self._process = walls.start(f"{walls.course}/worker.py", str(theirs.fileno()), channel=theirs.fileno())
+        threading.Thread(target=self._watch, args=(ours,), daemon=True).start()
 
-        def join() -> None:
-            if group:
-                (group / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
+    def close(self) -> None:
+        """Kill it; the kernel ends all that it started."""
+        self._process.kill()
+        self._process.wait()
+        self._channel.close()
 
-        with theirs, _filter() as calls:
-            shields = ["--seccomp", str(calls.fileno()), "--"] if "--unshare-all" in walls.command else []
-            self._process = subprocess.Popen(
-                [*walls.command, *shields, sys.executable, f"{walls.course}/worker.py", str(theirs.fileno())],
-                pass_fds=[theirs.fileno(), calls.fileno()],
-                env=walls.environment(),
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                preexec_fn=join,
-            )
+    def send(self, message: bytes) -> None:
+        """Send a message."""
+        try:
+            self._channel.send_bytes(message)
+        except OSError:
+            raise EndedError(self._why or GONE) from None
 
-    def share(self) -> None:
-        """Let the submission read what checks have written, also where it runs as another user."""
-        for folder in self._shared.iterdir():
-            with contextlib.suppress(FileNotFoundError):  # of a check that has just ended
-                folder.chmod(0o755)
+    def receive(self, most: int) -> bytes:
+        """Wait for a message of at most ``most`` bytes."""
+        try:
+            return self._channel.recv_bytes(most)
+        except (EOFError, ConnectionError):
+            raise EndedError(self._why or GONE) from None
+        except OSError:
+            raise EndedError(self._why or "the process sends a message that is too large") from None
 
-    def use(self, most: int) -> tuple[int, int]:
-        """Return how many processes it has, counted up to about ``most``, and the kilobytes of memory they hold.
+    def watch_memory(self) -> None:
+        """From now on, count memory beyond what it holds at this moment."""
+        _, self._base = self._use()
 
-        What they share counts for each of them.
-        """
+    def _watch(self, ours: socket.socket) -> None:
+        while self._process.poll() is None:
+            if why := self._excess():
+                self._why = why
+                self._process.kill()
+            time.sleep(0.1)
+        with ours:  # a process that outlives it is heard no more
+            ours.shutdown(socket.SHUT_RDWR)
+
+    def _excess(self) -> str:
+        if self._stop.is_set():
+            return "grading was interrupted"
+        if time.monotonic() > self.deadline:
+            return "the process took too long, and could not be interrupted"
+        processes, kilobytes = self._use() if self._base else (0, 0)
+        if processes > self._limits.processes:
+            return f"the process started more than {self._limits.processes} others"
+        if kilobytes > self._base * min(processes, _SHARING) + 1500 * self._limits.megabytes:
+            return f"the process took more than {self._limits.megabytes} MB of memory"
+        return ""
+
+    def _use(self) -> tuple[int, int]:
+        """Return how many processes it has and the kilobytes of memory they hold; what they share counts for each."""
         family, pages = [self._process.pid], 0
         for process in family:
             with contextlib.suppress(OSError, IndexError):  # it has just ended
                 pages += int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
                 for children in Path(f"/proc/{process}/task").glob("*/children"):
                     family += map(int, children.read_text(encoding="ascii").split())
-            if len(family) > most:  # some multiply faster than one can count
+            if len(family) > self._limits.processes:  # some multiply faster than one can count
                 break
         return len(family), pages * os.sysconf("SC_PAGE_SIZE") // 1024
-
-    def kill(self) -> None:
-        """Kill it; the kernel ends all that it started."""
-        self._process.kill()
-
-    def end(self) -> None:
-        """Kill it, and remove every trace of it."""
-        self.kill()
-        self._process.wait()
-        self.channel.close()
-        if self._group:
-            for _ in range(100):  # it is empty as soon as the kernel has ended them all
-                try:
-                    return self._group.rmdir()
-                except OSError:
-                    time.sleep(0.05)

@@ -7,11 +7,13 @@ import json
 import os
 import re
 import stat
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
 LARGEST = 64_000_000  # bytes of a file that is read
-_MOST_TEXT = 1_000_000  # characters of all its cells
+LONGEST_TEXT = 20_000  # characters of a cell of text; a picture pasted into it takes more
+_MOST_TEXT = 1_000_000  # characters of all cells
 _ADVICE = dict.fromkeys((".zip", ".gz", ".tar", ".rar", ".7z"), " (unpack it)") | {
     ".csv": " (lay your own tables beside the folder, not into it)",
     ".py": " (hand in the notebook itself)",
@@ -25,7 +27,7 @@ def printable(text: str, most: int = 300, *, lines: bool = False) -> str:
     """
     text = text[: 3 * most] if lines else " ".join(text[: 3 * most].split())
     kept = "\n\t" if lines else ""
-    text = text.replace("\r\n", "\n").replace("\xa0", " ")
+    text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\xa0", " "))  # as keyboards write letters
     text = "".join(sign if sign.isprintable() or sign in kept else f"\\u{ord(sign):04x}" for sign in text)
     return text if len(text) <= most else text[: most - 1] + "…"
 
@@ -162,25 +164,18 @@ def _why_unread(suffix: str, about: os.stat_result) -> str:
 
 def _cells(data: bytes, problems: list[str]) -> list[Cell]:
     try:
-        values = json.loads(data)["cells"]
-    except (ValueError, RecursionError, KeyError, TypeError):
+        values = [(value["cell_type"], "".join(value["source"]), value) for value in json.loads(data)["cells"]]
+    except (ValueError, RecursionError, LookupError, TypeError):
         values = []
-    cells = [cell for value in values if (cell := _cell(value))] if isinstance(values, list) else []
-    if not cells:
+    if not values:
         cut = " (it ends in the middle: save and hand it in again)" if b'"cells"' in data else ""
         problems.append(f"not a notebook, or one without cells{cut}")
-    size = 0
-    for number, cell in enumerate(cells):
-        size += len(cell.source) + 2000  # at most 500 cells, too
+    cells, size = [], 0
+    for kind, source, value in values:
+        source = source if kind == "code" else source[:LONGEST_TEXT]
+        size += len(source) + 2000  # at most 500 cells, too
         if size > _MOST_TEXT:
             problems.append("more than 1 MB of text, or 500 cells: the rest is left out")
-            return cells[:number]
+            break
+        cells.append(Cell(kind, source, str(value.get("id", ""))))
     return cells
-
-
-def _cell(value: object) -> Cell | None:
-    if not isinstance(value, dict) or value.get("cell_type") not in ("code", "markdown", "raw"):
-        return None
-    source = value.get("source", "")
-    source = "".join(map(str, source)) if isinstance(source, list) else source
-    return Cell(value["cell_type"], source, str(value.get("id", ""))) if isinstance(source, str) else None
