@@ -131,7 +131,7 @@ def test_leaks_and_disagreements_are_found(assignments):
     made.questions[0].points = 9
     made.questions[1].tests = []
     found = " ".join(assignments.disagreements(lab, made))
-    assert "q1: the master and the checks differ" in found
+    assert "q1: the master gives 9 points, the checks 2" in found
     assert "q2: the master's test cells" in found
     made.questions.pop()
     assert "has the questions" in next(assignments.disagreements(lab, made))
