@@ -373,7 +373,7 @@ HONEST = [
     Case("imported under another name", _changed(_as("from coursekit.checks import (\n    lab01 as l1, lab02)", "l1"))),
     Case("of last year", _changed(_old_names)),
     Case("all answers at the end", _changed(_all_at_the_end)),
-    Case("cells turned around", _changed(_turned_around)),
+    Case("cells turned around", _changed(_turned_around), problem="NameError"),
     Case("no ids", _changed(_without_ids)),
     Case("lines", _changed(_as_lines)),
     Case("lines of Windows", _changed(_windows)),
