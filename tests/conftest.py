@@ -7,7 +7,7 @@ from filelock import FileLock
 
 ROOT = Path(__file__).parent.parent
 SEEDS = (0, 1, 2)  # of what is trained in tests: the first by day, all at night
-FIRST = ("test_browser", "test_execute", "test_labs_make")  # long files begin early
+FIRST = ("test_grading_catalogue", "test_browser", "test_execute", "test_labs_make")  # long files begin early
 
 
 def pytest_addoption(parser):
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(config, items):
         elif slow:
             group = item.nodeid
         elif "site" in item.fixturenames:
-            group = FIRST[0]
+            group = "test_browser"
         item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: (not item.get_closest_marker("slow"), item.path.stem not in FIRST))
 
