@@ -125,6 +125,7 @@ FAULTS = {
     "setup again": (append(code("coursekit.setup()", count=3)), "calls setup() again"),
     "a long cell": (append(code("x = 1\n" * 31, count=3)), "longest 31 lines"),
     "long cells": (lambda n: [c.update(source="x = 1\n" * 9) for c in n.cells[1:]], "median 9"),
+    "a wide line": (append(code(f"x = '{'a' * 84}'", count=3)), "a line of 90 columns, at most 88"),
     "not executed": (change(2, execution_count=None), "execution count None, expected 2"),
     "out of order": (change(2, execution_count=5), "execution count 5, expected 2"),
     "an error": (

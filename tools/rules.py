@@ -15,6 +15,7 @@ from tools.launch import expected_fork, setup_cell
 from tools.normalform import fresh, is_measured, normalize, picture_type, read
 
 LONGEST, NINE_IN_TEN, MEDIAN = 30, 20, 6  # lines of a code cell
+WIDEST = 88  # columns of code in a lecture, which is projected
 LARGEST = 4_000_000  # bytes of a notebook
 _PATHS = re.compile(r"(/home/|/root/|/tmp/|/work/|/Users/|[A-Z]:\\\\|site-packages|\.venv)")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -47,6 +48,7 @@ def check_all(path: Path, root: Path) -> list[str]:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             faults = [*check_code(cell), *check_outputs(cell)]
+            faults += check_widths(cell) if path.parent.name != "labs" else ()
         else:
             faults = [*check_markdown(cell, headings, path.parent)]
         wrong += [f"{_say(cell)} {fault}" for fault in faults]
@@ -90,6 +92,13 @@ def check_cell_lengths(cells: list[nbformat.NotebookNode]) -> Iterator[str]:
     for name, (value, most) in found.items():
         if value > most:
             yield f"code cells: {name} {value} lines, at most {most}"
+
+
+def check_widths(cell: nbformat.NotebookNode) -> Iterator[str]:
+    """Find lines of code that are too wide."""
+    for line in cell.source.splitlines() if "coursekit.setup(" not in cell.source else ():
+        if len(line) > WIDEST:
+            yield f"has a line of {len(line)} columns, at most {WIDEST}"
 
 
 def check_outputs(cell: nbformat.NotebookNode) -> Iterator[str]:
