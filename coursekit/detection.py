@@ -19,9 +19,9 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FasterRCNN, FastRCNNPredictor, TwoMLPHead
 from torchvision.ops import MultiScaleRoIAlign, box_iou
 
-from coursekit import pretrained, runtime
+from coursekit import pretrained
 from coursekit.critters import Group
-from coursekit.data.downloads import fetch
+from coursekit.training.forward import eval_mode
 
 SPECIES = ("cat", "dog", "owl", "rabbit")  # what the stored detector finds
 SIZE = 128  # pixels, of its scenes
@@ -30,13 +30,16 @@ Boxes = dict[str, Tensor]
 
 def tensors(groups: Iterable[Group], classes: Sequence[str] = SPECIES) -> tuple[list[Tensor], list[Boxes]]:
     """Return scenes as torchvision's detectors take them: images ``[3, H, W]`` in 0..1, and the truth about each."""
-    images, truths = [], []
-    for group in groups:
-        images.append(torch.from_numpy(group.image).permute(2, 0, 1).contiguous() / 255)
-        boxes = torch.tensor([animal.box for animal in group.animals], dtype=torch.float32).reshape(-1, 4)
-        labels = torch.tensor([1 + classes.index(animal.species) for animal in group.animals], dtype=torch.int64)
-        truths.append({"boxes": boxes, "labels": labels})
-    return images, truths
+    groups = list(groups)
+    images = [torch.from_numpy(group.image).permute(2, 0, 1).contiguous() / 255 for group in groups]
+    return images, [truth_of(group, classes) for group in groups]
+
+
+def truth_of(group: Group, classes: Sequence[str] = SPECIES) -> Boxes:
+    """Return the boxes and labels of a scene's animals, from back to front."""
+    boxes = torch.tensor([animal.box for animal in group.animals], dtype=torch.float32).reshape(-1, 4)
+    labels = torch.tensor([1 + classes.index(animal.species) for animal in group.animals], dtype=torch.int64)
+    return {"boxes": boxes, "labels": labels}
 
 
 def matches(boxes: Tensor, truth: Tensor, least: float = 0.5) -> Tensor:
@@ -147,15 +150,12 @@ def faster_rcnn(resnet: Any, classes: int = len(SPECIES), size: int = SIZE, hidd
 def detect(model: nn.Module, images: Sequence[Tensor], batch_size: int = 16) -> list[Boxes]:
     """Return what a detector of torchvision finds in images ``[3, H, W]`` of any sizes, on the CPU.
 
-    It computes in eval mode, without gradient, and leaves the model in the mode that it was in.
+    It computes in eval mode, without gradient, and leaves each module in the mode that it was in.
     """
-    device, training, found = next(model.parameters()).device, model.training, []
-    model.eval()
-    try:
+    device, found = next(model.parameters()).device, []
+    with eval_mode(model):
         for start in range(0, len(images), batch_size):
             found += model([image.to(device) for image in images[start : start + batch_size]])
-    finally:
-        model.train(training)
     return [{name: value.cpu() for name, value in one.items()} for one in found]
 
 
@@ -192,9 +192,6 @@ def load(name: str = "critters") -> Detector:
     if name != "coco":
         raise ValueError(f"there is no detector {name!r}. There are: critters, coco.")
     known = zoo.FasterRCNN_MobileNet_V3_Large_FPN_Weights.COCO_V1
-    file = known.url.rsplit("/", 1)[1]
-    digits = file.removesuffix(".pth").rsplit("-", 1)[1]
-    path = fetch(known.url, runtime.cache_dir() / "weights" / file, sha256=digits)
     model = zoo.fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None)
-    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return Detector(model.eval(), tuple(known.meta["categories"]), "COCO, through torchvision")
+    pretrained.read_torchvision(model, known, "torchvision's detector")
+    return Detector(model, tuple(known.meta["categories"]), "COCO, through torchvision")

@@ -102,9 +102,12 @@ class Block(nn.Module):
 class Denoiser(nn.Module):
     """A small U-Net that says which noise is in an image; class number ``classes`` means that no class is told."""
 
+    bars: Tensor
+
     def __init__(self, width: int = 24, classes: int = 10) -> None:
         super().__init__()
         self.classes = classes
+        self.register_buffer("bars", alpha_bars(), persistent=False)
         self.time = nn.Sequential(nn.Linear(32, 2 * width), nn.SiLU(), nn.Linear(2 * width, 2 * width))
         self.label = nn.Embedding(classes + 1, 2 * width)
         self.stem = nn.Conv2d(1, width, 4, stride=2, padding=1)
@@ -126,7 +129,7 @@ class Denoiser(nn.Module):
             y = block(y, told)
         y = self.last(torch.cat([self.up(F.interpolate(y, scale_factor=2)), fine], dim=1), told)
         y = F.silu(self.wide(F.interpolate(y, scale_factor=2)))
-        bars = alpha_bars().to(x.device)[t][:, None, None, None]
+        bars = self.bars[t][:, None, None, None]
         return (1 - bars).sqrt() * x + bars.sqrt() * self.out(torch.cat([y, x], dim=1))
 
 

@@ -20,6 +20,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
+from torchvision.models import WeightsEnum
 from torchvision.transforms import v2
 
 from coursekit import arguments, efficientnet, runtime
@@ -134,11 +135,17 @@ def load(name: str) -> Pretrained:
         )
     if runtime.profile() == "full":
         return _imagenet(name)
+    model, card = load_thin(name)
+    mean, std = tuple(card["mean"]), tuple(card["std"])
+    return Pretrained(model, tuple(card["classes"]), card["size"], mean, std, card["source"])
+
+
+def load_thin(name: str) -> tuple[nn.Module, dict]:
+    """Return the thin network of a name that `load` takes, in eval mode, and its card, whatever the profile."""
     weights, card = read_weights(name)
     model = NETWORKS[name](**card["layout"])
     model.load_state_dict(weights)
-    mean, std = tuple(card["mean"]), tuple(card["std"])
-    return Pretrained(model.eval(), tuple(card["classes"]), card["size"], mean, std, card["source"])
+    return model.eval(), card
 
 
 def _efficientnet() -> Pretrained:
@@ -152,15 +159,23 @@ def _efficientnet() -> Pretrained:
 
 def _imagenet(name: str) -> Pretrained:
     weights = _IMAGENET[name]
+    model = read_torchvision(NETWORKS[name](), weights, name)
+    return Pretrained(model, tuple(weights.meta["categories"]), 224, MEAN, STD, "ImageNet, through torchvision")
+
+
+def read_torchvision(model: nn.Module, weights: WeightsEnum, name: str) -> nn.Module:
+    """Read torchvision's weights into the network that is called ``name`` in errors; return it in eval mode.
+
+    They are downloaded once. A file that holds others is a `WeightsError`.
+    """
     file = weights.url.rsplit("/", 1)[1]
     digits = file.removesuffix(".pth").rsplit("-", 1)[1]  # torchvision's names end in the checksum's first digits
     path = fetch(weights.url, runtime.cache_dir() / "weights" / file, sha256=digits)
-    model = NETWORKS[name]()
     try:
         model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception:  # torch's own errors advise to trust the file
         raise WeightsError(f"{path} holds no weights of {name}. Delete it and run this again.") from None
-    return Pretrained(model.eval(), tuple(weights.meta["categories"]), 224, MEAN, STD, "ImageNet, through torchvision")
+    return model.eval()
 
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {"vgg16": vgg16, "resnet18": resnet18}

@@ -1,12 +1,15 @@
-"""Residual networks to study, as notebook 05 builds them: the block, towers, ResNet9.
+"""Residual networks to study, as notebook 05 builds them: the block, towers, ResNet9; and ResNets taken apart.
 
-torchvision has the five ResNets, and `coursekit.pretrained` trained ones. `without` takes blocks out of any of them.
+torchvision has the five ResNets, and `coursekit.pretrained` trained ones. `without` takes blocks out of any of them;
+`layers_of` and `stages` make encoders of them, for notebooks 06 and 08.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,6 +17,8 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops import StochasticDepth
 
 from coursekit import arguments
+
+_CHILDREN = ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"]
 
 
 class ResidualBlock(nn.Module):
@@ -140,6 +145,25 @@ def without(model: nn.Module, *names: str) -> Iterator[nn.Module]:
 def _rest(block: nn.Module) -> nn.Module:
     downsample = getattr(block, "downsample", None)
     return nn.Identity() if downsample is None else nn.Sequential(downsample, nn.ReLU())
+
+
+def layers_of(resnet: nn.Module, count: int = 8) -> list[Any]:
+    """Return copies of a ResNet's first children: at most ``conv1`` to ``layer4``; of another layout: ValueError."""
+    children = copy.deepcopy(dict(list(arguments.module(resnet, "resnet").named_children())[:count]))
+    if list(children) != _CHILDREN[:count] or not isinstance(children["conv1"], nn.Conv2d):
+        raise ValueError(
+            "this needs a network in the layout of torchvision's ResNet; this one begins with "
+            f"{list(children)}. In torchvision's layout are pretrained.resnet18() and torchvision.models.resnet18()."
+        )
+    return list(children.values())
+
+
+def stages(layers: Sequence[Any]) -> tuple[nn.ModuleList, list[int]]:
+    """Return the five stages that the eight layers of a ResNet18 make, and their channels; each halves the size."""
+    conv, norm, relu, pool, *blocks = layers
+    first = conv.out_channels
+    found = nn.ModuleList([nn.Sequential(conv, norm, relu), nn.Sequential(pool, blocks[0]), *blocks[1:]])
+    return found, [first, first, 2 * first, 4 * first, 8 * first]
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1) -> tuple[nn.Conv2d, nn.BatchNorm2d]:

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coursekit import arguments
+from coursekit.resnet import layers_of, stages
 
 RULES = ("gradient", "deconvnet", "guided")
-_STAGES = ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"]  # of a ResNet
 _UP = 48, 32, 24, 16  # channels of the decoder's blocks
 
 
@@ -88,16 +88,10 @@ class UNet(nn.Module):
 
     def __init__(self, resnet: nn.Module, classes: int, *, skips: bool = True, up: str = "bilinear") -> None:
         super().__init__()
-        children: dict[str, Any] = dict(copy.deepcopy(arguments.module(resnet, "resnet")).named_children())
-        if not children.keys() >= set(_STAGES):
-            raise ValueError("this needs a network in torchvision's layout of a ResNet, such as pretrained.resnet18().")
         if up not in ("bilinear", "transposed"):
             raise ValueError(f'up must be "bilinear" or "transposed", not {up!r}.')
-        conv, norm, relu, pool, *layers = (children[name] for name in _STAGES)
         self.skips = skips
-        self.down = nn.ModuleList([nn.Sequential(conv, norm, relu), nn.Sequential(pool, layers[0]), *layers[1:]])
-        first = conv.out_channels
-        *sides, inputs = first, first, 2 * first, 4 * first, 8 * first
+        self.down, (*sides, inputs) = stages(layers_of(resnet))
         self.enlarge, self.up = nn.ModuleList(), nn.ModuleList()
         for side, channels in zip(reversed(sides), _UP, strict=True):
             bigger = nn.Upsample(scale_factor=2, mode="bilinear")

@@ -180,6 +180,10 @@ def test_the_detector_learns_from_scenes_and_answers_in_eval_mode(scenes):
     assert set(losses) == {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"}
     found = detection.detect(model, images[:3], batch_size=2)
     assert model.training
+    model.backbone.eval()  # frozen
+    detection.detect(model, images[:1])
+    assert model.training
+    assert not model.backbone.mix.training
     assert len(found) == 3
     assert set(found[0]) == {"boxes", "labels", "scores"}
     assert not found[0]["boxes"].requires_grad
@@ -253,13 +257,20 @@ def test_the_detector_of_torchvision_is_loaded_from_its_file(tmp_path, monkeypat
         asked.append((url, sha256))
         return tmp_path / "file.pth"
 
-    monkeypatch.setattr(detection, "fetch", fetch)
+    monkeypatch.setattr(pretrained, "fetch", fetch)
     net = detection.load("coco")
     assert asked == [("https://download.pytorch.org/models/fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth", "fb6a3cc7")]
     assert len(net.classes) == 91
     assert net.classes[17] == "cat"
     for name, value in net.model.state_dict().items():
         assert name.endswith("num_batches_tracked") or torch.equal(value, state[name]), name
+
+
+def test_another_file_is_refused(tmp_path, monkeypatch):
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "file.pth")
+    monkeypatch.setattr(pretrained, "fetch", lambda *_, **__: tmp_path / "file.pth")
+    with pytest.raises(pretrained.WeightsError, match=r"holds no weights of torchvision's detector\. Delete it"):
+        detection.load("coco")
 
 
 def test_there_is_no_other_detector():

@@ -129,9 +129,7 @@ def train_colorizer(
     print(bins, flush=True)
     targets = soft_targets(bins, _MIX)
     torch.manual_seed(seed)
-    weights, card = pretrained.read_weights("resnet18")  # the thin one, whatever the profile
-    thin = pretrained.resnet18(**card["layout"])
-    thin.load_state_dict(weights)
+    thin, _ = pretrained.load_thin("resnet18")
     model = UNet(thin, len(bins))
     start = time.time()
     training.fit(

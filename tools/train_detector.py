@@ -25,7 +25,7 @@ from tools.pretraining.storing import write_weights
 
 NEW_PHOTOS = "coffee", "motorcycle"  # behind no animal of the training
 DIFFICULTY, ANIMALS = 0.5, (2, 5)
-_BATCH, _RATE, _CHUNK = 16, 2e-3, 100
+_BATCH, _RATE = 16, 2e-3
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -54,8 +54,8 @@ def scenes(count: int, seed: tuple[int, ...], photos: tuple[str, ...] | list[str
     """Draw scenes in front of the photos named; images come as bytes, since all are kept."""
     options = {"difficulty": DIFFICULTY, "animals": ANIMALS, "photos": photos}
     groups = critters.make_groups(count, SPECIES, seed, detection.SIZE, **options)
-    images, truths = detection.tensors(groups)
-    return [(255 * image).round().to(torch.uint8) for image in images], truths
+    images = [torch.from_numpy(group.image).permute(2, 0, 1).contiguous() for group in groups]
+    return images, [detection.truth_of(group) for group in groups]
 
 
 def train_detector(
@@ -67,9 +67,7 @@ def train_detector(
 ) -> torch.nn.Module:
     """Train all of a detector, its backbone the thin ResNet18; after each third epoch print what it has reached."""
     torch.manual_seed(seed)
-    weights, card = pretrained.read_weights("resnet18")  # the thin one, whatever the profile
-    thin = pretrained.resnet18(**card["layout"])
-    thin.load_state_dict(weights)
+    thin, _ = pretrained.load_thin("resnet18")
     model = detection.faster_rcnn(thin).train()
     optimizer = AdamW(model.parameters(), lr=_RATE, weight_decay=0.02)
     steps = len(images) // _BATCH

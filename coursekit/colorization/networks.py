@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coursekit import arguments
+from coursekit.resnet import layers_of, stages
 
 GRAY_MEAN, GRAY_STD = 0.449, 0.226  # of ImageNet's pixels, over the colours: what pretrained encoders expect
-_CHILDREN = ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"]  # of the ResNet
-
 _UP = 96, 64, 48, 48  # channels of the U-Net's decoder
 
 
@@ -24,7 +22,7 @@ def gray_encoder(resnet: nn.Module) -> nn.Sequential:
     Sizes are rounded up; C is 128 at width 1. The kernels of the first layer are summed over colour. The given network
     stays as it is; it must be in torchvision's layout, as of `pretrained.resnet18`, and another one is a ValueError.
     """
-    return nn.Sequential(*_gray_children(resnet, _CHILDREN[:6]))
+    return nn.Sequential(*_gray_layers(resnet, 6))
 
 
 def upsampling_decoder(width: float = 1.0, outputs: int = 2) -> nn.Sequential:
@@ -107,10 +105,7 @@ class UNet(nn.Module):
 
     def __init__(self, resnet: nn.Module, outputs: int) -> None:
         super().__init__()
-        conv, norm, relu, pool, *layers = _gray_children(resnet, _CHILDREN)
-        self.down = nn.ModuleList([nn.Sequential(conv, norm, relu), nn.Sequential(pool, layers[0]), *layers[1:]])
-        first = conv.out_channels
-        *skips, inputs = first, first, 2 * first, 4 * first, 8 * first
+        self.down, (*skips, inputs) = stages(_gray_layers(resnet))
         self.up = nn.ModuleList()
         for skip, channels in zip(reversed(skips), _UP, strict=True):
             self.up.append(nn.Sequential(*_conv(inputs + skip, channels), *_conv(channels, channels)))
@@ -130,18 +125,12 @@ class UNet(nn.Module):
         return self.head(x)
 
 
-def _gray_children(resnet: nn.Module, names: list[str]) -> list[Any]:
-    """Copy the first children of a ResNet, the first convolution's kernels summed over colour."""
-    children = copy.deepcopy(dict(list(arguments.module(resnet, "resnet").named_children())[: len(names)]))
-    conv = children.get("conv1")
-    if list(children) != names or not isinstance(conv, nn.Conv2d):
-        raise ValueError(
-            f"this needs a network in the layout of torchvision's ResNet; this one begins with "
-            f"{list(children)}. Take pretrained.resnet18() or torchvision.models.resnet18()."
-        )
+def _gray_layers(resnet: nn.Module, count: int = 8) -> list[Any]:
+    """Copy the first layers of a ResNet, the first convolution's kernels summed over colour."""
+    conv, *others = layers_of(resnet, count)
     conv.in_channels = 1
     conv.weight = nn.Parameter(conv.weight.detach().sum(dim=1, keepdim=True))
-    return list(children.values())
+    return [conv, *others]
 
 
 def _conv(inputs: int, outputs: int) -> list[nn.Module]:

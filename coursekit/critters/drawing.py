@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -104,11 +104,8 @@ def draw(
             picture += (texture - picture) * cover[..., None]
     picture = scene.expose(scenery, picture, difficulty)
     mask = seen >= 0.5
-    parts = {}
-    for name, (x, y) in centres.items():
-        parts[name] = Part(x, y, bool(0 <= x < width and 0 <= y < height and mask[int(y), int(x)]))
     image = np.clip(picture.round(), 0, 255).astype(np.uint8)
-    return Critter(image, mask, box_of(mask), parts, species)
+    return Critter(image, mask, box_of(mask), parts_of(centres, mask), species)
 
 
 def make(
@@ -192,6 +189,15 @@ def _choose_background(label: int, classes: int, rate: float, key: tuple[int, ..
     rng = np.random.default_rng((3, len(key), *key))
     other = (label + 1 + int(rng.integers(max(classes - 1, 1)))) % classes
     return label if rng.random() < rate else other
+
+
+def parts_of(centres: Mapping[str, tuple[float, float]], mask: np.ndarray) -> dict[str, Part]:
+    """Return the parts whose centres are given; visible are those on the animal's mask ``[H, W]``."""
+    height, width = mask.shape
+    return {
+        name: Part(x, y, bool(0 <= x < width and 0 <= y < height and mask[int(y), int(x)]))
+        for name, (x, y) in centres.items()
+    }
 
 
 def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:

@@ -99,9 +99,7 @@ def draw_group(
     animals = []
     for name, parts, cover, alone in zip(species, placed, covers, pixels, strict=True):
         mask = cover >= 0.5
-        found = {}
-        for part, (x, y) in parts.items():
-            found[part] = Part(x, y, bool(0 <= x < width and 0 <= y < height and mask[int(y), int(x)]))
+        found = drawing.parts_of(parts, mask)
         animals.append(Animal(name, mask, drawing.box_of(mask), found, _count(cover) / alone))
     return Group(image, tuple(animals))
 

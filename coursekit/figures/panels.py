@@ -51,10 +51,10 @@ def images(
     colorbar, axes : bool
         Whether the colour scale is drawn beside the images, and pixels are numbered along the edges.
     """
-    arrays = [_image(image, index) for index, image in enumerate(images)]
+    arrays = [image_of(image, index) for index, image in enumerate(images)]
     gray = [array for array in arrays if array.ndim == 2]
     norm = _norm(gray, cmap, limits) if gray else None
-    figure, panels = _grid(arrays, titles, columns)
+    figure, panels = grid_of(arrays, titles, columns)
     for panel, array in zip(panels, arrays, strict=True):
         drawn = panel.imshow(array, cmap=cmap, norm=norm if array.ndim == 2 else None)
         if not axes:
@@ -71,8 +71,8 @@ def kernels(
 
     Orange is positive, purple negative, white zero; one scale for all. The arguments are those of `images`.
     """
-    arrays = [_image(kernel, index, flat=True) for index, kernel in enumerate(kernels)]
-    figure, panels = _grid(arrays, titles, columns, most=3)
+    arrays = [image_of(kernel, index, flat=True) for index, kernel in enumerate(kernels)]
+    figure, panels = grid_of(arrays, titles, columns, most=3)
     norm = _norm(arrays, "PuOr_r", None)
     widest = max(a.shape[1] for a in arrays)
     room = WIDTH * 72 / (len({p.get_subplotspec().colspan.start for p in panels}) * widest)  # points per cell
@@ -102,9 +102,9 @@ def overlay(
     alt, titles
         As in `images`.
     """
-    photo, heat = _image(photo, 0), _image(heat, 1, flat=True)
+    photo, heat = image_of(photo, 0), image_of(heat, 1, flat=True)
     gray = photo if photo.ndim == 2 else photo[..., :3] @ np.array([0.299, 0.587, 0.114])
-    figure, panels = _grid([photo, photo], titles)
+    figure, panels = grid_of([photo, photo], titles)
     height, width = photo.shape[:2]
     panels[0].imshow(photo, cmap="gray")
     panels[1].imshow(gray, cmap="gray")
@@ -133,8 +133,8 @@ def sliding(
     alt, stride, padding, dilation
         What there is to see; the others are those of `torch.nn.Conv2d`.
     """
-    padded = np.pad(_image(image, 0, flat=True), padding)
-    kernel = _image(kernel, 1, flat=True)
+    padded = np.pad(image_of(image, 0, flat=True), padding)
+    kernel = image_of(kernel, 1, flat=True)
     extents = [dilation * (size - 1) + 1 for size in kernel.shape]
     rows, columns = (range(0, size - r + 1, stride) for size, r in zip(padded.shape, extents, strict=True))
     if not len(rows) or not len(columns):
@@ -182,7 +182,7 @@ def _number(panel, row: int, column: int, value: float, *, face: str, colour: st
     panel.text(column + 0.44, row + 0.42, corner, ha="right", va="bottom", fontsize=8, color=COLOURS[1])
 
 
-def _image(values: ArrayLike, index: int, *, flat: bool = False) -> np.ndarray:
+def image_of(values: ArrayLike, index: int, *, flat: bool = False) -> np.ndarray:
     """Return [H,W] or [H,W,3], whichever layout came in."""
     array = numbers(values)
     if array.ndim == 3 and array.shape[-1] not in (3, 4) and array.shape[0] in (1, 3):
@@ -213,7 +213,7 @@ def _norm(arrays: Sequence[np.ndarray], cmap: str, limits: tuple[float, float] |
     return Normalize(low, high if high > low else low + 1)
 
 
-def _grid(arrays: Sequence, titles: Sequence[str] | None, columns: int | None = None, most: int = 4) -> tuple:
+def grid_of(arrays: Sequence, titles: Sequence[str] | None, columns: int | None = None, most: int = 4) -> tuple:
     """Return a figure and one panel per array, as high as its arrays and titles need; long titles are wrapped."""
     if not arrays:
         raise ValueError("there is no image to show: the sequence is empty.")

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib import patheffects
 from matplotlib.patches import Rectangle
 
-from coursekit.figures.panels import _grid, _image
+from coursekit.figures.panels import grid_of, image_of
 from coursekit.figures.picture import COLOURS, Picture, numbers, show
 
 _BRIGHT = (4, 5, 2, 3, 1, 0)  # of COLOURS: black letters can be read on them
@@ -38,8 +38,8 @@ def boxes(
     titles, alt, columns
         As for `figures.images`.
     """
-    arrays = [_image(image, index) for index, image in enumerate(images)]
-    figure, panels = _grid(arrays, titles, columns)
+    arrays = [image_of(image, index) for index, image in enumerate(images)]
+    figure, panels = grid_of(arrays, titles, columns)
     for kind in (truths, found):
         if len(kind) not in (0, len(arrays)):
             raise ValueError(f"{len(arrays)} images need as many dicts with boxes, not {len(kind)}.")
