@@ -102,8 +102,6 @@ class Block(nn.Module):
 class Denoiser(nn.Module):
     """A small U-Net that says which noise is in an image; class number ``classes`` means that no class is told."""
 
-    bars: Tensor
-
     def __init__(self, width: int = 24, classes: int = 10) -> None:
         super().__init__()
         self.classes = classes
@@ -129,7 +127,7 @@ class Denoiser(nn.Module):
             y = block(y, told)
         y = self.last(torch.cat([self.up(F.interpolate(y, scale_factor=2)), fine], dim=1), told)
         y = F.silu(self.wide(F.interpolate(y, scale_factor=2)))
-        bars = self.bars[t][:, None, None, None]
+        bars = self.get_buffer("bars")[t][:, None, None, None]
         return (1 - bars).sqrt() * x + bars.sqrt() * self.out(torch.cat([y, x], dim=1))
 
 

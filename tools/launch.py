@@ -118,7 +118,8 @@ def setup_cell(place: Fork) -> str:
     packages = "".join(f', "{name}"' for name in place.extras) or ","
     pip = ", ".join(f'"{word}"' for word in ("-m", "pip", *PIP))
     return f"""\
-# The same first cell in every notebook: it adds coursekit where that is missing, and changes no package.
+# The same first cell in every notebook: it adds coursekit where that is missing,
+# and changes no package.
 import subprocess
 import sys
 from glob import glob
@@ -129,18 +130,23 @@ from IPython.core.error import UsageError
 sys.path.append("..")  # where the notebook lies in the course's folder
 {home}sources = {sources}
 if sources and not find_spec("coursekit"):
+    pip = [sys.executable, {pip}]
     for package in (sources[0]{packages}):
-        subprocess.run([sys.executable, {pip}, package], capture_output=True)
+        subprocess.run([*pip, package], capture_output=True)
 if missing := [name for name in ("coursekit", "torch") if not find_spec(name)]:
     raise UsageError(
-        f"{{missing[0]}} is missing here: put the course's package, {wheel}, "
-        "beside this notebook and run this cell again where PyTorch is installed (as on Colab), "
-        "or open the notebook in the course's folder."
+        f"{{missing[0]}} is missing here: put the course's package, "
+        "{wheel}, "
+        "beside this notebook and run this cell again where PyTorch is installed "
+        "(as on Colab), or open the notebook in the course's folder."
     )
 import coursekit
 
-if [int(part) for part in coursekit.__version__.split(".")] < {[int(part) for part in __version__.split(".")]}:
-    raise UsageError(f"This notebook needs coursekit {__version__} or newer, not {{coursekit.__version__}}: update it.")
+version = coursekit.__version__
+if [int(part) for part in version.split(".")] < {[int(part) for part in __version__.split(".")]}:
+    raise UsageError(
+        f"This notebook needs coursekit {__version__} or newer, not {{version}}: update it.",
+    )
 session = coursekit.setup()"""
 
 
