@@ -543,7 +543,7 @@ def test_hints_come_in_steps(lab, capsys):
             ([1.5, 2], [1.5, 2.0]),
             (np.array([1, 2]), [1, 2]),
         ],
-        *[(torch.tensor(2), 2), (..., None), (None, None), ("", None), ([[1]], None), ({}, None), (print, None)],
+        *[(torch.tensor(2), 2), (..., None), (None, None), ("", None), ([[1]], None), ([1, [2]], None), ({}, None), (print, None)],
         *[(math.nan, None), (list(range(50)), None), ([], None)],
     ],
     ids=repr,

@@ -111,7 +111,7 @@ class Lab:
         """Read a notebook's guesses ``guess_q1`` ...: numbers, short texts, short lists; never graded."""
         found = {}
         for question in self.questions.values():
-            with suppress(Hint, NotAnsweredError):
+            with suppress(Hint, NotAnsweredError, ValueError):  # a ragged list is no array
                 guess = fetch(ask, f"guess_{question.name}") if question.truth else None
                 guess = guess.strip()[:40] if isinstance(guess, str) else np.array(as_numpy(guess)).tolist()
                 few = guess if isinstance(guess, list) else [guess]
