@@ -543,8 +543,8 @@ def test_hints_come_in_steps(lab, capsys):
             ([1.5, 2], [1.5, 2.0]),
             (np.array([1, 2]), [1, 2]),
         ],
-        *[(torch.tensor(2), 2), (..., None), (None, None), ("", None), ([[1]], None), ([1, [2]], None), ({}, None), (print, None)],
-        *[(math.nan, None), (list(range(50)), None), ([], None)],
+        *[(torch.tensor(2), 2), (..., None), (None, None), ("", None), ([[1]], None), ([1, [2]], None), ({}, None)],
+        *[(print, None), (math.nan, None), (list(range(50)), None), ([], None)],
     ],
     ids=repr,
 )
