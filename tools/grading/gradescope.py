@@ -112,7 +112,8 @@ def _walls(base: Path, course: Path) -> sandbox.Walls:
     course.chmod(0o755)
     walls = sandbox.Walls(_COMMAND, str(course), str(course / "home"))
     tried = walls.start("-c", f"import os, sys; sys.exit(any(os.access(path, os.X_OK) for path in {closed}))")
-    if tried.wait() != 0:
+    tried.communicate()
+    if tried.returncode != 0:
         sys.exit("nothing was graded: a submission could read the course, or it cannot run as another user.")
     return walls
 
