@@ -117,7 +117,7 @@ def measured(course: Course) -> str:
     results = json.loads((course.root / "docs" / "measured.json").read_text(encoding="utf-8"))
     found = {key: entry["result"] for key, entry in results.items()}
     seconds, fit = found["features"]["seconds"], found["fit"]["contenders"]
-    folders, pictures = found["folders"]["times_as_fast"]["ImageFolder, 0 workers"], found["transfer"]
+    folders, photos = found["folders"]["times_as_fast"]["ImageFolder, 0 workers"], found["imagenet"]
     correlation = found["correlation"]["times_of_scipy_direct"]["7"]
     slow, quick = found["cifar_until_osu"], found["cifar_until_recipe"]
     bare = fit["fit, same loader"]["wall_ratio"]
@@ -143,8 +143,8 @@ Training with `fit` takes {bare:.2f} times as long as a bare loop. Where nothing
 computed once: {cached:.1f} seconds in place of {seconds["lecture"]:.0f}. Photos are read once and stay in memory, so
 that later epochs open no file. On CIFAR-10 the course's recipe reaches {quick["accuracy"]:.1%} in
 {quick["seconds"]:.0f} seconds; the lecture's network, with batch norm and dropout, has {slow["accuracy"]:.1%} after
-{slow["epochs"]} epochs and {slow["seconds"] / 60:.0f} minutes. And 200 drawn pictures are enough for
-{pictures["frozen"]["200"]:.1%} with a pretrained network, for {pictures["scratch"]["200"]:.1%} without one."""
+{slow["epochs"]} epochs and {slow["seconds"] / 60:.0f} minutes. And 20 photos of cats and dogs are enough for
+{photos["frozen"]["20"]:.1%} with a network that knows ImageNet."""
 
 
 def _page(one: summary.Summary, anchor: str = "") -> str:
