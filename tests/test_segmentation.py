@@ -241,10 +241,11 @@ def test_a_place_of_ones_own_and_a_model_left_as_it_was():
 
 def test_one_relu_in_two_places_is_replaced_in_both():
     torch.manual_seed(0)
-    first, second, relu = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.ReLU()
-    shared, apart = (nn.Sequential(first, relu, second, other) for other in (relu, nn.ReLU()))
+    convs, relu = [nn.Conv2d(channels, 8, 3) for channels in (3, 8, 8)], nn.ReLU()
+    first, second, third = convs
+    shared, apart = (nn.Sequential(first, relu, second, other, third) for other in (relu, nn.ReLU()))
     images = torch.randn(2, 3, 12, 12)
-    found, expected = (segmentation.backproject(model, images, "3", 1, "guided") for model in (shared, apart))
+    found, expected = (segmentation.backproject(model, images, "4", 1, "guided") for model in (shared, apart))
     torch.testing.assert_close(found, expected)
 
 
