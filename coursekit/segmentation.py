@@ -23,7 +23,8 @@ _UP = 48, 32, 24, 16  # channels of the decoder's blocks
 def scores(predicted: Tensor, truth: Tensor, classes: int) -> dict[str, Any]:
     """Return how well labels of pixels agree, counted over all pixels of all pictures together.
 
-    Both are whole numbers of one shape, from 0 to ``classes - 1``; else there is a ValueError.
+    Both are whole numbers of one shape, from 0 to ``classes - 1``; else there is a ValueError. Where some pixels have
+    no true label, give the others: ``scores(predicted[known], truth[known], classes)``.
 
     Returns
     -------
@@ -40,8 +41,12 @@ def scores(predicted: Tensor, truth: Tensor, classes: int) -> dict[str, Any]:
                 f"{list(labels.shape)}. From logits: logits.argmax(dim=1)"
             )
         if labels.numel() and not (labels.min() >= 0 and labels.max() < classes):
-            raise ValueError(f"{name} has labels from {labels.min()} to {labels.max()}; there are {classes} classes.")
-    pairs = truth.long().flatten() * classes + predicted.long().flatten()
+            raise ValueError(
+                f"{name} has labels from {labels.min()} to {labels.max()}; there are {classes} classes. Where pixels "
+                "have no label, leave them out: scores(predicted[known], truth[known], classes)"
+            )
+    # On the CPU, since not every device has float64.
+    pairs = truth.cpu().long().flatten() * classes + predicted.cpu().long().flatten()
     table = torch.bincount(pairs, minlength=classes**2).view(classes, classes).double()  # rows: truth
     right, true, claimed = table.diag(), table.sum(dim=1), table.sum(dim=0)
     by_class = {"recall": right / true, "IoU": right / (true + claimed - right), "Dice": 2 * right / (true + claimed)}
@@ -52,6 +57,8 @@ def scores(predicted: Tensor, truth: Tensor, classes: int) -> dict[str, Any]:
 
 def border(labels: Tensor, width: int = 1) -> Tensor:
     """Return which pixels have another label at most ``width`` pixels away (rows or columns): bool ``[N, H, W]``."""
+    if arguments.tensor("labels", labels, "[N, H, W]").ndim != 3:
+        raise ValueError(f"labels must be [N, H, W], not {list(labels.shape)}. One picture: labels[None]")
     side = 2 * arguments.whole("width", width) + 1
     values = labels[:, None].float()
     highest, lowest = (sign * F.max_pool2d(sign * values, side, stride=1, padding=width) for sign in (1, -1))
@@ -61,8 +68,11 @@ def border(labels: Tensor, width: int = 1) -> Tensor:
 def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Return 1 minus the mean Dice of the classes, probabilities in place of decisions (Milletari et al., 2016).
 
-    Sums go over the whole batch. Every class counts alike, however few pixels it has.
+    Sums go over the whole batch. Every class counts alike, however few pixels it has; one that the batch does not have
+    adds the greatest loss, 1. Labels of another shape than the logits' ``[N, H, W]`` raise a ValueError.
     """
+    if labels.shape != logits[:, 0].shape:
+        raise ValueError(f"labels must be {list(logits[:, 0].shape)}, as the logits are, not {list(labels.shape)}.")
     p = logits.softmax(dim=1)
     true = F.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(p.dtype)
     both, sizes = (p * true).sum(dim=(0, 2, 3)), (p + true).sum(dim=(0, 2, 3))
@@ -72,8 +82,8 @@ def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
 class UNet(nn.Module):
     """An encoder of a ResNet's stages, a decoder, and skip connections (Ronneberger, Fischer and Brox, 2015).
 
-    From normalized images ``[N, 3, H, W]``, H and W multiples of 32, to logits ``[N, classes, H, W]``. The decoder's
-    last maps, ``decode(encode(images))``, have half of the height and width.
+    From normalized images ``[N, 3, H, W]``, H and W multiples of 32 (else there is a ValueError), to logits
+    ``[N, classes, H, W]``. The decoder's last maps, ``decode(encode(images))``, have half of the height and width.
 
     Parameters
     ----------
@@ -82,26 +92,25 @@ class UNet(nn.Module):
     classes : int
     skips : bool
         Whether blocks of the decoder get the encoder's maps of their size.
-    up : {"bilinear", "transposed"}
-        How the decoder doubles the size.
     """
 
-    def __init__(self, resnet: nn.Module, classes: int, *, skips: bool = True, up: str = "bilinear") -> None:
+    def __init__(self, resnet: nn.Module, classes: int, *, skips: bool = True) -> None:
         super().__init__()
-        if up not in ("bilinear", "transposed"):
-            raise ValueError(f'up must be "bilinear" or "transposed", not {up!r}.')
         self.skips = skips
         self.down, (*sides, inputs) = stages(layers_of(resnet))
-        self.enlarge, self.up = nn.ModuleList(), nn.ModuleList()
+        self.up = nn.ModuleList()
         for side, channels in zip(reversed(sides), _UP, strict=True):
-            bigger = nn.Upsample(scale_factor=2, mode="bilinear")
-            self.enlarge.append(bigger if up == "bilinear" else nn.ConvTranspose2d(inputs, inputs, 2, stride=2))
             self.up.append(nn.Sequential(*_conv(inputs + skips * side, channels), *_conv(channels, channels)))
             inputs = channels
         self.head = nn.Conv2d(inputs, arguments.whole("classes", classes), 1)
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """Return the maps of the five stages, at 1/2, 1/4, 1/8, 1/16 and 1/32 of the size."""
+        if any(side % 32 for side in images.shape[-2:]):
+            raise ValueError(
+                f"images must have a height and width that are multiples of 32, not {list(images.shape[-2:])}."
+                " Five stages halve them. Resize or pad the images."
+            )
         maps = []
         for stage in self.down:
             images = stage(images)
@@ -111,8 +120,8 @@ class UNet(nn.Module):
     def decode(self, maps: list[Tensor]) -> Tensor:
         """Return the decoder's last maps, at half the size of the images."""
         *sides, x = maps
-        for enlarge, block, side in zip(self.enlarge, self.up, reversed(sides), strict=True):
-            x = enlarge(x)
+        for block, side in zip(self.up, reversed(sides), strict=True):
+            x = F.interpolate(x, scale_factor=2, mode="bilinear")
             x = block(torch.cat([x, side], dim=1) if self.skips else x)
         return x
 
@@ -165,7 +174,7 @@ def backproject(
     Parameters
     ----------
     model : nn.Module
-        Its ReLU and ReLU6 must be modules. It stays as it is.
+        Its ReLU and ReLU6 must be modules. It stays as it is. A ValueError says that there are none for a rule.
     images : Tensor
         Normalized, ``[N, C, H, W]``.
     layer, channel : str, int
@@ -179,9 +188,13 @@ def backproject(
     if rule not in RULES:
         raise ValueError(f"there is no rule {rule!r}; there are {', '.join(RULES)}.")
     model = copy.deepcopy(arguments.module(model)).eval()
-    for name, part in list(model.named_modules()):
-        if isinstance(part, nn.ReLU | nn.ReLU6):
-            model.set_submodule(name, _Rectifier(rule, 6.0 if isinstance(part, nn.ReLU6) else torch.inf))
+    # With duplicates: one ReLU may stand in several places of a Sequential.
+    parts = list(model.named_modules(remove_duplicate=False))
+    rectifiers = {name: part for name, part in parts if isinstance(part, nn.ReLU | nn.ReLU6)}
+    if rule != "gradient" and not rectifiers:
+        raise ValueError(f"the rule {rule!r} is about nn.ReLU and nn.ReLU6, and the model has none as a module.")
+    for name, part in rectifiers.items():
+        model.set_submodule(name, _Rectifier(rule, 6.0 if isinstance(part, nn.ReLU6) else torch.inf))
     seen: list[Any] = []
     model.get_submodule(layer).register_forward_hook(lambda module, inputs, output: seen.append(output))
     images = images.detach().clone().requires_grad_()

@@ -62,6 +62,22 @@ def test_a_class_that_is_nowhere_is_left_out_of_the_means():
     assert found["mean IoU"] == found["mean Dice"] == 1
 
 
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int32])
+def test_labels_may_be_whole_numbers_of_any_kind(dtype):
+    predicted, truth = labels(2, seed=1), labels(2)
+    assert segmentation.scores(predicted.to(dtype), truth.to(dtype), 2) == segmentation.scores(predicted, truth, 2)
+
+
+def test_pixels_without_a_label_can_be_left_out():
+    predicted, truth = labels(3, seed=1), labels(3)
+    truth[:, :3] = 255
+    known = truth != 255
+    with pytest.raises(ValueError, match=r"from 0 to 255; .*predicted\[known\], truth\[known\]"):
+        segmentation.scores(predicted, truth, 3)
+    found = segmentation.scores(predicted[known], truth[known], 3)
+    assert found == segmentation.scores(predicted[:, 3:], truth[:, 3:], 3)
+
+
 @pytest.mark.parametrize(
     ("predicted", "message"),
     [
@@ -87,6 +103,11 @@ def test_the_border_is_where_scipys_filters_differ(width, notebook):
     assert not segmentation.border(torch.ones(1, 9, 9), width).any()
 
 
+def test_the_border_of_a_single_picture_needs_a_batch():
+    with pytest.raises(ValueError, match=r"not \[20, 14\]. One picture: labels\[None\]"):
+        segmentation.border(labels(3, (20, 14)))
+
+
 # The Dice loss
 
 
@@ -104,6 +125,11 @@ def test_the_dice_loss_has_a_gradient_without_the_rare_class():
     segmentation.dice_loss(logits, torch.zeros(2, 4, 4, dtype=torch.long)).backward()
     assert logits.grad.isfinite().all()
     assert (logits.grad[:, 1] > 0).all()
+
+
+def test_the_dice_loss_refuses_labels_that_would_be_broadcast():
+    with pytest.raises(ValueError, match=r"\[1, 4, 4\].*not \[1, 1, 4, 4\]"):
+        segmentation.dice_loss(torch.zeros(1, 2, 4, 4), labels(2, (1, 1, 4, 4)))
 
 
 # The U-Net
@@ -132,10 +158,9 @@ def test_skips_carry_the_early_maps_and_nothing_else_does(resnet):
             assert torch.equal(model.decode(maps), model.decode(changed)) is not skips
 
 
-def test_transposed_convolutions_are_an_option_and_the_resnet_stays(resnet):
+def test_the_resnet_stays_as_it_is(resnet):
     before = copy.deepcopy(resnet.model.state_dict())
-    model = segmentation.UNet(resnet.model, 3, up="transposed")
-    assert sum(isinstance(part, nn.ConvTranspose2d) for part in model.modules()) == 4
+    model = segmentation.UNet(resnet.model, 3)
     model.train()(torch.randn(2, 3, 32, 32)).sum().backward()
     assert all(torch.equal(value, before[name]) for name, value in resnet.model.state_dict().items())
 
@@ -143,8 +168,13 @@ def test_transposed_convolutions_are_an_option_and_the_resnet_stays(resnet):
 def test_what_makes_no_u_net_is_refused(resnet):
     with pytest.raises(ValueError, match="torchvision's layout"):
         segmentation.UNet(pretrained.vgg16(0.25), 3)
-    with pytest.raises(ValueError, match="bilinear"):
-        segmentation.UNet(resnet.model, 3, up="nearest")
+
+
+@pytest.mark.parametrize("size", [(64, 70), (63, 64), (31, 31)])  # without the check two of them give another size
+@pytest.mark.parametrize("skips", [True, False])
+def test_sizes_that_cannot_be_halved_five_times_are_refused(resnet, size, skips):
+    with pytest.raises(ValueError, match=rf"multiples of 32, .*{size[0]}, {size[1]}\]"):
+        segmentation.UNet(resnet.model, 3, skips=skips)(torch.zeros(2, 3, *size))
 
 
 @pytest.mark.trained
@@ -207,6 +237,24 @@ def test_a_place_of_ones_own_and_a_model_left_as_it_was():
     assert [type(part) for part in model] == [type(part) for part in small_network()]
     with pytest.raises(ValueError, match="gradient, deconvnet, guided"):
         segmentation.backproject(model, images, "5", 0, "guess")
+
+
+def test_one_relu_in_two_places_is_replaced_in_both():
+    torch.manual_seed(0)
+    convs, relu = [nn.Conv2d(channels, 8, 3) for channels in (3, 8, 8)], nn.ReLU()
+    first, second, third = convs
+    shared, apart = (nn.Sequential(first, relu, second, other, third) for other in (relu, nn.ReLU()))
+    images = torch.randn(2, 3, 12, 12)
+    found, expected = (segmentation.backproject(model, images, "4", 1, "guided") for model in (shared, apart))
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("rule", ["deconvnet", "guided"])
+def test_a_rule_for_relus_needs_one(rule):
+    model, images = small_network(nn.SiLU), torch.randn(1, 3, 12, 12)
+    with pytest.raises(ValueError, match=rf"{rule}.* has none"):
+        segmentation.backproject(model, images, "6", 0, rule)
+    assert segmentation.backproject(model, images, "6", 0, "gradient").any()
 
 
 def test_unpooling_by_hand_is_torchs(notebook):
