@@ -73,7 +73,7 @@ def test_tensors_of_scenes(scenes):
 
 @pytest.mark.parametrize(("least", "digits"), [(0.5, 9), (0.75, 9), (0.5, 1)])
 def test_average_precision_is_that_of_pycocotools(least, digits):
-    """COCO samples recall at 101 places; so do we here, from our precision and recall. Scores of one digit have ties."""
+    """COCO samples recall at 101 places; so do we here, from ours. Scores of one digit have ties."""
     torch.manual_seed(0)
     found, truths = random_search()
     found = [one | {"scores": one["scores"].round(decimals=digits)} for one in found]
