@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.patches import Rectangle
-from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from coursekit.figures.panels import grid_of, image_of
@@ -63,7 +62,7 @@ def boxes(
     return show(figure, alt=alt)
 
 
-def _draw(panel: Any, one: Mapping[str, Any], classes: Sequence[str], dashed: bool) -> list[tuple[Text, Rectangle]]:
+def _draw(panel: Any, one: Mapping[str, Any], classes: Sequence[str], dashed: bool) -> list[tuple[Any, Rectangle]]:
     """Draw the frames, and return each label, which has no place yet, with its frame."""
     corners = numbers(one["boxes"]).reshape(-1, 4)
     labels = numbers(one["labels"]).astype(int) if "labels" in one else [1] * len(corners)
@@ -84,12 +83,11 @@ def _draw(panel: Any, one: Mapping[str, Any], classes: Sequence[str], dashed: bo
     return written
 
 
-def _place(labels: list[tuple[Text, Rectangle]]) -> None:
+def _place(labels: list[tuple[Any, Rectangle]]) -> None:
     """Move the labels of one panel, so that each is inside of it, near its frame, and where no other one is."""
     taken = np.empty((0, 4))  # as (left, bottom, right, top) in the figure's pixels
     for text, frame in labels:
         panel = text.axes
-        assert panel is not None
         plate = Bbox.union([text.get_window_extent(), text.get_bbox_patch().get_window_extent()])
         places = _places(frame.get_window_extent(), plate.width, plate.height, panel.bbox)
         across = np.minimum(places[:, None, 2:], taken[:, 2:]) - np.maximum(places[:, None, :2], taken[:, :2])
@@ -100,7 +98,7 @@ def _place(labels: list[tuple[Text, Rectangle]]) -> None:
         text.set_position(panel.transData.inverted().transform(text_at))
 
 
-def _places(frame: Bbox, width: float, height: float, panel: Bbox) -> np.ndarray:
+def _places(frame: Any, width: float, height: float, panel: Any) -> np.ndarray:
     """Return where a label may lie, the best first: along the frame's edges, then anywhere, the nearest first."""
     size = np.array([width, height])
     steps = np.arange(0, max(frame.width - width, 0) + 1, 2)
