@@ -1,12 +1,12 @@
 """Boxes: scenes as detectors read them, a thin Faster R-CNN, and average precision. Notebook 7 builds all of it.
 
-Boxes are ``(x0, y0, x1, y1)`` in pixels. Labels count from 1, as torchvision has it: 0 is the background. A scene's
-*truth* is a dict of ``boxes`` [N,4] and ``labels`` [N]; what a detector *found* has ``scores`` [N] besides.
+Boxes are ``(x0, y0, x1, y1)`` in pixels. Labels count from 1, as torchvision has it: 0 is the background. An image's
+*target*, the ground truth, is a dict of ``boxes`` [N,4] and ``labels`` [N]; *detections* have ``scores`` [N] besides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FasterRCNN, FastRCNNPredictor, TwoMLPHead
 from torchvision.ops import MultiScaleRoIAlign, box_iou
 
-from coursekit import pretrained
+from coursekit import arguments, pretrained
 from coursekit.critters import Group
 from coursekit.training.forward import eval_mode
 
@@ -29,55 +29,72 @@ Boxes = dict[str, Tensor]
 
 
 def tensors(groups: Iterable[Group], classes: Sequence[str] = SPECIES) -> tuple[list[Tensor], list[Boxes]]:
-    """Return scenes as torchvision's detectors take them: images ``[3, H, W]`` in 0..1, and the truth about each."""
+    """Return scenes as torchvision's detectors take them: images ``[3, H, W]`` in 0..1, and the target of each."""
     groups = list(groups)
     images = [torch.from_numpy(group.image).permute(2, 0, 1).contiguous() / 255 for group in groups]
-    return images, [truth_of(group, classes) for group in groups]
+    return images, [target_of(group, classes) for group in groups]
 
 
-def truth_of(group: Group, classes: Sequence[str] = SPECIES) -> Boxes:
+def target_of(group: Group, classes: Sequence[str] = SPECIES) -> Boxes:
     """Return the boxes and labels of a scene's animals, from back to front."""
+    if unknown := {animal.species for animal in group.animals} - set(classes):
+        raise ValueError(
+            f"the scene has animals ({', '.join(sorted(unknown))}) that are none of the classes {classes}."
+        )
     boxes = torch.tensor([animal.box for animal in group.animals], dtype=torch.float32).reshape(-1, 4)
     labels = torch.tensor([1 + classes.index(animal.species) for animal in group.animals], dtype=torch.int64)
     return {"boxes": boxes, "labels": labels}
 
 
-def matches(boxes: Tensor, truth: Tensor, least: float = 0.5) -> Tensor:
+def matches(boxes: Tensor, true_boxes: Tensor, iou_threshold: float = 0.5) -> Tensor:
     """Return for each box, the best score first, the index of the true box that it finds, or -1: int64 ``[N]``.
 
     A box finds the true box with which its IoU is largest, among those that no box before it has found, if it is at
-    least ``least``. Both are of one class and one image, ``[N, 4]`` and ``[M, 4]``.
+    least ``iou_threshold``. Both are of one class and one image, ``[N, 4]`` and ``[M, 4]``.
     """
-    overlap = box_iou(boxes, truth)
+    overlap = box_iou(boxes, true_boxes)
     found = torch.full((len(boxes),), -1)
     for index, row in enumerate(overlap):
-        if len(truth) and row.max() >= least:
+        if len(true_boxes) and row.max() >= iou_threshold:
             found[index] = row.argmax()
             overlap[:, found[index]] = -1
     return found
 
 
 def precision_recall(
-    found: Sequence[Boxes], truths: Sequence[Boxes], label: int, least: float = 0.5
+    detections: Sequence[Mapping[str, Any]],
+    targets: Sequence[Mapping[str, Any]],
+    label: int,
+    iou_threshold: float = 0.5,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return precision, recall and score after each box of one class over all images, the best score first.
 
     Parameters
     ----------
-    found, truths : sequence of dict
-        One for each image: ``boxes`` [N,4] and ``labels`` [N], and in ``found`` ``scores`` [N].
-    label, least : int, float
-        The class; the IoU from which on a box counts as right.
+    detections, targets : sequence of dict
+        One for each image: ``boxes`` [N,4] and ``labels`` [N], and in ``detections`` ``scores`` [N]. Tensors on any
+        device, arrays or lists.
+    label : int
+        The class.
+    iou_threshold : float
+        The IoU from which on a box counts as right.
+
+    Raises
+    ------
+    ValueError
+        If the two are not about the same images, if a box is not ``(x0, y0, x1, y1)``, or no image has that class.
     """
-    if len(found) != len(truths):
-        raise ValueError(f"{len(found)} images were searched, but there is the truth about {len(truths)}.")
+    if len(detections) != len(targets):
+        raise ValueError(f"there are detections in {len(detections)} images, but targets of {len(targets)}.")
+    if not 0 < iou_threshold <= 1:
+        raise ValueError(f"iou_threshold must be above 0 and at most 1, not {iou_threshold}.")
     hits, scores, wanted = [], [], 0
-    for one, truth in zip(found, truths, strict=True):
-        true_boxes = truth["boxes"][truth["labels"] == label]
-        chosen = one["labels"] == label
-        order = one["scores"][chosen].argsort(descending=True, stable=True)
-        hits.append(matches(one["boxes"][chosen][order], true_boxes, least) >= 0)
-        scores.append(one["scores"][chosen][order])
+    for index, (one, target) in enumerate(zip(detections, targets, strict=True)):
+        (true_boxes,) = _of_class(target, label, f"targets[{index}]", "boxes")
+        boxes, confidence = _of_class(one, label, f"detections[{index}]", "boxes", "scores")
+        order = confidence.argsort(descending=True, stable=True)
+        hits.append(matches(boxes[order], true_boxes, iou_threshold) >= 0)
+        scores.append(confidence[order])
         wanted += len(true_boxes)
     if not wanted:
         raise ValueError(f"no image has an object of class {label}: there is no recall.")
@@ -87,12 +104,33 @@ def precision_recall(
     return right / np.arange(1, len(right) + 1), right / wanted, score[order].numpy()
 
 
-def average_precision(found: Sequence[Boxes], truths: Sequence[Boxes], label: int, least: float = 0.5) -> float:
+def _of_class(one: Mapping[str, Any], label: int, where: str, *names: str) -> list[Tensor]:
+    """Return some entries of an image's dict on the CPU, those of one class, after a look at the boxes."""
+    tensors = {name: arguments.as_tensor(one[name]).detach().cpu() for name in ("labels", *names)}
+    count, boxes = len(tensors["labels"]), tensors["boxes"].double()
+    tensors["boxes"] = boxes = boxes if boxes.numel() else boxes.reshape(0, 4)
+    if boxes.shape != (count, 4) or any(len(value) != count for value in tensors.values()):
+        shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in tensors.items())
+        raise ValueError(f"{where} has {shapes}; expected boxes [N, 4], and one entry of each other kind for each box.")
+    if (boxes[:, 2:] < boxes[:, :2]).any():
+        raise ValueError(
+            f"{where} has a box that ends before it begins; expected (x0, y0, x1, y1). Of (x, y, width, height) take "
+            'torchvision.ops.box_convert(boxes, "xywh", "xyxy").'
+        )
+    return [tensors[name][tensors["labels"] == label] for name in names]
+
+
+def average_precision(
+    detections: Sequence[Mapping[str, Any]],
+    targets: Sequence[Mapping[str, Any]],
+    label: int,
+    iou_threshold: float = 0.5,
+) -> float:
     """Return the area under precision against recall, each precision raised to the best that a higher recall has.
 
     It is VOC's measure since 2010 (Everingham et al., 2015). The arguments are those of `precision_recall`.
     """
-    precision, recall, _ = precision_recall(found, truths, label, least)
+    precision, recall, _ = precision_recall(detections, targets, label, iou_threshold)
     best = np.maximum.accumulate(precision[::-1])[::-1]
     return float(np.sum(np.diff(recall, prepend=0) * best))
 
@@ -148,10 +186,16 @@ def faster_rcnn(resnet: Any, classes: int = len(SPECIES), size: int = SIZE, hidd
 
 @torch.no_grad()
 def detect(model: nn.Module, images: Sequence[Tensor], batch_size: int = 16) -> list[Boxes]:
-    """Return what a detector of torchvision finds in images ``[3, H, W]`` of any sizes, on the CPU.
+    """Return what a detector of torchvision finds in images ``[3, H, W]`` of any sizes, from 0 to 1, on the CPU.
 
     It computes in eval mode, without gradient, and leaves each module in the mode that it was in.
     """
+    for index, image in enumerate(images):
+        if image.numel() and (image.min() < -0.01 or image.max() > 1.01):
+            raise ValueError(
+                f"image {index} has values from {image.min():.3g} to {image.max():.3g}; expected 0 to 1. "
+                "Divide bytes by 255, and do not normalize: torchvision's detectors do it themselves."
+            )
     device, found = next(model.parameters()).device, []
     with eval_mode(model):
         for start in range(0, len(images), batch_size):

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 from functools import partial
 
 import numpy as np
@@ -13,6 +14,8 @@ from pycocotools.cocoeval import COCOeval
 from torchvision import ops
 
 from coursekit import critters, detection, figures, pretrained
+from coursekit.figures import rectangles
+from coursekit.figures.picture import show
 from tests.notebook_functions import functions_of
 from tools import train_detector
 
@@ -68,11 +71,12 @@ def test_tensors_of_scenes(scenes):
 # Scores
 
 
-@pytest.mark.parametrize("least", [0.5, 0.75])
-def test_average_precision_is_that_of_pycocotools(least):
-    """COCO samples recall at 101 places; so do we here, from our precision and recall."""
+@pytest.mark.parametrize(("least", "digits"), [(0.5, 9), (0.75, 9), (0.5, 1)])
+def test_average_precision_is_that_of_pycocotools(least, digits):
+    """COCO samples recall at 101 places; so do we here, from ours. Scores of one digit have ties."""
     torch.manual_seed(0)
     found, truths = random_search()
+    found = [one | {"scores": one["scores"].round(decimals=digits)} for one in found]
     for label in (1, 2):
         precision, recall, _ = detection.precision_recall(found, truths, label, least)
         best = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0)
@@ -138,8 +142,58 @@ def test_what_cannot_be_scored_is_refused():
     truth = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
     with pytest.raises(ValueError, match="no image has an object of class 3"):
         detection.average_precision([truth | {"scores": torch.zeros(0)}], [truth], 3)
-    with pytest.raises(ValueError, match="2 images were searched, but there is the truth about 1"):
+    with pytest.raises(ValueError, match="detections in 2 images, but targets of 1"):
         detection.precision_recall([truth, truth], [truth], 1)
+
+
+def test_arrays_lists_bytes_and_halves_score_as_tensors_do():
+    """Bytes are what underflows where widths are computed; empty lists are what a student has of an empty image."""
+    torch.manual_seed(3)
+    found, truths = random_search(images=10)
+    whole = [one | {"boxes": one["boxes"].round().clamp(0, 120)} for one in found]
+    truths = [one | {"boxes": one["boxes"].round()} for one in truths]
+    ours = detection.average_precision(whole, truths, 1)
+
+    def changed(images, change):
+        return [{name: change(value) for name, value in one.items()} for one in images]
+
+    def small(value):
+        return value.to(torch.uint8) if value.ndim == 2 else value
+
+    for change in (torch.Tensor.numpy, torch.Tensor.tolist, small):
+        assert detection.average_precision(changed(whole, change), changed(truths, change), 1) == ours
+    halves = changed(found, lambda value: value.half() if value.ndim == 2 else value)
+    assert detection.average_precision(halves, truths, 1) == pytest.approx(ours, abs=0.1)
+    assert 0.1 < ours < 0.9
+
+
+def test_equal_scores_keep_their_order():
+    """COCO's program does the same: of boxes with one score, the first image's come first."""
+    truth = {"boxes": torch.tensor([[0.0, 0, 10, 10]]), "labels": torch.tensor([1])}
+    right = truth | {"scores": torch.tensor([0.5])}
+    wrong = right | {"boxes": right["boxes"] + 50}
+    assert detection.average_precision([right, wrong], [truth, truth], 1) == 0.5
+    assert detection.average_precision([wrong, right], [truth, truth], 1) == 0.25
+    assert coco([wrong, right], [truth, truth], 1, 0.5) == pytest.approx(51 / 101 / 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"boxes": [[30.0, 40, 20, 10]]}, r"detections\[0\] has a box that ends .*box_convert\(boxes, \"xywh\""),
+        ({"boxes": [[0.0, 0, 9, 9, 0.5]]}, r"detections\[0\] has .*boxes \[1, 5\].*; expected boxes \[N, 4\]"),
+        ({"boxes": [0.0, 0, 9, 9]}, r"boxes \[4\].*; expected boxes \[N, 4\]"),
+        ({"scores": [0.9, 0.8]}, r"scores \[2\].*one entry of each other kind for each box"),
+    ],
+)
+def test_boxes_of_another_form_are_refused(change, message):
+    truth = {"boxes": [[0, 0, 9, 9]], "labels": [1]}
+    with pytest.raises(ValueError, match=message):
+        detection.average_precision([truth | {"scores": [0.5]} | change], [truth], 1)
+    with pytest.raises(ValueError, match=r"targets\[0\] has a box that ends before it begins"):
+        detection.average_precision([truth | {"scores": [0.5]}], [truth | {"boxes": [[30, 40, 20, 10]]}], 1)
+    with pytest.raises(ValueError, match="iou_threshold must be above 0 and at most 1, not 50"):
+        detection.average_precision([truth | {"scores": [0.5]}], [truth], 1, 50)
 
 
 # What the notebook writes by hand
@@ -189,6 +243,20 @@ def test_the_detector_learns_from_scenes_and_answers_in_eval_mode(scenes):
     assert not found[0]["boxes"].requires_grad
 
 
+def test_images_of_another_range_are_refused(scenes):
+    net, images = detection.load("critters"), scenes[1][:2]
+    with pytest.raises(ValueError, match=r"image 1 has values from \d+ to 255; expected 0 to 1\. Divide bytes by 255"):
+        detection.detect(net.model, [images[0], 255 * images[1] / images[1].max()])
+    with pytest.raises(ValueError, match="do not normalize"):
+        detection.detect(net.model, [images[0] - 0.5])
+
+
+def test_species_that_are_no_class_are_named(scenes):
+    groups = critters.make_groups(3, ("cat", "panda"), 1, 64, animals=(3, 3))
+    with pytest.raises(ValueError, match=r"animals \(panda\) that are none of the classes"):
+        detection.tensors(groups)
+
+
 @pytest.mark.trained
 def test_the_stored_detector_finds_animals_it_has_not_seen(seed):
     groups = critters.make_groups(100, detection.SPECIES, (987, seed), detection.SIZE, animals=(2, 5))
@@ -235,14 +303,37 @@ def test_boxes_are_drawn_on_images():
         figures.boxes([image] * 2, **some, titles=["a", "b"], alt="Two frames").content
         for some in (
             {},
-            {"truths": [truth] * 2},
-            {"found": [found] * 2},
-            {"truths": [truth] * 2, "classes": ["-", "cat"]},
+            {"targets": [truth] * 2},
+            {"detections": [found] * 2},
+            {"targets": [truth] * 2, "classes": ["-", "cat"]},
         )
     ]
     assert len(set(pictures)) == 4
     with pytest.raises(ValueError, match="2 images need as many dicts with boxes, not 1"):
         figures.boxes([image] * 2, [truth])
+
+
+def test_labels_hide_no_other_and_stay_in_the_picture(monkeypatch):
+    """Boxes with one corner, in the picture's corners and beyond it; more labels than fit above their boxes."""
+    drawn = []
+    monkeypatch.setattr(rectangles, "show", lambda figure, alt: drawn.append(figure) or show(figure, alt=alt))
+    corners = [[10, 10, 60, 60]] * 3 + [[0, 0, 20, 20], [95, 0, 100, 30], [90, 92, 100, 100], [-9, 40, 5, 60]]
+    corners += torch.cat([10 + torch.rand(6, 2), 50 + 40 * torch.rand(6, 2)], dim=1).tolist()
+    found = {"boxes": corners, "labels": [1] * len(corners), "scores": [0.5] * len(corners)}
+    figures.boxes([np.zeros((100, 100, 3))] * 3, (), [found, found, {"boxes": []}], ["-", "rabbit"])
+    (figure,) = drawn
+    figure.draw_without_rendering()
+    for panel in figure.axes[:2]:
+        plates = [text.get_bbox_patch().get_window_extent() for text in panel.texts]
+        assert len(plates) == len(corners)
+        for plate in plates:
+            assert (plate.min >= panel.bbox.min - 1).all()
+            assert (plate.max <= panel.bbox.max + 1).all()
+        for one, other in itertools.combinations(plates, 2):
+            both = np.minimum(one.max, other.max) - np.maximum(one.min, other.min)
+            assert (both <= 0.5).any()
+    first = figure.axes[0].texts[0].get_position()
+    assert first == pytest.approx((10, 10), abs=2)  # where it is alone, it stands above its box's upper left corner
 
 
 def test_the_detector_of_torchvision_is_loaded_from_its_file(tmp_path, monkeypatch):

@@ -262,6 +262,25 @@ def test_all_paths_are_drawn(monkeypatch):
     assert texts.count("$f_{2}$") == 1 + 4  # in the network, and in half of the paths
 
 
+def test_the_steps_of_a_pipeline_have_the_colour_of_their_kind(monkeypatch):
+    from coursekit.figures import diagrams
+
+    drawn = []
+    monkeypatch.setattr(diagrams, "show", lambda figure, alt: drawn.append(figure))
+    rows = {"short": [("a", 1)], "long": [("b", 0), ("c", 1)]}
+    figures.pipelines(rows, ("once", "often"))
+    (axis,) = drawn[0].axes
+    places = {text.get_text(): text.get_position() for text in axis.texts if text.get_text() in ("a", "b", "c")}
+    assert places == {"a": (0, 0), "b": (0, 1), "c": (1, 1)}
+    a, b, c = (patch.get_facecolor() for patch in axis.patches)
+    assert a == c != b
+    legend = dict(
+        zip([t.get_text() for t in axis.get_legend().get_texts()], axis.get_legend().get_patches(), strict=True)
+    )
+    assert legend["often"].get_facecolor() == a
+    assert legend["once"].get_facecolor() == b
+
+
 def test_a_u_net_has_a_skip_for_each_stage_but_the_last(monkeypatch):
     from matplotlib.axes import Axes
 

@@ -55,7 +55,7 @@ def scenes(count: int, seed: tuple[int, ...], photos: tuple[str, ...] | list[str
     options = {"difficulty": DIFFICULTY, "animals": ANIMALS, "photos": photos}
     groups = critters.make_groups(count, SPECIES, seed, detection.SIZE, **options)
     images = [torch.from_numpy(group.image).permute(2, 0, 1).contiguous() for group in groups]
-    return images, [detection.truth_of(group) for group in groups]
+    return images, [detection.target_of(group) for group in groups]
 
 
 def train_detector(

@@ -6,7 +6,7 @@ readers find it. Helpers take numpy arrays or torch tensors, detached or not and
 """
 
 from coursekit.figures.charts import confusion, curves, runs
-from coursekit.figures.diagrams import blocks, channels, network, paths, u_net
+from coursekit.figures.diagrams import blocks, channels, network, paths, pipelines, u_net
 from coursekit.figures.interaction import Interactive, interactive
 from coursekit.figures.panels import images, kernels, overlay, sliding
 from coursekit.figures.picture import COLOURS, Picture, show
@@ -14,5 +14,6 @@ from coursekit.figures.rectangles import boxes
 
 __all__ = [
     "COLOURS", "Interactive", "Picture", "blocks", "boxes", "channels", "confusion", "curves", "images",
-    "interactive", "kernels", "network", "overlay", "paths", "runs", "show", "sliding", "u_net",
+    "interactive", "kernels", "network", "overlay", "paths", "pipelines", "runs", "show", "sliding",
+    "u_net",
 ]  # fmt: skip

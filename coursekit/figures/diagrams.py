@@ -194,6 +194,38 @@ def u_net(down: Sequence[Sequence[int]], up: Sequence[Sequence[int]], *, alt: st
     return show(figure, alt=alt)
 
 
+def pipelines(rows: Mapping[str, Sequence[tuple[str, int]]], kinds: Sequence[str], *, alt: str = "") -> Picture:
+    """Draw programs below each other, each as a row of steps in the colour of their kind, with a legend of the kinds.
+
+    Parameters
+    ----------
+    rows : mapping from title to steps
+        Each step is a text, which may have several lines, and the number of its kind.
+    kinds : sequence of str
+        What the colours mean.
+    alt : str
+        What there is to see.
+    """
+    longest = max(len(steps) for steps in rows.values())
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.85 * len(rows) + 0.35), layout="constrained")
+        axis = figure.subplots()
+    axis.set(xlim=(-1.15, longest - 0.55), ylim=(len(rows) - 0.6, -0.8))
+    axis.set_axis_off()
+    for row, (title, steps) in enumerate(rows.items()):
+        axis.text(-0.5, row, title, ha="right", va="center", fontsize=10)
+        for place, (text, kind) in enumerate(steps):
+            if place:
+                _arrow(axis, (place - 0.6, row), (place - 0.4, row))
+            look = {"facecolor": COLOURS[5 - kind], "edgecolor": "0.3", "alpha": 0.6, "label": kinds[kind]}
+            axis.add_patch(Rectangle((place - 0.4, row - 0.34), 0.8, 0.68, **look))
+            axis.text(place, row, text, ha="center", va="center", fontsize=8.5)
+    handles, labels = axis.get_legend_handles_labels()
+    known = dict(zip(labels, handles, strict=True))
+    axis.legend([known[kind] for kind in kinds], kinds, loc="upper center", ncols=len(kinds), frameon=False)
+    return show(figure, alt=alt)
+
+
 def _steps(model: nn.Module, shape: Sequence[int]) -> list[tuple[list[str], tuple[int, ...], int]]:
     """Run the model once and return, for each tensor that is drawn, its layers' names, its shape and parameters."""
     import torch
