@@ -15,7 +15,7 @@ COMMANDS = {
     "links": "find the repository's address, write it into every notebook and the README, and write the students' labs",
     "site": "build the site from the notebooks as they stand",
     "slides": "make the decks of slides from the notebooks as they stand",
-    "labs": "make student and instructor copies and Gradescope archives of the labs, and prove that they work",
+    "labs": "make instructor copies and Gradescope archives of the labs, and prove that they work",
     "grade": "grade a folder of submissions to a lab",
     "release": "build the package's wheel into dist/, and check that it works",
     "curves": "train plain and residual networks on CIFAR-10, and store their curves for notebook 05",

@@ -57,10 +57,8 @@ def renew(root: Path, paths: list[Path]) -> int:
             write(notebook, path)
         print(f"{path.name}: {'changed' if changed else 'unchanged'}")
     readme = root / "README.md"
-    if readme.exists():
-        readme.write_text(update_readme(readme.read_text(encoding="utf-8"), place), encoding="utf-8", newline="\n")
-    for path in write_student_labs(root):
-        print(f"{path.relative_to(root)}: written")
+    readme.write_text(update_readme(readme.read_text(encoding="utf-8"), place), encoding="utf-8", newline="\n")
+    write_student_labs(root)
     return 0
 
 
@@ -190,17 +188,14 @@ def banner(place: Fork) -> str:
     return " ".join(badges) + "\n\n" + " · ".join(f"**[{text}]({address})**" for text, address in links.items())
 
 
-def write_student_labs(root: Path) -> list[Path]:
-    """Derive the students' copies of all labs into ``labs/``; return those that changed."""
-    changed = []
+def write_student_labs(root: Path) -> None:
+    """Derive the students' copies of all labs into ``labs/``, and say which changed."""
     for master in sorted((root / _MASTERS).glob("*.ipynb")):
-        text = student_copy(master)
-        path = root / STUDENT_LABS / master.name
+        path, text = root / STUDENT_LABS / master.name, student_copy(master)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
-            changed.append(path)
-    return changed
+            print(f"{path.relative_to(root)}: written")
 
 
 def student_copy(master: Path) -> str:

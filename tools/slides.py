@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tomllib
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +20,7 @@ from nbconvert.filters import Highlight2HTML
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
 
+from tools.address import settings
 from tools.normalform import picture_type, read
 
 STYLE = "a11y-high-contrast-light"
@@ -56,8 +56,7 @@ def publish(root: Path, paths: Iterable[Path]) -> int:
 
 def names(root: Path) -> dict[str, str]:
     """Return the names of ``course`` and ``lecturer`` that stand in ``pyproject.toml``."""
-    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["coursekit"]
-    return {name: settings[name] for name in ("course", "lecturer")}
+    return {name: settings(root)["tool"]["coursekit"][name] for name in ("course", "lecturer")}
 
 
 def package_folder(name: str) -> Path:
