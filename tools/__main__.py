@@ -128,13 +128,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def find_notebooks(root: Path, names: list[str], *patterns: str) -> list[Path]:
-    """Return the course's notebooks in order, the lectures' if no patterns say otherwise: all, or those named.
-
-    Raises
-    ------
-    SystemExit
-        If there are none, or a name is unknown.
-    """
+    """Return the lectures, or what the patterns say, in order: all, or those named; exit if a name is unknown."""
     paths = {path.stem: path for pattern in patterns or [LECTURES] for path in sorted(root.glob(pattern))}
     if not paths:
         sys.exit("no notebooks here: run this in the course's root folder, where `notebooks` lies.")

@@ -35,7 +35,7 @@ _BLOCK = re.compile(r"(?<=<!-- launch -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
 def expected_fork(notebook: nbformat.NotebookNode, root: Path) -> Fork:
-    """Return the place that a notebook has to name: with the address that stands in it, unless another one is given.
+    """Return the place that a notebook has to name: that of ``pyproject.toml``, else the one that stands in it.
 
     What git or GitHub's automation tell does not count: a fork's tests pass before it has run `make links`.
     """
@@ -78,10 +78,7 @@ def binder(place: Fork, path: Path) -> str:
 
 
 def source(place: Fork, path: Path) -> str:
-    """Return the text of the cell with the links, for the notebook at ``path`` (from the repository's root).
-
-    They open it, or, in place of a lab's master, the students' copy. Without links the text is empty.
-    """
+    """Return the text of the cell with the links that open the notebook at ``path``, or a lab's copy for students."""
     opened = STUDENT_LABS / path.name if path.parent == _MASTERS else path
     links = {"Open in Colab": colab(place, opened), "Open in Binder": binder(place, opened)}
     return " · ".join(f"[{text}]({address})" for text, address in links.items() if address)

@@ -34,10 +34,9 @@ _INSERT = re.compile(r"^<!-- insert: (?P<name>[\w ]+?) -->$", re.MULTILINE)
 
 
 def build(root: Path, executed: Path | None = None, folder: Path | None = None) -> Path:
-    """Build the site, decks included, from what has changed, and return its first page.
+    """Build the site, decks included, into ``site`` in ``folder`` or the course's ``build``; return its first page.
 
-    Notebooks in the folder ``executed`` are taken instead of the committed ones of the same name. The site goes into
-    ``site`` in ``folder``, or in the course's ``build``. A `SiteError` says what Sphinx warned of.
+    Notebooks in the folder ``executed`` take the place of the committed ones. A `SiteError` says what Sphinx warned of.
     """
     folder = folder or root / "build"
     source, site = folder / "site-source", folder / "site"
@@ -93,10 +92,9 @@ def complete(text: str, course: tables.Course) -> str:
 
 
 def relink(text: str, address: str) -> str:
-    """Turn a page's links to files of the repository into links that work on the site.
+    """Turn links to files of the repository into links to pages of the site, or to the repository at ``address``.
 
-    Pages of the site are linked to there; for other files the link leads to the repository at ``address``. Without an
-    address the link's text remains.
+    Without an address only the link's text remains.
     """
     pages = {"docs/": "", "notebooks/(?!labs/)": "notebooks/", "labs/": "labs/", r"CONTRIBUTING\.md": "contributing.md"}
     for written, page in pages.items():
@@ -191,10 +189,7 @@ def link_names(app, page: str, template: str, context: dict, doctree) -> None:
 
 
 def link_code(html: str, targets: Mapping[str, str]) -> str:
-    """Make links of the names that ``targets`` knows, full name to address, in a page that Pygments has highlighted.
-
-    Notebooks import modules of the package by their own names, as in ``from coursekit import training``.
-    """
+    """Make links of the names that ``targets`` knows, full name to address, in a page that Pygments has highlighted."""
 
     def link(match: re.Match) -> str:
         name = f"{match[1]}.{match[2]}".removeprefix("coursekit.")

@@ -29,10 +29,7 @@ _OWN = ("deck.css", "deck.js")
 
 
 def build(root: Path, paths: Iterable[Path], folder: Path) -> list[Path]:
-    """Write a deck for each notebook into ``folder``, and what they share into its ``assets``; return the decks.
-
-    The notebooks' own pages are expected in ``../notebooks``, and MathJax in ``../_static``.
-    """
+    """Write a deck for each notebook into ``folder``, and what they share into its ``assets``; return the decks."""
     assets = folder / "assets"
     assets.mkdir(parents=True, exist_ok=True)
     reveal = package_folder("sphinx_revealjs") / "_static" / "revealjs"
@@ -81,8 +78,7 @@ def render(notebook: nbformat.NotebookNode, name: str, *, course: str = "", lect
     )
     environment.filters |= {"markdown": markdown, "python": python, "picture": picture_type, "kind": slide_type}
     colours = HtmlFormatter(style=STYLE).get_style_defs(".highlight")
-    template = environment.get_template("deck.html")
-    return template.render(
+    return environment.get_template("deck.html").render(
         course=course, lecturer=lecturer, name=name, title=title, headings=headings, slides=slides, colours=colours
     )
 
