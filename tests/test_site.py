@@ -14,7 +14,7 @@ from tools import frontpage, summary, tables
 from tools import site as builder
 
 ROOT = Path(__file__).parent.parent
-COURSE = tables.Course.of(ROOT)
+COURSE = tables.Course(ROOT)
 ADDRESS = "https://github.com/a/b/blob/main"
 FIRST = """# 3 · A title
 

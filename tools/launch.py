@@ -57,7 +57,8 @@ def renew(root: Path, paths: list[Path]) -> int:
             write(notebook, path)
         print(f"{path.name}: {'changed' if changed else 'unchanged'}")
     readme = root / "README.md"
-    readme.write_text(update_readme(readme.read_text(encoding="utf-8"), place), encoding="utf-8", newline="\n")
+    if readme.exists():
+        readme.write_text(update_readme(readme.read_text(encoding="utf-8"), place), encoding="utf-8", newline="\n")
     write_student_labs(root)
     return 0
 

@@ -63,7 +63,7 @@ def anchor(heading: str) -> str:
 
 def gather(root: Path, source: Path, executed: Path | None = None) -> None:
     """Write all pages and settings that Sphinx needs into ``source``. A page that has not changed is left alone."""
-    course, address = tables.Course.of(root), fork(root).files
+    course, address = tables.Course(root), fork(root).files
     docs = root / "docs"
     wanted = {path.relative_to(docs): path.read_bytes() for path in docs.rglob("*") if path.is_file()}
     wanted[Path("contributing.md")] = (root / "CONTRIBUTING.md").read_bytes()

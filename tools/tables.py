@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import log10
 from pathlib import Path
 
@@ -21,19 +20,13 @@ _LECTURES = {
 }
 
 
-@dataclass(frozen=True)
 class Course:
     """Where the course's files lie: its root, the lectures' notebooks, and the labs' student versions."""
 
-    root: Path
-    notebooks: tuple[Path, ...]
-    labs: tuple[Path, ...]
-
-    @classmethod
-    def of(cls, root: Path) -> Course:
-        """Find them."""
-        lectures = tuple(sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")))
-        return cls(root, lectures, tuple(sorted((root / launch.STUDENT_LABS).glob("*.ipynb"))))
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.notebooks = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+        self.labs = sorted((root / launch.STUDENT_LABS).glob("*.ipynb"))
 
     def summaries(self) -> list[summary.Summary]:
         """Return what each lecture's notebook says about itself."""
