@@ -68,7 +68,7 @@ site: $(READY) ## build the site, slides included, from the notebooks as they st
 slides: $(READY) ## make only the decks of slides, one per notebook
 	@$(BIN)/python -m tools slides
 
-labs: $(READY) ## make the labs' copies for students and teachers and Gradescope archives, and prove them
+labs: $(READY) ## make the labs' copies for teachers and Gradescope archives, and prove them
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tools labs
 
 grade: $(READY) ## grade a folder of submissions: make grade SUBMISSIONS=folder LAB=lab01

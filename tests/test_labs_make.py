@@ -139,13 +139,14 @@ def test_leaks_and_disagreements_are_found(assignments):
 
 def test_make_labs_writes_copies(assignments, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(assignments, "prove", lambda *_: [])
+    monkeypatch.setattr(gradescope, "write_archive", lambda path, *_: path.touch())
     (tmp_path / "notebooks" / "labs").mkdir(parents=True)
     shutil.copy(MASTERS[0], tmp_path / "notebooks" / "labs")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    assert assignments.make(tmp_path, find_notebooks(tmp_path, ["lab01"], MASTERS_OF_LABS), zips=False) == 0
+    assert assignments.make(tmp_path, find_notebooks(tmp_path, ["lab01"], MASTERS_OF_LABS)) == 0
     assert "the master gets all points, the blank copy none" in capsys.readouterr().out
-    for kind in ("student", "instructor"):
-        assert (tmp_path / "build" / "labs" / kind / MASTERS[0].name).exists()
+    assert (tmp_path / "build" / "labs" / "instructor" / MASTERS[0].name).exists()
+    assert (tmp_path / "build" / "labs" / "autograder" / "lab01-gradescope.zip").exists()
     with pytest.raises(SystemExit, match="unknown notebook: lab77"):
         find_notebooks(tmp_path, ["lab77"], MASTERS_OF_LABS)
 

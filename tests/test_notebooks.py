@@ -164,7 +164,6 @@ FAULTS = {
     "editor metadata": (lambda n: n.metadata.update(toc={"x": 1}), "not in normal form"),
     "outputs of other code": (change(2, source="2 + 2"), "outputs are not of this code"),
     "no Python": (append(code("a b", count=3)), "is not Python"),
-    "import star": (append(code("from numpy import *", count=3)), "imports *"),
     "times without the tag": (append(code("time.perf_counter()", output(), count=3)), "no tag 'measured'"),
     "too large": (append(nbformat.v4.new_markdown_cell("x" * 4_000_001)), "bytes, at most"),
 }

@@ -9,11 +9,12 @@ import pytest
 
 pytest.importorskip("sphinx", reason="the site needs the dependency group `site`")
 
+from coursekit.runtime import known_costs
 from tools import frontpage, summary, tables
 from tools import site as builder
 
 ROOT = Path(__file__).parent.parent
-COURSE = tables.Course.of(ROOT)
+COURSE = tables.Course(ROOT)
 ADDRESS = "https://github.com/a/b/blob/main"
 FIRST = """# 3 · A title
 
@@ -94,7 +95,7 @@ def test_the_lecturers_page_has_a_part_for_every_notebook():
 def test_tables_list_every_notebook_and_lab():
     assert all(f"](notebooks/{path.name})" in tables.lectures(COURSE) for path in COURSE.notebooks)
     assert all(f"](labs/{path.name})" in tables.labs(COURSE) for path in COURSE.labs)
-    measured = [path for path in COURSE.notebooks if path.stem in COURSE.costs()]
+    measured = [path for path in COURSE.notebooks if path.stem in known_costs()]
     assert tables.run_times(COURSE).count(".ipynb") == len(measured)
 
 

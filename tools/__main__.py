@@ -15,7 +15,7 @@ COMMANDS = {
     "links": "find the repository's address, write it into every notebook and the README, and write the students' labs",
     "site": "build the site from the notebooks as they stand",
     "slides": "make the decks of slides from the notebooks as they stand",
-    "labs": "make student and instructor copies and Gradescope archives of the labs, and prove that they work",
+    "labs": "make instructor copies and Gradescope archives of the labs, and prove that they work",
     "grade": "grade a folder of submissions to a lab",
     "release": "build the package's wheel into dist/, and check that it works",
     "curves": "train plain and residual networks on CIFAR-10, and store their curves for notebook 05",
@@ -128,13 +128,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def find_notebooks(root: Path, names: list[str], *patterns: str) -> list[Path]:
-    """Return the course's notebooks in order, the lectures' if no patterns say otherwise: all, or those named.
-
-    Raises
-    ------
-    SystemExit
-        If there are none, or a name is unknown.
-    """
+    """Return the lectures, or what the patterns say, in order: all, or those named; exit if a name is unknown."""
     paths = {path.stem: path for pattern in patterns or [LECTURES] for path in sorted(root.glob(pattern))}
     if not paths:
         sys.exit("no notebooks here: run this in the course's root folder, where `notebooks` lies.")

@@ -18,15 +18,12 @@ _GITHUB = "https://github.com/"
 
 @dataclass(frozen=True)
 class Fork:
-    """Where this course is published: address, without a slash at its end, or "" if that is unknown; readers' branch.
+    """Where this course is published; what is unknown is ""."""
 
-    ``index`` is the package's name on the package index, once it is there, and ``extras`` are what Colab lacks.
-    """
-
-    address: str = ""
-    branch: str = "main"
-    index: str = ""
-    extras: tuple[str, ...] = ()
+    address: str = ""  # without a slash at its end
+    branch: str = "main"  # the readers'
+    index: str = ""  # the package's name on the package index
+    extras: tuple[str, ...] = ()  # what Colab lacks
 
     @property
     def name(self) -> str:
@@ -53,15 +50,9 @@ class Fork:
 
 
 def fork(root: Path) -> Fork:
-    """Find the course's address: in ``pyproject.toml``, else in GitHub's automation, else of git's remote ``origin``.
-
-    Raises
-    ------
-    SystemExit
-        If ``pyproject.toml`` names an address that cannot be one.
-    """
-    settings = _settings(root)
-    project, ours = settings.get("project", {}), settings.get("tool", {}).get("coursekit", {})
+    """Find the course's address: in ``pyproject.toml``, else in GitHub's automation, else git's remote ``origin``."""
+    found = settings(root)
+    project, ours = found.get("project", {}), found.get("tool", {}).get("coursekit", {})
     needs = (re.split(r"[^\w.-]", line)[0] for line in project.get("dependencies", ()))
     extras = tuple(name for name in needs if name not in ours.get("colab", {}))
     address = next(filter(None, [configured_address(root), *known_addresses(root)]), "")
@@ -69,8 +60,8 @@ def fork(root: Path) -> Fork:
 
 
 def configured_address(root: Path) -> str:
-    """Return the address that ``pyproject.toml`` names, or "" if it names none."""
-    address = _settings(root).get("project", {}).get("urls", {}).get("Repository", "")
+    """Return the address that ``pyproject.toml`` names, or "" if it names none; exit if it cannot be one."""
+    address = settings(root).get("project", {}).get("urls", {}).get("Repository", "")
     if address and not public_address(address):
         raise SystemExit(f"pyproject.toml: {address!r} is no address such as {_GITHUB}owner/repository.")
     return public_address(address)
@@ -96,5 +87,6 @@ def public_address(remote: str) -> str:
     return f"https://{parts.hostname}/{path}" if parts.scheme in ("https", "http", "ssh", "git") and public else ""
 
 
-def _settings(root: Path) -> dict:
+def settings(root: Path) -> dict:
+    """Return what stands in ``pyproject.toml``."""
     return tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))

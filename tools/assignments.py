@@ -1,4 +1,4 @@
-"""``make labs``: student and instructor copies and Gradescope archives, made from the masters and proved to work."""
+"""``make labs``: instructor copies and Gradescope archives, made from the masters and proved to work."""
 
 from __future__ import annotations
 
@@ -18,24 +18,19 @@ from tools.markup import Derived, derive
 from tools.normalform import read
 
 
-def make(root: Path, masters: list[Path], *, zips: bool = True) -> int:
-    """Write ``build/labs/student``, ``instructor`` and ``autograder``; return 0 if all proofs hold, else 1.
-
-    Without ``zips`` there are no archives.
-    """
+def make(root: Path, masters: list[Path]) -> int:
+    """Write ``build/labs/instructor`` and ``build/labs/autograder``; return 0 if all proofs hold, else 1."""
     output, failed = root / "build" / "labs", 0
-    for kind in ("student", "instructor", "autograder"):
+    for kind in ("instructor", "autograder"):
         (output / kind).mkdir(parents=True, exist_ok=True)
     for path in masters:
         name, derived = path.stem.partition("_")[0], derive(read(path))
-        nbformat.write(derived.student, output / "student" / path.name)
         nbformat.write(derived.instructor, output / "instructor" / path.name)
         wrong = [*disagreements(load_lab(name), derived), *leaks(derived), *prove(name, derived, root)]
         print(f"{name}: " + ("NOT AS IT SHOULD BE" if wrong else "the master gets all points, the blank copy none"))
         print("".join(f"  {line}\n" for line in wrong), end="")
         failed |= bool(wrong)
-        if zips:
-            gradescope.write_archive(output / "autograder" / f"{name}-gradescope.zip", name, path, root)
+        gradescope.write_archive(output / "autograder" / f"{name}-gradescope.zip", name, path, root)
     print(f"See {output}.")
     return int(failed)
 

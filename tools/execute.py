@@ -50,20 +50,8 @@ def execute(
 ) -> Result:
     """Run all cells in a fresh kernel; outputs go into ``notebook``, also those before an error.
 
-    Parameters
-    ----------
-    notebook : NotebookNode
-        Changed in place; no execution times are recorded.
-    name, folder : str, Path
-        The notebook's name, which `coursekit.setup` looks up, and the kernel's working directory.
-    strict : bool
-        For authors and tests: a deprecation warning is an error, and one thread computes, on every machine.
-    threads : int, optional
-        How many compute; without it one where strict, else as many as there are cores.
-    timeout : float
-        Seconds for one cell.
-    kernel : str
-        The name of an installed kernel; without it, this environment's own.
+    ``name`` is what `coursekit.setup` looks up, ``folder`` the kernel's working directory, ``timeout`` the seconds for
+    one cell. Where ``strict``, for authors and tests, a deprecation is an error, and one thread computes.
     """
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not another one of the user's
     environment = {
@@ -153,13 +141,12 @@ def run_all(paths: list[Path], build: Path, jobs: int = 1) -> list[Result]:
 
 def renew(paths: list[Path]) -> int:
     """Execute notebooks in place, one after the other, say how each went, and return the exit code."""
-    failed = False
+    failed = 0
     for path in paths:
         print(f"{path.stem} ... ", end="", flush=True)
-        result = execute_in_place(path)
-        print(result)
+        print(result := execute_in_place(path))
         failed |= bool(result.error)
-    return int(failed)
+    return failed
 
 
 def execute_in_place(path: Path) -> Result:

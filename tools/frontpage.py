@@ -6,7 +6,7 @@ import base64
 import html
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -30,9 +30,7 @@ def cards(course: Course) -> str:
         for lab in (lab for lab in course.labs if lab.stem.startswith(f"lab{one.name[:2]}_")):
             links["lab"] = f"labs/{lab.stem}.html"
         buttons = " ".join(f'<a href="{address}">{name}</a>' for name, address in links.items())
-        outputs = _outputs(path)
-        cover = [output for tags, output in outputs if "cover" in tags]
-        picture = _picture([*cover, *(output for _, output in outputs)], 420)  # without a cover: the first one
+        picture = _picture(_outputs(path, "cover") + _outputs(path), 420)  # without a cover: the first one
         title = f'<h3><a href="{links["read"]}">{html.escape(one.title)}</a></h3>'
         question = html.escape(one.question.replace("$", ""))
         found.append(f'<div class="lecture">{picture}{title}<p>{question}</p><p>{buttons}</p></div>')
@@ -41,46 +39,38 @@ def cards(course: Course) -> str:
 
 def strip(course: Course) -> str:
     """Return the picture that a notebook marks with the tag ``strip``, as wide as the page; nothing if none does."""
-    return "".join(_picture(_tagged(path, "strip"), 1400) for path in course.notebooks)
+    return "".join(_picture(_outputs(path, "strip"), 1400) for path in course.notebooks)
 
 
 def playable(course: Course) -> str:
     """Return the interactive figure that a notebook marks with the tag ``cover``."""
     for path in course.notebooks:
-        for output in _tagged(path, "cover"):
+        for output in _outputs(path, "cover"):
             if 'class="course-figure"' in (page := output.get("data", {}).get("text/html", "")):
                 return re.sub(r"\n\s*\n", "\n", page)  # Markdown ends HTML at an empty line
     return ""
 
 
-def _outputs(path: Path) -> list[tuple[list[str], nbformat.NotebookNode]]:
-    """Return a notebook's outputs, each with the tags of its cell."""
-    return [(cell.metadata.get("tags", []), output) for cell in read(path).cells for output in cell.get("outputs", [])]
-
-
-def _tagged(path: Path, tag: str) -> list[nbformat.NotebookNode]:
-    return [output for tags, output in _outputs(path) if tag in tags]
-
-
-def _pictures(outputs: list[nbformat.NotebookNode]) -> Iterator[tuple[str, bytes]]:
-    """Yield description and bytes of each picture, those inside interactive figures too."""
-    for output in outputs:
-        if kind := picture_type(output):
-            yield output.metadata.get(kind, {}).get("alt", ""), base64.b64decode(output.data[kind])
-        elif found := _EMBEDDED.search(output.get("data", {}).get("text/html", "")):
-            yield html.unescape(found[1]), base64.b64decode(found[2])
+def _outputs(path: Path, tag: str = "") -> list[nbformat.NotebookNode]:
+    """Return a notebook's outputs: all, or those of cells with a tag."""
+    cells = [cell for cell in read(path).cells if not tag or tag in cell.metadata.get("tags", [])]
+    return [output for cell in cells for output in cell.get("outputs", [])]
 
 
 def _picture(outputs: list[nbformat.NotebookNode], width: int) -> str:
-    """Return the first picture of the outputs, at most so many pixels wide; nothing if there is none."""
-    alt, content = next(_pictures(outputs), ("", b""))
-    if not content:
-        return ""
-    image, buffer = Image.open(io.BytesIO(content)).convert("RGB"), io.BytesIO()
-    image.thumbnail((width, width), Image.Resampling.LANCZOS)
-    image.save(buffer, "JPEG", quality=88, subsampling=0)
-    address = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="{html.escape(alt)}" src="data:image/jpeg;base64,{address}">'
+    """Return the first picture, also one inside an interactive figure, at most so many pixels wide; or nothing."""
+    for output in outputs:
+        if kind := picture_type(output):
+            alt, content = html.escape(output.metadata.get(kind, {}).get("alt", "")), output.data[kind]
+        elif found := _EMBEDDED.search(output.get("data", {}).get("text/html", "")):
+            alt, content = found.groups()
+        else:
+            continue
+        image, buffer = Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB"), io.BytesIO()
+        image.thumbnail((width, width), Image.Resampling.LANCZOS)
+        image.save(buffer, "JPEG", quality=88, subsampling=0)
+        return f'<img alt="{alt}" src="data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    return ""
 
 
 INSERTS: dict[str, Callable[..., str]] = {"cards": cards, "playable": playable, "strip": strip}

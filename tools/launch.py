@@ -35,7 +35,7 @@ _BLOCK = re.compile(r"(?<=<!-- launch -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
 def expected_fork(notebook: nbformat.NotebookNode, root: Path) -> Fork:
-    """Return the place that a notebook has to name: with the address that stands in it, unless another one is given.
+    """Return the place that a notebook has to name: that of ``pyproject.toml``, else the one that stands in it.
 
     What git or GitHub's automation tell does not count: a fork's tests pass before it has run `make links`.
     """
@@ -59,8 +59,7 @@ def renew(root: Path, paths: list[Path]) -> int:
     readme = root / "README.md"
     if readme.exists():
         readme.write_text(update_readme(readme.read_text(encoding="utf-8"), place), encoding="utf-8", newline="\n")
-    for path in write_student_labs(root):
-        print(f"{path.relative_to(root)}: written")
+    write_student_labs(root)
     return 0
 
 
@@ -80,10 +79,7 @@ def binder(place: Fork, path: Path) -> str:
 
 
 def source(place: Fork, path: Path) -> str:
-    """Return the text of the cell with the links, for the notebook at ``path`` (from the repository's root).
-
-    They open it, or, in place of a lab's master, the students' copy. Without links the text is empty.
-    """
+    """Return the text of the cell with the links that open the notebook at ``path``, or a lab's copy for students."""
     opened = STUDENT_LABS / path.name if path.parent == _MASTERS else path
     links = {"Open in Colab": colab(place, opened), "Open in Binder": binder(place, opened)}
     return " · ".join(f"[{text}]({address})" for text, address in links.items() if address)
@@ -190,17 +186,14 @@ def banner(place: Fork) -> str:
     return " ".join(badges) + "\n\n" + " · ".join(f"**[{text}]({address})**" for text, address in links.items())
 
 
-def write_student_labs(root: Path) -> list[Path]:
-    """Derive the students' copies of all labs into ``labs/``; return those that changed."""
-    changed = []
+def write_student_labs(root: Path) -> None:
+    """Derive the students' copies of all labs into ``labs/``, and say which changed."""
     for master in sorted((root / _MASTERS).glob("*.ipynb")):
-        text = student_copy(master)
-        path = root / STUDENT_LABS / master.name
+        path, text = root / STUDENT_LABS / master.name, student_copy(master)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
-            changed.append(path)
-    return changed
+            print(f"{path.relative_to(root)}: written")
 
 
 def student_copy(master: Path) -> str:

@@ -59,11 +59,7 @@ def derive(master: nbformat.NotebookNode) -> Derived:
     """Derive both notebooks and the list of questions.
 
     The student's copy has no solution, no test, no output. The instructor's keeps solutions, marking guides, outputs.
-
-    Raises
-    ------
-    MarkupError
-        If blocks do not begin and end in their order, or a trace of markup is left in the student's copy.
+    A `MarkupError` says which block is out of order, or where a trace of markup is left in the student's copy.
     """
     student, instructor, questions, last = [], [], [], ""  # the last mark
     for cell in master.cells:

@@ -41,11 +41,7 @@ def write(notebook: nbformat.NotebookNode, path: Path) -> None:
 
 
 def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return the notebook without what differs between machines and editors; outputs stay.
-
-    Streams are joined, metadata is reduced to what the course uses, and pictures get the description that stands in
-    their cell's metadata.
-    """
+    """Return the notebook without what differs between machines and editors; outputs stay, pictures are described."""
     notebook = copy.deepcopy(notebook)
     mark = {MARK: notebook.metadata[MARK]} if MARK in notebook.metadata else {}
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -60,7 +56,7 @@ def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def _join_streams(outputs: list) -> list:
-    """Join neighbouring pieces of one stream: where a stream is cut depends on the kernel's mood."""
+    """Join neighbouring pieces of one stream: where a stream is cut differs from run to run."""
     joined: list = []
     for output in outputs:
         if joined and output.output_type == "stream" and output.name == joined[-1].get("name"):
@@ -104,10 +100,7 @@ def mark_fresh(notebook: nbformat.NotebookNode, made_on: str | None = None) -> N
 
 
 def machine() -> str:
-    """Return a fingerprint of what decides over the last bits of a result: processor and versions.
-
-    The same notebook gives the same bytes on two machines with one fingerprint; on others, trained networks differ.
-    """
+    """Return a fingerprint of what decides over the last bits of a result: processor and versions."""
     import torch
 
     cpuinfo = Path("/proc/cpuinfo")

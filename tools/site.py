@@ -34,10 +34,9 @@ _INSERT = re.compile(r"^<!-- insert: (?P<name>[\w ]+?) -->$", re.MULTILINE)
 
 
 def build(root: Path, executed: Path | None = None, folder: Path | None = None) -> Path:
-    """Build the site, decks included, from what has changed, and return its first page.
+    """Build the site, decks included, into ``site`` in ``folder`` or the course's ``build``; return its first page.
 
-    Notebooks in the folder ``executed`` are taken instead of the committed ones of the same name. The site goes into
-    ``site`` in ``folder``, or in the course's ``build``. A `SiteError` says what Sphinx warned of.
+    Notebooks in the folder ``executed`` take the place of the committed ones. A `SiteError` says what Sphinx warned of.
     """
     folder = folder or root / "build"
     source, site = folder / "site-source", folder / "site"
@@ -45,10 +44,9 @@ def build(root: Path, executed: Path | None = None, folder: Path | None = None) 
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-a", "-b", "html"]
     command += ["-d", str(folder / "site-cache"), str(source), str(site)]
     environment = {**os.environ, ROOT_VARIABLE: str(root.resolve()), "PYTHONUTF8": "1"}
-    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8"}
-    done = subprocess.run(command, env=environment, check=False, **pipe)
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, encoding="utf-8")
     if done.returncode:
-        raise SiteError(f"the site was not built:\n{done.stdout.strip()}")
+        raise SiteError(f"the site was not built:\n{done.stdout}{done.stderr}".strip())
     slides.copy_mathjax(site / "_static" / "mathjax")
     slides.build(root, sorted((source / "notebooks").glob("*.ipynb")), site / "slides")
     return site / "index.html"
@@ -65,7 +63,7 @@ def anchor(heading: str) -> str:
 
 def gather(root: Path, source: Path, executed: Path | None = None) -> None:
     """Write all pages and settings that Sphinx needs into ``source``. A page that has not changed is left alone."""
-    course, address = tables.Course.of(root), fork(root).files
+    course, address = tables.Course(root), fork(root).files
     docs = root / "docs"
     wanted = {path.relative_to(docs): path.read_bytes() for path in docs.rglob("*") if path.is_file()}
     wanted[Path("contributing.md")] = (root / "CONTRIBUTING.md").read_bytes()
@@ -94,15 +92,13 @@ def complete(text: str, course: tables.Course) -> str:
 
 
 def relink(text: str, address: str) -> str:
-    """Turn a page's links to files of the repository into links that work on the site.
+    """Turn links to files of the repository into links to pages of the site, or to the repository at ``address``.
 
-    Pages of the site are linked to there; for other files the link leads to the repository at ``address``. Without an
-    address the link's text remains.
+    Without an address only the link's text remains.
     """
-    text = re.sub(r"\]\((?:\.\./)*docs/", "](/", text)
-    text = re.sub(r"\]\((?:\.\./)*notebooks/(?!labs/)", "](/notebooks/", text)
-    text = re.sub(r"\]\((?:\.\./)*labs/", "](/labs/", text)
-    text = re.sub(r"\]\((?:\.\./)*CONTRIBUTING\.md", "](/contributing.md", text)
+    pages = {"docs/": "", "notebooks/(?!labs/)": "notebooks/", "labs/": "labs/", r"CONTRIBUTING\.md": "contributing.md"}
+    for written, page in pages.items():
+        text = re.sub(rf"\]\((?:\.\./)*{written}", f"](/{page}", text)
     if not address:
         return re.sub(rf"\[([^\[\]]*)\]\((?:\.\./)*(?:{_FILES})[^)]*\)", r"\1", text)
     return re.sub(rf"\]\((?:\.\./)*(?={_FILES})", f"]({address}/", text)
@@ -129,18 +125,17 @@ def page_of(path: Path, address: str) -> bytes:
             cell.metadata["tags"] = ["hide-input"]  # it is for the machine
         cells.append(cell)
         outputs = cell.get("outputs", [])
-        pictures = [index for index, output in enumerate(outputs) if picture_type(output)]
-        for later, index in enumerate(pictures):
-            target = cell
-            if later:
-                end = pictures[later + 1] if later + 1 < len(pictures) else len(outputs)
-                target = nbformat.v4.new_code_cell(outputs=outputs[index:end], metadata={"tags": ["remove-input"]})
-                target.id = f"{cell.id}-{later}"
-                cells.append(target)
-            alt = outputs[index].metadata.get(picture_type(outputs[index]), {}).get("alt", "")
-            target.metadata.setdefault("mystnb", {})["image"] = {"alt": alt}
-        if len(pictures) > 1:
-            cell.outputs = outputs[: pictures[1]]
+        if outputs:
+            cell.outputs, pictures, target = [], 0, cell
+        for output in outputs:
+            if kind := picture_type(output):
+                if pictures:
+                    target = nbformat.v4.new_code_cell(id=f"{cell.id}-{pictures}", metadata={"tags": ["remove-input"]})
+                    cells.append(target)
+                pictures += 1
+                alt = output.metadata.get(kind, {}).get("alt", "")
+                target.metadata.setdefault("mystnb", {})["image"] = {"alt": alt}
+            target.outputs.append(output)
     notebook.cells = cells
     return nbformat.writes(notebook).encode()
 
@@ -194,10 +189,7 @@ def link_names(app, page: str, template: str, context: dict, doctree) -> None:
 
 
 def link_code(html: str, targets: Mapping[str, str]) -> str:
-    """Make links of the names that ``targets`` knows, full name to address, in a page that Pygments has highlighted.
-
-    Notebooks import modules of the package by their own names, as in ``from coursekit import training``.
-    """
+    """Make links of the names that ``targets`` knows, full name to address, in a page that Pygments has highlighted."""
 
     def link(match: re.Match) -> str:
         name = f"{match[1]}.{match[2]}".removeprefix("coursekit.")

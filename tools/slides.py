@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tomllib
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +20,7 @@ from nbconvert.filters import Highlight2HTML
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
 
+from tools.address import settings
 from tools.normalform import picture_type, read
 
 STYLE = "a11y-high-contrast-light"
@@ -29,10 +29,7 @@ _OWN = ("deck.css", "deck.js")
 
 
 def build(root: Path, paths: Iterable[Path], folder: Path) -> list[Path]:
-    """Write a deck for each notebook into ``folder``, and what they share into its ``assets``; return the decks.
-
-    The notebooks' own pages are expected in ``../notebooks``, and MathJax in ``../_static``.
-    """
+    """Write a deck for each notebook into ``folder``, and what they share into its ``assets``; return the decks."""
     assets = folder / "assets"
     assets.mkdir(parents=True, exist_ok=True)
     reveal = package_folder("sphinx_revealjs") / "_static" / "revealjs"
@@ -56,8 +53,7 @@ def publish(root: Path, paths: Iterable[Path]) -> int:
 
 def names(root: Path) -> dict[str, str]:
     """Return the names of ``course`` and ``lecturer`` that stand in ``pyproject.toml``."""
-    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["coursekit"]
-    return {name: settings[name] for name in ("course", "lecturer")}
+    return {name: settings(root)["tool"]["coursekit"][name] for name in ("course", "lecturer")}
 
 
 def package_folder(name: str) -> Path:
@@ -82,8 +78,7 @@ def render(notebook: nbformat.NotebookNode, name: str, *, course: str = "", lect
     )
     environment.filters |= {"markdown": markdown, "python": python, "picture": picture_type, "kind": slide_type}
     colours = HtmlFormatter(style=STYLE).get_style_defs(".highlight")
-    template = environment.get_template("deck.html")
-    return template.render(
+    return environment.get_template("deck.html").render(
         course=course, lecturer=lecturer, name=name, title=title, headings=headings, slides=slides, colours=colours
     )
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import log10
 from pathlib import Path
 
+from coursekit.runtime import known_costs
 from tools import launch, summary
-from tools.costs import COSTS
 
 _LECTURES = {
     "CS3485": "CS3485 (transfer learning, residual networks)",
@@ -21,36 +20,26 @@ _LECTURES = {
 }
 
 
-@dataclass(frozen=True)
 class Course:
     """Where the course's files lie: its root, the lectures' notebooks, and the labs' student versions."""
 
-    root: Path
-    notebooks: tuple[Path, ...]
-    labs: tuple[Path, ...]
-
-    @classmethod
-    def of(cls, root: Path) -> Course:
-        """Find them."""
-        lectures = tuple(sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")))
-        return cls(root, lectures, tuple(sorted((root / launch.STUDENT_LABS).glob("*.ipynb"))))
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.notebooks = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+        self.labs = sorted((root / launch.STUDENT_LABS).glob("*.ipynb"))
 
     def summaries(self) -> list[summary.Summary]:
         """Return what each lecture's notebook says about itself."""
         return [summary.read(path) for path in self.notebooks]
-
-    def costs(self) -> dict[str, dict[str, int]]:
-        """Return the measured seconds and megabytes of each notebook."""
-        return json.loads((self.root / COSTS).read_text(encoding="utf-8"))
 
 
 def lectures(course: Course) -> str:
     """Return a table of the lectures: page, question, minutes, slides, and where else to open it."""
     place = launch.fork(course.root)
     rows = []
-    for one in course.summaries():
-        colab = launch.colab(place, Path("notebooks") / f"{one.name}.ipynb")
-        rows.append((_page(one), one.question, str(one.minutes or ""), _deck(one), *_colab(colab)))
+    for path in course.notebooks:
+        one = summary.read(path)
+        rows.append((_page(one), one.question, str(one.minutes or ""), _deck(one), *_colab(place, path, course)))
     head = ("lecture", "question", "minutes", "to project", *(["to run"] if place.name else []))
     return _table(head, rows) + ("" if place.name else f"\n\n*{launch.NO_ADDRESS}*")
 
@@ -61,8 +50,8 @@ def labs(course: Course) -> str:
     rows = []
     for path in course.labs:
         one = summary.read(path)
-        colab = launch.colab(place, launch.STUDENT_LABS / path.name)
-        rows.append((f"[{one.title}](labs/{path.name})", one.question, str(one.minutes or ""), *_colab(colab)))
+        title = f"[{one.title}](labs/{path.name})"
+        rows.append((title, one.question, str(one.minutes or ""), *_colab(place, path, course)))
     head = ("lab", "question", "minutes", *(["to run"] if place.name else []))
     return _table(head, rows) if rows else "There are none yet."
 
@@ -77,8 +66,7 @@ def needs(course: Course, number: str) -> str:
     found = [one for one in course.summaries() if one.name.startswith(f"{number}_")]
     if not found:
         return "*This notebook is not part of the course yet.*"
-    one, cost = found[0], course.costs().get(found[0].name)
-    machine = "not measured yet"
+    one, cost, machine = found[0], known_costs().get(found[0].name), "not measured yet"
     if cost:
         machine = f"{cost['seconds']} s and {cost['megabytes']} MB of memory on two CPU cores (mini)"
     objectives = "\n".join(f"  - {objective}" for objective in one.objectives)
@@ -91,9 +79,9 @@ def needs(course: Course, number: str) -> str:
 
 def run_times(course: Course) -> str:
     """Return the table of seconds and memory that `make costs` measured."""
-    costs = course.costs()
-    measured = [one for one in course.summaries() if one.name in costs]
-    rows = [(_page(one), *map(str, (costs[one.name]["seconds"], costs[one.name]["megabytes"]))) for one in measured]
+    costs = known_costs()
+    measured = [(one, costs[one.name]) for one in course.summaries() if one.name in costs]
+    rows = [(_page(one), str(cost["seconds"]), str(cost["megabytes"])) for one, cost in measured]
     return _table(("notebook", "seconds", "peak memory, MB"), rows)
 
 
@@ -155,8 +143,8 @@ def _deck(one: summary.Summary) -> str:
     return f'<a href="slides/{one.name}.html">slides</a>'
 
 
-def _colab(address: str) -> list[str]:
-    return [f"[Colab]({address})"] if address else []
+def _colab(place: launch.Fork, path: Path, course: Course) -> list[str]:
+    return [f"[Colab]({launch.colab(place, path.relative_to(course.root))})"] if place.name else []
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

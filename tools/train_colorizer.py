@@ -57,13 +57,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--source", default="photos of your own", help="what the card says of them")
     parser.add_argument("--into", type=Path, default=Path("data/weights"), help="where weights and card are written")
-    parser.add_argument("--autosave", type=Path, help="a file to save each epoch in, and to go on from")
     chosen = parser.parse_args(arguments)
     parts = {folder.name: split(folder) for folder in chosen.photos}
     photos = [photo for train, _ in parts.values() for path in train if (photo := read_photo(path)) is not None]
     print(f"{len(photos):,} photos", flush=True)
     start = time.time()
-    model, bins = train_colorizer(photos, chosen.epochs, chosen.seed, chosen.autosave)
+    model, bins = train_colorizer(photos, chosen.epochs, chosen.seed)
     minutes, median, first = round((time.time() - start) / 60), constant(photos), chosen.photos[0].name
     held_out = {name: without_near_duplicates(paths, photos) for name, (_, paths) in parts.items()}
     card = {
@@ -120,9 +119,7 @@ def read_photo(path: Path) -> Tensor | None:
     return torch.from_numpy(lab.round().clip(0, 255).astype(np.uint8)).permute(2, 0, 1)
 
 
-def train_colorizer(
-    photos: list[Tensor], epochs: int, seed: int = 0, autosave: Path | None = None
-) -> tuple[UNet, Bins]:
+def train_colorizer(photos: list[Tensor], epochs: int, seed: int = 0) -> tuple[UNet, Bins]:
     """Train a U-Net on the thin ResNet18 as a classifier over bins of ab, rare colours weighing more."""
     ab = torch.cat([F.avg_pool2d(unpack(photo[None])[1], 4).flatten(2) for photo in photos], dim=2)[..., None]
     bins = Bins.of(ab, step=_STEP, least=2e-4)
@@ -143,8 +140,6 @@ def train_colorizer(
         metrics={},
         amp=torch.bfloat16,
         channels_last=True,
-        autosave=autosave,
-        resume=autosave is not None,
         after_epoch=lambda history: print(
             f"epoch {len(history)}: loss {history['loss'][-1]:.4f}, {time.time() - start:.0f} s", flush=True
         ),

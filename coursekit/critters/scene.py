@@ -54,8 +54,8 @@ def background(
 def palette(rng: np.random.Generator, furs: tuple[tuple[float, float, float], ...]) -> dict[str, Colour]:
     """Choose an animal's colours: of the given furs alone; without them mostly any fur, sometimes toys' colours."""
 
-    def colour(h: float, s: float, v: float, wobble: float = 0.06) -> Colour:
-        dh, ds, dv = rng.uniform(-1, 1, 3) * (wobble / 2, wobble, wobble)
+    def colour(h: float, s: float, v: float) -> Colour:
+        dh, ds, dv = rng.uniform(-1, 1, 3) * (0.03, 0.06, 0.06)
         rgb = colorsys.hsv_to_rgb((h + dh) % 1, np.clip(s + ds, 0, 1), np.clip(v + dv, 0.08, 1))
         return tuple(round(255 * c) for c in rgb)
 

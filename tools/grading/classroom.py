@@ -51,28 +51,9 @@ def grade(
     """Grade every submission of a folder, write tables and pages, and return the rows of the table.
 
     A second call grades only what is new or has changed since: a submission, the checks, the grader, the limits.
-    Ctrl-C and SIGTERM end the sandboxes, and what is there is written.
-
-    Parameters
-    ----------
-    folder, root, output : Path
-        Of the submissions; of the course, whose master tells what was handed out; of the results, without it
-        ``build/grades/NAME`` in the course's folder.
-    jobs : int
-        Submissions at a time; as many as processors and memory allow without it.
-    seed : int, optional
-        For the inputs of the checks. Without it, a random one is drawn once for this output folder.
-    roster, marks : Path, optional
-        Tables, see `gradebook`; ``roster.csv`` and ``marks.csv`` beside ``folder`` without it, if they are there.
-    deadline : str
-        Such as ``"2026-11-30 18:00"``, in this machine's time.
-    count : {"best", "last"}
-        Which of several attempts of a student in the roster counts.
-
-    Raises
-    ------
-    SystemExit
-        If there is no such lab or folder, nothing in it, or no sandbox to grade in; with 130 after an interruption.
+    ``python -m tools grade --help`` explains the options, and what holds without them. Without ``seed``, one for the
+    inputs of the checks is drawn once for this output folder. Exits if there is no such lab or folder, nothing in it,
+    or no sandbox; with 130 after Ctrl-C or SIGTERM, which end the sandboxes: what is there is written.
     """
     lab, output = load_lab(name), output or root / "build" / "grades" / name
     if not folder.is_dir():
@@ -169,8 +150,9 @@ def _find_owners(rows: list[Submission], students: list[gradebook.Student], coun
             if len(mine) > 1:
                 row.problems.append(f"one of {len(mine)} attempts: the {count} one counts")
         if not mine:
-            missing = Submission("", "", "", problems=["nothing was handed in"], student=student.id, who=student.name)
-            rows.append(missing)
+            rows.append(
+                Submission("", "", "", problems=["nothing was handed in"], student=student.id, who=student.name)
+            )
 
 
 def _seed_of(output: Path) -> int:

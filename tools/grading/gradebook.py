@@ -37,13 +37,7 @@ class Student:
 
 
 def read_roster(path: Path | None) -> list[Student]:
-    """Read ``roster.csv``: columns name and id, and pattern where a path does not contain the id.
-
-    Raises
-    ------
-    SystemExit
-        If a line has neither id nor name, or an id comes twice.
-    """
+    """Read ``roster.csv``: columns name, id, and pattern where a path does not contain the id; exit if it is wrong."""
     students: dict[str, Student] = {}
     for number, row in _rows(path, ("name", "id")):
         key = row["id"] or row["name"]

@@ -70,10 +70,7 @@ def _copy(source: Path, target: Path) -> None:
 def main(name: str, base: Path) -> None:
     """Grade what lies in ``base/submission`` and write ``base/results/results.json``.
 
-    Raises
-    ------
-    SystemExit
-        If the submission could read the course or write the results, or if a process of its outlives it.
+    Exits, with nothing written, if the submission could read the course, or if a process of its outlives it.
     """
     lab = load_lab(name)
     (base / "results").mkdir(exist_ok=True)

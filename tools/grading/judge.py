@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from dataclasses import asdict
 
 from coursekit.checks.answers import Hint
 from coursekit.checks.lab import PUBLIC, Lab
@@ -39,12 +40,8 @@ class Judge:
         """Run the cells of a notebook and judge its answers; ``seed`` is for the inputs of the checks.
 
         Each question is first asked in a process of its own, in which everything is as the notebook has left it. What
-        is not right there is asked again in the notebook's process, after all others.
-
-        Raises
-        ------
-        InterruptedError
-            If `stop` is set.
+        is not right there is asked again in the notebook's process, after all others. `stop` ends it with an
+        InterruptedError.
         """
         start, limits = time.monotonic(), self.limits
         names = [question.name for question in lab.questions.values() if question.check]
@@ -90,9 +87,9 @@ class Judge:
         failed = [name for name in names if outcome.verdicts[name]["state"] == "failed"]
         outcome.problems += [f"{name}: {outcome.verdicts[name]['text']}" for name in failed]
         outcome.sound &= not failed
-        problems = list(dict.fromkeys(printable(problem) for problem in outcome.problems))
-        more = [f"and {len(problems) - MOST_PROBLEMS} more problems"] if len(problems) > MOST_PROBLEMS else []
-        outcome.problems = problems[:MOST_PROBLEMS] + more
+        outcome.problems = list(dict.fromkeys(printable(problem) for problem in outcome.problems))
+        if (more := len(outcome.problems) - MOST_PROBLEMS) > 0:
+            outcome.problems[MOST_PROBLEMS:] = [f"and {more} more problems"]
         return outcome
 
 
@@ -109,9 +106,7 @@ class Session:
         limits = self._limits
         self._news()
         self._sandbox.watch_memory()
-        self._order(
-            megabytes=limits.megabytes, cell_seconds=limits.cell_seconds, question_seconds=limits.question_seconds
-        )
+        self._order(**asdict(limits))
         for number, source in enumerate(cells, 1):
             if (cell := f"cell {number}") in left_out:
                 continue

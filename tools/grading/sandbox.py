@@ -75,10 +75,7 @@ class Walls:
 def bubblewrap() -> Walls:
     """Return walls built by bubblewrap: an allow-list, without network, other processes, or anybody's files.
 
-    Raises
-    ------
-    SystemExit
-        If there is no bubblewrap, or if it cannot work here; the text says what to do.
+    Where it is missing or cannot work, nothing is graded: the text says what to do.
     """
     why = "bubblewrap (the program `bwrap`) is not installed."
     if program := shutil.which("bwrap"):
@@ -112,7 +109,7 @@ def _binds() -> list[str]:
         arguments += ["--ro-bind-try", str(source), f"/course/{inside}"]
     for fonts in Path(matplotlib.get_cachedir()).glob("fontlist-*.json"):  # which take seconds to make
         arguments += ["--ro-bind", str(fonts), f"/student/.cache/matplotlib/{fonts.name}"]
-    for folder in ("/proc", "/dev", "/"):  # whose knobs turn for root, if root grades
+    for folder in ("/proc", "/dev", "/"):  # where root, if root grades, could change settings
         arguments += ["--remount-ro", folder]
     return [*arguments, "--chdir", "/student"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import copy
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +32,7 @@ LAYOUTS = {
     "resnet18": {"width": 0.25},
 }
 SIZES = {"vgg16": (48, 64, 64), "resnet18": (64, 96, 96)}  # of the views, in pixels
+BATCH, RATE = 128, 0.1  # the rate is right for thousands of steps, and too high for some dozen
 
 normalize = partial(functional.normalize, mean=list(pretrained.MEAN), std=list(pretrained.STD))
 
@@ -53,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     tasks = source(options.cifar, options.pictures, options.seed, photos=not options.critters_only)
     for name in options.names or LAYOUTS:
         saved = runtime.cache_dir() / "pretraining" / f"{name}-{options.seed}-{options.epochs}-{options.pictures}.pt"
-        model, card = train(name, tasks, epochs=options.epochs, seed=options.seed, autosave=saved)
+        model, card = train(name, tasks, options.epochs, options.seed, saved)
         card = write_weights(name, model, card, options.into)
         print(f"{name}: {card['accuracy']}, {card['bytes']:,} bytes, {card['minutes']} minutes")
         saved.unlink(missing_ok=True)
@@ -76,24 +77,14 @@ def source(cifar: str | Path | None, pictures: int, seed: int, *, photos: bool =
 
 
 def train(
-    name: str,
-    tasks: dict[str, data.Splits],
-    *,
-    epochs: int,
-    seed: int = 0,
-    rate: float = 0.1,
-    batch_size: int = 128,
-    sizes: Sequence[int] | None = None,
-    autosave: Path | None = None,
+    name: str, tasks: dict[str, data.Splits], epochs: int, seed: int = 0, autosave: Path | None = None
 ) -> tuple[nn.Module, dict]:
-    """Train a thin network on the source tasks; return it, batch norm folded where the lecture has none, and its card.
+    """Train a thin network on the tasks of `source`; return it and its card.
 
-    ``tasks`` come from `source`; ``sizes`` are those of the views, `SIZES` if not given; ``autosave`` is a file from
-    which an interrupted training goes on. The highest learning rate ``rate`` is right for the 5,000 steps of the whole
-    source; for some dozen steps it is too high: the loss rises again, or running statistics lag behind.
+    In a VGG16 batch norm is folded into the convolutions, since the lecture's has none. ``autosave`` is a file from
+    which an interrupted training goes on.
     """
-    sizes = sizes or SIZES[name]
-    views = Views([task.train for task in tasks.values()], sizes, normalize)
+    views = Views([task.train for task in tasks.values()], SIZES[name], normalize)
     torch.manual_seed(seed)
     layout = LAYOUTS[name] | {"classes": len(views.classes)}
     model = pretrained.NETWORKS[name](**layout, **({"batch_norm": True} if name == "vgg16" else {}))
@@ -103,10 +94,10 @@ def train(
     start = time.perf_counter()
     training.fit(
         model,
-        views.loader(batch_size, seed),
+        views.loader(BATCH, seed),
         epochs=epochs,
         optimizer=sgd,
-        scheduler=partial(OneCycleLR, max_lr=rate, pct_start=0.2),
+        scheduler=partial(OneCycleLR, max_lr=RATE, pct_start=0.2),
         loss=partial(F.cross_entropy, label_smoothing=0.1),
         seed=seed,
         amp=True,
@@ -120,14 +111,14 @@ def train(
         model = fold_batch_norm(model)
     first, accuracies = 0, {}
     for task in tasks.values():  # an answer is right among the classes of all tasks
-        images = functional.resize(task.test.images.float() / 255, [max(sizes)] * 2)
+        images = functional.resize(task.test.images.float() / 255, [max(SIZES[name])] * 2)
         found = training.evaluate(model, TensorDataset(normalize(images), task.test.labels + first))
         accuracies[task.name] = round(found["accuracy"], 3)
         first += len(task.classes)
     return model, {
         "layout": layout,
         "classes": list(views.classes),
-        "size": max(sizes),
+        "size": max(SIZES[name]),
         "mean": pretrained.MEAN,
         "std": pretrained.STD,
         "source": " and ".join(f"{len(task.classes)} classes of {name}" for name, task in tasks.items()),
