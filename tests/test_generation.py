@@ -172,7 +172,7 @@ def test_the_notebooks_ddim_is_the_packages(notebook, n):
 
 def test_the_notebooks_ddpm_is_the_packages(notebook):
     betas = 1 - generation.alpha_bars()[1:] / generation.alpha_bars()[:-1]
-    notebook.ddpm.__globals__.update(device="cpu", betas=betas)
+    notebook.diffuse.__globals__.update(device="cpu", betas=betas)
     made = notebook.ddpm(Knowing(0, 0.3), torch.arange(3))
     expected = generation.sample(Knowing(0, 0.3), torch.arange(3), steps=200, eta=1)
     torch.testing.assert_close(made, expected, atol=1e-3, rtol=0)
