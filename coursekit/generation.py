@@ -16,9 +16,9 @@ NAME, SIDE, STEPS, LATENT = "generation", 28, 200, 32
 def load(name: str) -> nn.Module:
     """Return a network that the course has trained on its digits, in eval mode on the CPU; else raise WeightsError.
 
-    ``"judge"``, ``"generator"`` or ``"denoiser"``; ``python -m tools.train_generator`` trains them again.
+    ``"classifier"``, ``"generator"`` or ``"denoiser"``; ``python -m tools.train_generator`` trains them again.
     """
-    makers = {"judge": judge, "generator": Generator, "denoiser": Denoiser}
+    makers = {"classifier": classifier, "generator": Generator, "denoiser": Denoiser}
     if name not in makers:
         raise ValueError(f"there is no stored network {name!r}; there are {', '.join(makers)}.")
     weights, _ = pretrained.read_weights(NAME)
@@ -27,7 +27,7 @@ def load(name: str) -> nn.Module:
     return model.eval().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
-def judge(classes: int = 10) -> nn.Sequential:
+def classifier(classes: int = 10) -> nn.Sequential:
     """Return notebook 3's network, untrained; without its last layer it gives the features of `frechet`."""
     return nn.Sequential(
         nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2),
@@ -41,8 +41,12 @@ def frechet(a: Tensor, b: Tensor) -> float:
     """Return the squared Fréchet distance of two Gaussians, fitted to features ``[N, K]`` and ``[M, K]``.
 
     It shrinks as N and M grow, so compare only with the same numbers of samples. Source: Heusel et al. (2017).
+    A ValueError says if these are not features of at least two images each, as many for all.
     """
-    a, b = a.detach().double().cpu(), b.detach().double().cpu()
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        shapes = f"{list(a.shape)} and {list(b.shape)}"
+        raise ValueError(f"features must be [N, K] and [M, K], of two images or more, not {shapes}; flatten images.")
+    a, b = a.detach().cpu().double(), b.detach().cpu().double()
     first, second = a.T.cov(), b.T.cov()
     root = torch.linalg.eigvals(first @ second).real.clamp(min=0).sqrt().sum()  # the trace of the matrix's root
     return float((a.mean(0) - b.mean(0)).square().sum() + first.trace() + second.trace() - 2 * root)
@@ -82,18 +86,18 @@ class Discriminator(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions with a shortcut; between them ``told`` scales and shifts each channel."""
+    """Two convolutions with a shortcut; between them the embedding scales and shifts each channel."""
 
-    def __init__(self, inputs: int, outputs: int, told: int) -> None:
+    def __init__(self, inputs: int, outputs: int, embedding: int) -> None:
         super().__init__()
         self.norm1, self.conv1 = nn.GroupNorm(8, inputs), nn.Conv2d(inputs, outputs, 3, padding=1)
         self.norm2, self.conv2 = nn.GroupNorm(8, outputs), nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.told = nn.Linear(told, 2 * outputs)
+        self.scale_shift = nn.Linear(embedding, 2 * outputs)
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:
-        """From ``[N, inputs, H, W]`` and what the network is told ``[N, told]`` to ``[N, outputs, H, W]``."""
-        scale, shift = self.told(told)[:, :, None, None].chunk(2, dim=1)
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """From ``[N, inputs, H, W]`` and embeddings of step and class ``[N, embedding]`` to ``[N, outputs, H, W]``."""
+        scale, shift = self.scale_shift(embedding)[:, :, None, None].chunk(2, dim=1)
         y = self.conv1(F.silu(self.norm1(x)))
         y = self.conv2(F.silu(self.norm2(y) * (1 + scale) + shift))
         return self.shortcut(x) + y
@@ -120,12 +124,12 @@ class Denoiser(nn.Module):
     def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         """From noisy images ``[N, 1, 28, 28]``, steps ``[N]`` (1 to STEPS) and classes ``[N]`` to their noise."""
         angles = t[:, None] / STEPS * torch.pi * 2 ** torch.linspace(-1, 7, 16, device=x.device)
-        told = F.silu(self.time(torch.cat([angles.sin(), angles.cos()], dim=1)) + self.label(labels))
-        fine = self.first(self.stem(x), told)
+        embedding = F.silu(self.time(torch.cat([angles.sin(), angles.cos()], dim=1)) + self.label(labels))
+        fine = self.first(self.stem(x), embedding)
         y = self.down(fine)
         for block in self.middle:
-            y = block(y, told)
-        y = self.last(torch.cat([self.up(F.interpolate(y, scale_factor=2)), fine], dim=1), told)
+            y = block(y, embedding)
+        y = self.last(torch.cat([self.up(F.interpolate(y, scale_factor=2)), fine], dim=1), embedding)
         y = F.silu(self.wide(F.interpolate(y, scale_factor=2)))
         bars = self.get_buffer("bars")[t][:, None, None, None]
         return (1 - bars).sqrt() * x + bars.sqrt() * self.out(torch.cat([y, x], dim=1))
@@ -140,13 +144,16 @@ def alpha_bars(steps: int = STEPS) -> Tensor:
     return torch.cat([torch.ones(1), (1 - betas).cumprod(0)])
 
 
-def denoising_loss(model: Denoiser, images: Tensor, labels: Tensor, untold: float = 0.15) -> Tensor:
-    """Return the squared error, over alpha bar, of the noise in images (-1..1); some are ``untold`` their class."""
+def denoising_loss(model: Denoiser, images: Tensor, labels: Tensor, dropped: float = 0.15) -> Tensor:
+    """Return the squared error, over alpha bar, of the noise in images ``[N, 1, 28, 28]`` of 0..1.
+
+    Classes are ``[N]``; a share ``dropped`` of them is not told, so that the network also learns to do without.
+    """
     t = torch.randint(1, STEPS + 1, labels.shape, device=images.device)
     bars = alpha_bars().to(images.device)[t][:, None, None, None]
     noise = torch.randn_like(images)
-    labels = labels.where(torch.rand(labels.shape, device=images.device) >= untold, model.classes)
-    error = model(bars.sqrt() * images + (1 - bars).sqrt() * noise, t, labels) - noise
+    labels = labels.where(torch.rand(labels.shape, device=images.device) >= dropped, model.classes)
+    error = model(bars.sqrt() * (2 * images - 1) + (1 - bars).sqrt() * noise, t, labels) - noise
     return (error.square() / bars).mean()  # "velocity" weights: Salimans and Ho (2022)
 
 
@@ -163,6 +170,8 @@ def sample(
 ) -> Tensor:
     """Turn noise into images ``[N, 1, 28, 28]`` in -1..1 of the wanted classes ``[N]``, step by step.
 
+    A ValueError says that there are not so many steps.
+
     Parameters
     ----------
     model : Denoiser
@@ -178,16 +187,18 @@ def sample(
     trace : list, optional
         Gets ``(t, image, guess of the clean image)`` of each step.
     """
+    if not 1 <= steps <= STEPS:
+        raise ValueError(f"steps must be a number from 1 to {STEPS}, not {steps}.")
     bars, random = alpha_bars().tolist(), torch.Generator().manual_seed(seed)
     x = torch.randn(len(labels), 1, SIDE, SIDE, generator=random).to(labels.device)
-    nobody = torch.full_like(labels, model.classes)
+    unconditional = torch.full_like(labels, model.classes)
     times = torch.linspace(STEPS, 0, steps + 1).round().int().tolist()
     for now, then in pairwise(times):
         t = torch.full_like(labels, now)
-        noise = model(x, t, labels if guidance else nobody)
+        noise = model(x, t, labels if guidance else unconditional)
         if guidance not in (0, 1):
-            untold = model(x, t, nobody)
-            noise = untold + guidance * (noise - untold)
+            without = model(x, t, unconditional)
+            noise = without + guidance * (noise - without)
         bar, before = bars[now], bars[then]
         clean = ((x - (1 - bar) ** 0.5 * noise) / bar**0.5).clamp(-1, 1)
         if trace is not None:

@@ -35,6 +35,29 @@ def test_features_that_are_always_zero_do_no_harm():
     assert generation.frechet(*with_zeros) == pytest.approx(generation.frechet(a, b), rel=1e-4)
 
 
+@pytest.mark.parametrize(("a", "b"), [((1, 4), (9, 4)), ((9, 4), (9, 3)), ((9, 1, 2, 2), (9, 1, 2, 2)), ((9,), (9,))])
+def test_what_is_no_table_of_features_has_no_distance(a, b):
+    with pytest.raises(ValueError, match=r"must be \[N, K\]"):
+        generation.frechet(torch.randn(a), torch.randn(b))
+
+
+def test_fewer_samples_than_features_and_no_variance_are_no_problem():
+    torch.manual_seed(0)
+    a, b = torch.randn(20, 64), torch.randn(30, 64) + 1
+    A, B = np.cov(a.double().T), np.cov(b.double().T)
+    expected = (a.double().mean(0) - b.double().mean(0)).square().sum().item() + np.trace(A + B - 2 * sqrtm(A @ B).real)
+    assert generation.frechet(a, b) == pytest.approx(expected, rel=1e-6)
+    assert generation.frechet(torch.zeros(9, 4), torch.ones(9, 4)) == pytest.approx(4)
+
+
+def test_the_notebooks_divergence_is_that_of_torch(notebook):
+    torch.manual_seed(0)
+    mean, log_variance = torch.randn(2, 7, 5)
+    normal = torch.distributions.Normal
+    expected = torch.distributions.kl_divergence(normal(mean, (log_variance / 2).exp()), normal(0, 1)).sum(1)
+    torch.testing.assert_close(notebook.kl(mean, log_variance), expected)
+
+
 @pytest.mark.parametrize("name", ["Generator", "Discriminator", "Denoiser"])
 def test_networks_are_those_of_the_notebook(notebook, name):
     torch.manual_seed(0)
@@ -64,10 +87,9 @@ class Knowing(nn.Module):
 
     def __init__(self, mean, sigma):
         super().__init__()
-        self.mean, self.sigma, self.told = mean, sigma, []
+        self.mean, self.sigma = mean, sigma
 
     def forward(self, x, t, labels):
-        self.told.append(labels)
         bar = generation.alpha_bars()[t][:, None, None, None]
         off = x - bar.sqrt() * self.mean
         return (1 - bar).sqrt() * off / (bar * self.sigma**2 + 1 - bar)
@@ -115,49 +137,82 @@ def test_guidance_enlarges_what_the_class_changes(guidance, expected):
 
 def test_the_loss_weighs_the_noise_so_that_all_steps_count():
     class Idle(nn.Module):
-        classes, told = 10, ()
+        classes, seen = 10, ()
 
         def forward(self, x, t, labels):
-            self.told = (*self.told, *labels.tolist())
+            self.seen = (*self.seen, *labels.tolist())
             assert t.min() >= 1
             assert t.max() <= generation.STEPS
             return (1 - generation.alpha_bars()[t][:, None, None, None]).sqrt() * x  # as a denoiser before training
 
     torch.manual_seed(0)
-    images, labels, idle = torch.full((400, 1, 28, 28), 0.5), torch.zeros(400, dtype=torch.long), Idle()
+    images, labels, idle = torch.full((400, 1, 28, 28), 0.75), torch.zeros(400, dtype=torch.long), Idle()
     left = generation.alpha_bars()[1:].mean().item()
     assert generation.denoising_loss(idle, images, labels).item() == pytest.approx(left + (1 - left) * 0.25, rel=0.1)
-    assert idle.told.count(10) / 400 == pytest.approx(0.15, abs=0.06)
-    assert generation.denoising_loss(Knowing(0.25, 0), images / 2, labels) < 1e-4
+    assert idle.seen.count(10) / 400 == pytest.approx(0.15, abs=0.06)
+    assert generation.denoising_loss(Knowing(0.5, 0), images, labels) < 1e-4
+
+
+def test_the_loss_is_that_of_the_notebook(notebook):
+    images, labels = torch.rand(50, 1, 28, 28), torch.arange(50) % 10
+    notebook.denoising_loss.__globals__.update(device="cpu", diffuse=notebook.diffuse)
+    model, found = generation.Denoiser(), []
+    for loss in (generation.denoising_loss, notebook.denoising_loss):
+        torch.manual_seed(0)
+        found.append(loss(model, images, labels).item())
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 5, 200])
+def test_the_notebooks_ddim_is_the_packages(notebook, n):
+    labels, start = torch.arange(3), torch.randn(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    made = notebook.ddim(Knowing(0, 0.3), start, labels, n)
+    torch.testing.assert_close(made, generation.sample(Knowing(0, 0.3), labels, steps=n), atol=1e-3, rtol=0)
+
+
+def test_the_notebooks_ddpm_is_the_packages(notebook):
+    betas = 1 - generation.alpha_bars()[1:] / generation.alpha_bars()[:-1]
+    notebook.diffuse.__globals__.update(device="cpu", betas=betas)
+    made = notebook.ddpm(Knowing(0, 0.3), torch.arange(3))
+    expected = generation.sample(Knowing(0, 0.3), torch.arange(3), steps=200, eta=1)
+    torch.testing.assert_close(made, expected, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("steps", [0, 201])
+def test_there_are_one_to_two_hundred_steps(steps):
+    with pytest.raises(ValueError, match="from 1 to 200"):
+        generation.sample(Knowing(0, 0.3), torch.arange(2), steps=steps)
 
 
 @pytest.mark.trained
 def test_stored_samples_are_what_was_asked_for_and_new(seed):
     digits = data.digits()
-    judge, denoiser = generation.load("judge"), generation.load("denoiser")
+    classifier, denoiser = generation.load("classifier"), generation.load("denoiser")
     wanted, (real, _) = torch.arange(150) % 10, digits.train[:]
     with torch.no_grad():
         images, labels = digits.test[:]
-        assert (judge(images).argmax(1) == labels).float().mean() > 0.95
+        assert (classifier(images).argmax(1) == labels).float().mean() > 0.95
         made = generation.sample(denoiser, wanted, steps=10, seed=seed) / 2 + 0.5
-        assert (judge(made).argmax(1) == wanted).float().mean() >= 0.9
-        distances = [generation.frechet(judge[:-1](x), judge[:-1](real)) for x in (made, images[:150], images.flip(2))]
+        assert (classifier(made).argmax(1) == wanted).float().mean() >= 0.9
+        distances = [
+            generation.frechet(classifier[:-1](x), classifier[:-1](real)) for x in (made, images[:150], images.flip(2))
+        ]
         z = torch.randn(150, generation.LATENT, generator=torch.Generator().manual_seed(seed))
         drawn = generation.load("generator")(z, wanted) / 2 + 0.5
-        assert (judge(drawn).argmax(1) == wanted).float().mean() >= 0.8
+        assert (classifier(drawn).argmax(1) == wanted).float().mean() >= 0.8
     assert distances[0] < 3 * distances[1] < distances[2]
     first, second = torch.cdist(made.flatten(1), real.flatten(1)).topk(2, largest=False)[0].T
     assert (first < second / 3).float().mean() < 0.05
 
 
 def test_there_are_three_stored_networks():
-    with pytest.raises(ValueError, match="judge, generator, denoiser"):
+    with pytest.raises(ValueError, match="classifier, generator, denoiser"):
         generation.load("decoder")
 
 
 def test_the_tool_trains_scores_and_stores(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(train_generator, "_COUNT", 20)
-    steps = ["--judge-epochs", "1", "--generator-steps", "20", "--denoiser-steps", "2"]
+    steps = ["--classifier-epochs", "1", "--generator-steps", "20", "--denoiser-steps", "2"]
     train_generator.main([*steps, "--into", str(tmp_path)])
     card = pretrained.read_cards(tmp_path)[generation.NAME]
     assert card["images"] == 1438

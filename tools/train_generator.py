@@ -1,6 +1,6 @@
-"""``python -m tools.train_generator`` trains the stored networks of notebook 9 again: judge, generator and denoiser.
+"""``python -m tools.train_generator`` trains notebook 9's stored classifier, generator and denoiser again.
 
-On scikit-learn's digits, the training part of `data.digits`: some minutes on one quiet core.
+On scikit-learn's digits, the training part of `data.digits`: about half an hour on one core.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ _BATCH, _COUNT = 64, 360  # of a step; of what is scored
 def main(arguments: list[str] | None = None) -> None:
     """Train the three networks, score what they make, and store weights and card."""
     parser = argparse.ArgumentParser(prog="python -m tools.train_generator", description=__doc__)
-    parser.add_argument("--judge-epochs", type=int, default=20)
+    parser.add_argument("--classifier-epochs", type=int, default=20)
     parser.add_argument("--generator-steps", type=int, default=4000)
-    parser.add_argument("--denoiser-steps", type=int, default=1100)
+    parser.add_argument("--denoiser-steps", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--into", type=Path, default=Path("data/weights"), help="where weights and card are written")
     chosen = parser.parse_args(arguments)
     digits, start = data.digits(), time.time()
     images, labels = digits.train[:][0], digits.train.labels
-    judge = train_judge(digits, chosen.judge_epochs, chosen.seed)
+    classifier = train_classifier(digits, chosen.classifier_epochs, chosen.seed)
     generator = train_generator(2 * images - 1, labels, chosen.generator_steps, chosen.seed)
-    denoiser = train_denoiser(2 * images - 1, labels, chosen.denoiser_steps, chosen.seed)
+    denoiser = train_denoiser(images, labels, chosen.denoiser_steps, chosen.seed)
     card = {"source": f"{digits.source}, for training: {len(images):,} images", "images": len(images)}
-    card |= {"steps": [chosen.generator_steps, chosen.denoiser_steps], "epochs": chosen.judge_epochs}
+    card |= {"steps": [chosen.generator_steps, chosen.denoiser_steps], "epochs": chosen.classifier_epochs}
     card |= {"seed": chosen.seed, "minutes": round((time.time() - start) / 60), "licence": "CC BY 4.0"}
-    card |= scores(judge, generator, denoiser, digits)
-    networks = nn.ModuleDict({"judge": judge, "generator": generator, "denoiser": denoiser})
+    card |= scores(classifier, generator, denoiser, digits)
+    networks = nn.ModuleDict({"classifier": classifier, "generator": generator, "denoiser": denoiser})
     write_weights(generation.NAME, networks, card, chosen.into)
 
 
-def train_judge(digits: data.Splits, epochs: int, seed: int) -> nn.Sequential:
+def train_classifier(digits: data.Splits, epochs: int, seed: int) -> nn.Sequential:
     """Train notebook 3's network to read the digits."""
     torch.manual_seed(seed)
-    model = generation.judge()
+    model = generation.classifier()
     optimizer, schedule = partial(AdamW, weight_decay=0.01), partial(OneCycleLR, max_lr=3e-3)
     training.fit(model, digits.train, epochs=epochs, seed=seed, optimizer=optimizer, scheduler=schedule)
     return model
@@ -58,18 +58,16 @@ def train_generator(images: Tensor, labels: Tensor, steps: int, seed: int) -> nn
     """Train generator and discriminator in turns, and return the generator with the mean of its last weights."""
     torch.manual_seed(seed)
     generator, discriminator = generation.Generator(), generation.Discriminator()
-    makes, judges = (
-        Adam(generator.parameters(), 5e-4, (0.5, 0.999)),
-        Adam(discriminator.parameters(), 1e-3, (0.5, 0.999)),
-    )
+    optimizer_g = Adam(generator.parameters(), 5e-4, (0.5, 0.999))
+    optimizer_d = Adam(discriminator.parameters(), 1e-3, (0.5, 0.999))
     mean = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(0.995), use_buffers=True)
     for step in range(steps):
         chosen = torch.randint(len(images), (_BATCH,))
         real, wanted = images[chosen], labels[chosen]
         made = generator(torch.randn(_BATCH, generation.LATENT), wanted)
         loss = softplus(-discriminator(real, wanted)).mean() + softplus(discriminator(made.detach(), wanted)).mean()
-        _step(judges, loss)
-        _step(makes, softplus(-discriminator(made, wanted)).mean())
+        _step(optimizer_d, loss)
+        _step(optimizer_g, softplus(-discriminator(made, wanted)).mean())
         mean.update_parameters(generator)
         _report("generator", step, loss)
     return mean.module.eval()
@@ -106,10 +104,10 @@ def _report(name: str, step: int, loss: Tensor) -> None:
 
 @torch.no_grad()
 def scores(
-    judge: nn.Sequential, generator: nn.Module, denoiser: generation.Denoiser, digits: data.Splits
+    classifier: nn.Sequential, generator: nn.Module, denoiser: generation.Denoiser, digits: data.Splits
 ) -> dict[str, dict]:
     """Score what the networks make: the share that is read right, and the distance from the training images."""
-    features, wanted = judge[:-1], torch.arange(_COUNT) % len(digits.classes)
+    features, wanted = classifier[:-1], torch.arange(_COUNT) % len(digits.classes)
     z = torch.randn(_COUNT, generation.LATENT, generator=torch.Generator().manual_seed(0))
     made = {"held out": digits.test[:], "generator": (generator(z, wanted) / 2 + 0.5, wanted)}
     for guidance in (1, 2):
@@ -117,7 +115,7 @@ def scores(
         made[f"guidance {guidance}"] = images, wanted
     real, found = features(digits.train[:][0]), {}
     for name, (images, labels) in made.items():
-        right = (judge(images).argmax(dim=1) == labels).double().mean().item()
+        right = (classifier(images).argmax(dim=1) == labels).double().mean().item()
         distance = generation.frechet(features(images), real)
         found[name] = {"right": round(right, 3), "frechet": round(distance, 1), "images": len(images)}
         print(name, found[name], flush=True)

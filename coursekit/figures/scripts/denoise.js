@@ -40,8 +40,8 @@ function figure(frame) {
       let right = 0;
       for (let picture = 0; picture < count; picture++) right += sure(picture) > 0.5;
       frame.say(
-        `Guidance ${strengths[strength.index]}, t = ${times[step.index]}: the judge gives the wanted class ` +
-          `more than half of its belief in ${right} of ${count} guesses (bars).`,
+        `Guidance ${strengths[strength.index]}, t = ${times[step.index]}: the classifier gives the wanted class ` +
+          `a probability of more than one half in ${right} of ${count} guesses (bars).`,
       );
     },
   );
