@@ -81,12 +81,11 @@ def _outlined(kernels: np.ndarray, x: torch.Tensor) -> torch.Tensor:
 )
 def q2(layer_cost: Function, rng: np.random.Generator) -> None:
     """Ask for weights and products of any convolutional layer, with groups, stride and padding."""
-    names = ("kernel", "stride", "padding", "groups")
     few: list[tuple] = [(1, 1, (3, 4), 2, 1, 0, 1), (2, 2, (3, 4), 1, 1, 0, 2), (1, 1, (3, 4), 3, 2, 1, 1)]  # for paper
     for _ in range(12):
         size, channels = tuple(rng.integers(8, 40, 2).tolist()), (4 * rng.integers(1, 9, 2)).tolist()
         few.append((*channels, size, *rng.integers([1, 1, 0], [6, 4, 3]).tolist(), int(rng.choice([1, 2, 4]))))
-    settings = [(*row[:3], dict(zip(names, row[3:], strict=True))) for row in few]
+    settings = [(*row[:3], dict(zip(("kernel", "stride", "padding", "groups"), row[3:], strict=True))) for row in few]
     hints = {
         "turned": "these are products, then parameters: it should be the other way round.",
         "no bias": "the biases are missing: one for each output channel.",
