@@ -236,7 +236,7 @@ PLANTED = {
     "05_resnet_blocks": lambda a, b: by_hand("05_resnet_blocks").Block(4).to(a)(rand(b, 1, 4, 9, 9)),
     "06_colorization": lambda a, b: by_hand("06_colorization").by_zeros(rand(a, 5, 6), rand(b, 3, 3), (11, 13), 2, 1),
     "07_detection": lambda a, b: by_hand("07_detection").iou(rand(a, 5, 4), rand(b, 6, 4)),
-    "08_segmentation": lambda a, b: by_hand("08_segmentation").mask_loss(rand(a, 3, 2, 28, 28), rand(b, 3, 29, 28)),
+    "08_segmentation": lambda a, b: by_hand("08_segmentation").dice_loss(rand(a, 3, 2, 9, 9), rand(b, 3, 9, 9).long()),
     "09_generation": lambda a, b: by_hand("09_generation").squared_error(rand(a, 4, 1, 28, 28), rand(b, 4, 1, 28, 28)),
 }
 
