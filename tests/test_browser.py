@@ -2,6 +2,7 @@
 
 import shutil
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,15 @@ def test_dark_mode_is_a_click_away_and_leaves_pictures_undimmed(site, browser):
         filters = page.eval_on_selector_all(".bd-content img", "images => images.map(i => getComputedStyle(i).filter)")
         assert filters
         assert set(filters) == {"none"}
+        framed = page.locator(".cell_output img, .cell_output .text_html:has(.course-figure)")
+        assert set(framed.evaluate_all("those => those.map(one => getComputedStyle(one).padding)")) == {"0px"}
+
+
+def test_only_a_question_stands_in_a_box(site, browser):
+    for name, least in {"notebooks/01_convolution": 10, "lecturer": 0, "student": 0}.items():
+        with opened(browser, site / f"{name}.html") as (page, _):
+            found = page.locator("p.predict").count()
+            assert found >= least if least else not found, name
 
 
 def test_a_figure_answers_on_a_page_and_in_a_deck(site, browser):
@@ -234,6 +244,14 @@ MEASURE = """() => {
   }
   return wrong;
 }"""
+
+
+def test_on_a_phone_the_pages_of_a_deck_stand_below_each_other(site, browser):
+    with opened(browser, site / "slides" / "01_convolution.html", PHONE) as (page, wrong):
+        page.wait_for_selector("html[data-ready]", state="attached")
+        tops = page.locator(".scroll-page").evaluate_all("pages => pages.map(one => one.getBoundingClientRect().top)")
+        assert min(b - a for a, b in pairwise(tops)) < 0.6 * PHONE[0]
+        assert wrong == []
 
 
 def test_the_answer_to_a_question_waits_for_a_key(site, browser):

@@ -146,6 +146,37 @@ def test_every_control_of_every_figure_changes_the_picture(still, tmp_path):
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here; Debian's package is called chromium")
+def test_labels_do_not_hide_each_other_and_a_hidden_figure_stays_as_it_is(still, tmp_path):
+    sync_api = pytest.importorskip("playwright.sync_api", reason="this needs the dependency group `browser`")
+    boxes = page_of(figures.interactive("boxes", dict(examples(still))["boxes"], still))
+    file = tmp_path / "page.html"
+    file.write_text(f'<!doctype html><meta charset="utf-8"><body style="color: #222">{boxes}', encoding="utf-8")
+    spy = """window.plates = [];
+      const fill = CanvasRenderingContext2D.prototype.fillRect;
+      CanvasRenderingContext2D.prototype.fillRect = function (...plate) {
+        window.plates.push(plate);
+        fill.apply(this, plate);
+      };"""
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 600, "height": 800})
+        page.add_init_script(spy)
+        page.goto(file.as_uri())
+        figure, canvas = page.locator(".course-figure"), page.locator("canvas")
+        figure.locator("select").first.select_option("1")  # its two boxes have the same upper corners
+        figure.locator("input").first.evaluate("one => { one.value = 18; plates.length = 0; }")
+        figure.locator("input").first.dispatch_event("input")
+        canvas.evaluate(SETTLED)
+        (x0, y0, width, height), (x1, y1, *_) = page.evaluate("plates")
+        assert abs(x0 - x1) >= width or abs(y0 - y1) >= height
+        size = canvas.get_attribute("style")
+        figure.evaluate("one => { one.parentNode.hidden = true; }")
+        canvas.evaluate(SETTLED)
+        assert canvas.get_attribute("style") == size
+        browser.close()
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here; Debian's package is called chromium")
 def test_a_coarse_map_is_stretched_as_torch_does_it():
     sync_api = pytest.importorskip("playwright.sync_api", reason="this needs the dependency group `browser`")
     import torch

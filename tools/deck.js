@@ -17,6 +17,7 @@ async function start() {
   await Reveal.initialize({
     width: 1280, height: 720, margin: 0, minScale: 0.1, maxScale: 4, center: false, hash: true,
     transition: "none", backgroundTransition: "none", slideNumber: "c/t", plugins: [RevealNotes],
+    scrollLayout: "compact", scrollSnap: false, // on a phone: one page below the other
   });
   document.documentElement.dataset.ready = "yes"; // tests wait for it
 }
@@ -72,8 +73,12 @@ function parting(before, next) {
   if (isHeading(before)) return 1e6;
   if (next.element.matches(".begins")) return -30;
   const made = before.element.matches(".code") && next.element.matches(".output, .picture, .table, .interactive");
-  return made || /:\s*$/.test(before.element.textContent) ? 60 : 0;
+  const open = /[:,]\s*$/.test(before.element.textContent) || next.element.matches(".formula"); // the sentence goes on
+  return made || open || continues(next.element) ? 60 : 0;
 }
+
+// A paragraph that begins in small letters goes on with the sentence before it.
+const continues = (block) => block.matches("p") && /^\p{Ll}/u.test(block.firstChild?.data);
 
 let running = ""; // the last heading, repeated in small on pages that go on
 

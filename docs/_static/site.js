@@ -15,7 +15,7 @@ function nameArrows() {
 
 // Questions that come before an answer stand in a box.
 function markQuestions() {
-  for (const paragraph of document.querySelectorAll(".bd-article p")) {
+  for (const paragraph of document.querySelectorAll(".bd-article section > p")) {
     if ([...paragraph.querySelectorAll("strong")].some((strong) => strong.textContent === "Predict.")) {
       paragraph.classList.add("predict");
     }

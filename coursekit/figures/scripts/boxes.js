@@ -52,6 +52,16 @@ function figure(frame) {
     return { right, precision: kept.length ? right / kept.length : 1, recall: right / animals.length };
   };
 
+  // Where a label may stand: at an edge of its box, else near it in the picture, but on no other label.
+  function place([x0, y0, x1, y1], long, side, taken) {
+    const rows = Array.from({ length: Math.floor((side - 16) / 4) }, (_, k) => 4 * k);
+    rows.sort((a, b) => Math.abs(a - y0) - Math.abs(b - y0));
+    const edges = [y0 - 16, y0, y1, y1 - 16].filter((y) => y >= 0 && y <= side - 16);
+    const places = [...edges, ...rows].flatMap((y) => [x0, x1 - long].map((x) => [Math.min(x, side - long), y]));
+    const free = ([x, y]) => taken.every(([l, t, r, b]) => x >= r || x + long <= l || y >= b || y + 16 <= t);
+    return places.find(free);
+  }
+
   function paintScene(context, side, colours, kept) {
     const pixels = images.values.subarray(scene.index * height * width * 3, (scene.index + 1) * height * width * 3);
     drawPixels(context, pixels, width, 0, 0, side, side, 3);
@@ -70,14 +80,21 @@ function figure(frame) {
     };
     const here = (one) => one.scene === scene.index;
     for (const animal of animals.filter(here)) rectangle(animal.box, "white", [5, 4]);
-    for (const box of kept.filter(here).reverse()) {
-      rectangle(box.box, box.hit ? "#56B4E9" : "#E69F00", []);
-      const [x, y] = [box.box[0] * scale + 3, Math.max(9, box.box[1] * scale - 8)];
+    const colour = (box) => (box.hit ? "#56B4E9" : "#E69F00");
+    for (const box of kept.filter(here).reverse()) rectangle(box.box, colour(box), []);
+    context.font = "12px system-ui, sans-serif";
+    const taken = [];
+    for (const box of kept.filter(here)) {
       const words = `${classes[box.label]} ${box.score.toFixed(2)}`;
-      context.font = "12px system-ui, sans-serif";
+      const long = context.measureText(words).width + 4;
+      const corners = box.box.map((one) => one * scale);
+      const spot = place(corners, long, side, taken);
+      if (!spot) continue; // among very many boxes only the best ones have room for a label
+      const [x, y] = spot;
+      taken.push([x, y, x + long, y + 16]);
       context.fillStyle = "rgba(0, 0, 0, 0.7)";
-      context.fillRect(x - 2, y - 8, context.measureText(words).width + 4, 16);
-      write(context, words, x, y, box.hit ? "#56B4E9" : "#E69F00", { size: 12 });
+      context.fillRect(x, y, long, 16);
+      write(context, words, x + 2, y + 8, colour(box), { size: 12 });
     }
   }
 
@@ -92,6 +109,7 @@ function figure(frame) {
       write(context, share.toFixed(1), x(0) - 6, y(share), colours.ink, { align: "right" });
       write(context, share.toFixed(1), x(share), y(0) + 14, colours.ink, { align: "center" });
     }
+    write(context, "recall", x(0.5), y(0) + 32, colours.ink, { align: "center" });
     context.strokeStyle = colours.first;
     context.lineWidth = 2;
     context.beginPath();
@@ -108,14 +126,14 @@ function figure(frame) {
 
   const beside = (wide) => wide >= 520;
   frame.draw(
-    (wide) => (beside(wide) ? wide / 2 : 2 * wide),
+    (wide) => (beside(wide) ? wide / 2 : 2 * wide + 12),
     (context, wide, tall, colours) => {
       const side = beside(wide) ? wide / 2 - 6 : wide;
       const kept = answer(detector.index, least.value, overlap.value);
       const now = score(kept);
       paintScene(context, side, colours, kept);
       context.save();
-      if (!beside(wide)) context.translate(-wide - 12, wide);
+      if (!beside(wide)) context.translate(-wide - 12, wide + 12);
       paintCurve(context, side + 12, side, colours, now);
       context.restore();
       frame.say(

@@ -21,7 +21,7 @@ function figure(frame) {
   function paintIntervals(context, width, colours) {
     const [left, right] = [110, width - 20];
     const x = (share) => left + (right - left) * share;
-    write(context, "95 % interval", 0, 10, colours.ink, { bold: true });
+    write(context, "95 % interval of the accuracy", 0, 10, colours.ink, { bold: true });
     counts.forEach((images, index) => {
       const y = 34 + 20 * index;
       const chosen = index === count.index;
@@ -43,7 +43,7 @@ function figure(frame) {
 
   function paintLosses(context, width, height, from, colours) {
     const [left, right, bottom] = [110, width - 20, height - 40];
-    write(context, "training loss", 0, from, colours.ink, { bold: true });
+    write(context, "training loss (gray: other rates)", 0, from, colours.ink, { bold: true });
     const y = (loss) => bottom - (bottom - from - 20) * Math.min(1, loss / top);
     for (const loss of [0, top / 2, top])
       write(context, loss.toFixed(1), left - 8, y(loss), colours.ink, { align: "right" });

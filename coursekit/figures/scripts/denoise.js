@@ -27,7 +27,7 @@ function figure(frame) {
       const bars = 2 * (26 + tall);
       write(context, `the picture at t = ${times[step.index]}`, 0, 12, colours.ink, { bold: true });
       paintRow(context, 0, 26, side);
-      write(context, "what the network believes to be under the noise", 0, 38 + tall, colours.ink, { bold: true });
+      write(context, "the network's guess of the clean picture", 0, 38 + tall, colours.ink, { bold: true });
       paintRow(context, 1, 52 + tall, side);
       for (let picture = 0; picture < count; picture++) {
         const left = picture * (side + 4);

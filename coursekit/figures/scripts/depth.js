@@ -22,7 +22,7 @@ function figure(frame) {
   function paintGradients(context, colours) {
     const [left, right, top, bottom] = [60, width - 20, 30, 200];
     const y = (log) => bottom - (bottom - top) * Math.min(1, Math.max(0, (log - floor) / (ceiling - floor)));
-    write(context, "size of the gradient in each layer", 0, 10, colours.ink, { bold: true });
+    write(context, "gradient in each layer (gray: other designs)", 0, 10, colours.ink, { bold: true });
     for (let power = Math.ceil(floor / 3) * 3; power <= ceiling; power += 3) {
       write(context, `1e${power}`, left - 8, y(power), colours.ink, { align: "right" });
       context.fillStyle = colours.faint;

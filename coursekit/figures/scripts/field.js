@@ -50,6 +50,7 @@ function figure(frame) {
       jumps.push(jumps[level] * s);
     });
     const pitch = (width - 90) / pixels;
+    const [large, small] = [Math.min(5, 0.6 * pitch), Math.min(3.5, 0.35 * pitch)]; // circles do not touch
     const x = (level, index) => 80 + pitch * (0.5 + begins[level] + index * jumps[level]);
     let seen = new Set();
     if (empty < 0) {
@@ -76,7 +77,7 @@ function figure(frame) {
         }
         context.fillStyle = on ? colours.second : colours.faint;
         context.beginPath();
-        context.arc(x(level, index), y(level), on ? 5 : 3.5, 0, 7);
+        context.arc(x(level, index), y(level), on ? large : small, 0, 7);
         context.fill();
       }
       if (level) seen = below;

@@ -16,6 +16,7 @@ function makeFrame(root, data) {
 
   function paintNow() {
     waiting = false;
+    if (!root.clientWidth) return; // out of sight, as on another slide: it is drawn when it has a size
     const width = Math.max(280, Math.min(700, root.clientWidth));
     const tall = height(width);
     const sharpness = Math.max(2, window.devicePixelRatio || 1);
@@ -45,7 +46,8 @@ function makeFrame(root, data) {
     redraw,
     panel,
     say(words) {
-      if (text.textContent !== words) text.textContent = words;
+      const whole = words.replaceAll(" %", "\u00a0%"); // no line begins with the sign
+      if (text.textContent !== whole) text.textContent = whole;
     },
     draw(heightOf, painter) {
       height = heightOf;
@@ -108,10 +110,7 @@ function makeFrame(root, data) {
     },
     button(label, action) {
       const button = Object.assign(document.createElement("button"), { type: "button", textContent: label });
-      button.addEventListener("click", () => {
-        action();
-        redraw();
-      });
+      for (const then of [action, redraw]) button.addEventListener("click", then);
       panel.append(button);
       return button;
     },

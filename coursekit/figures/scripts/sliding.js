@@ -14,8 +14,8 @@ function figure(frame) {
 
   function layout(width) {
     const across = columns + 2 * padding;
-    const side = Math.min(44, (width - 40) / (across + outputColumns));
-    return { side, high: rows + 2 * padding, gap: Math.min(60, width - side * (across + outputColumns)), across };
+    const side = Math.min(44, (width - 41) / (across + outputColumns));
+    return { side, high: rows + 2 * padding, gap: Math.min(60, width - 1 - side * (across + outputColumns)), across };
   }
 
   function cell(context, row, column, left, side, value, fill, ink, faint) {
@@ -45,7 +45,7 @@ function figure(frame) {
         if (!under) continue;
         const weight = kernel.values[m * kernelColumns + n];
         terms.push(`${number(weight)}·${number(value)}`);
-        const corner = { size: side / 4, align: "right" };
+        const corner = { size: Math.max(9, side / 4), align: "right" };
         write(context, `×${number(weight)}`, (column + 0.95) * side, 26 + (row + 0.84) * side, colours.second, corner);
       }
     }

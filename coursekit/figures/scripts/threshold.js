@@ -49,8 +49,9 @@ function figure(frame) {
     return [(tp + tn) / size, tp / (tp + fn), tp / (tp + fp + fn), (2 * tp) / (2 * tp + fp + fn)];
   }
 
+  // As high as the picture, and high enough for four bars; the legend stands below.
   frame.draw(
-    (width) => Math.min(320, width * 0.46) * (rows / columns) + 28,
+    (width) => Math.max(180, Math.min(320, width * 0.46) * (rows / columns)) + 28,
     (context, width, height, colours) => {
       const side = Math.min(320, width * 0.46);
       const found = count();
@@ -64,7 +65,7 @@ function figure(frame) {
         write(context, `${(100 * value).toFixed(1)} %`, width - 8, y - 12, colours.ink, { align: "right", bold: true });
         context.fillStyle = colours.faint;
         context.fillRect(left, y, room, 10);
-        context.fillStyle = index < 2 ? colours.first : colours.second;
+        context.fillStyle = colours.ink;
         context.fillRect(left, y, room * value, 10);
       });
       const legend = "green: found, blue: missed, orange: false alarm";
