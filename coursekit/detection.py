@@ -6,7 +6,7 @@ Boxes are ``(x0, y0, x1, y1)`` in pixels. Labels count from 1, as torchvision ha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,7 @@ import torch
 import torch.nn.functional as F
 import torchvision.models.detection as zoo
 from torch import Tensor, nn
-from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.faster_rcnn import FasterRCNN, FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.faster_rcnn import AnchorGenerator, FasterRCNN, FastRCNNPredictor, TwoMLPHead
 from torchvision.ops import MultiScaleRoIAlign, box_iou
 
 from coursekit import arguments, pretrained
@@ -26,11 +25,11 @@ from coursekit.training.forward import eval_mode
 SPECIES = ("cat", "dog", "owl", "rabbit")  # what the stored detector finds
 SIZE = 128  # pixels, of its scenes
 Boxes = dict[str, Tensor]
+Annotations = Sequence[Mapping[str, Any]]  # of each image
 
 
-def tensors(groups: Iterable[Group], classes: Sequence[str] = SPECIES) -> tuple[list[Tensor], list[Boxes]]:
+def tensors(groups: Sequence[Group], classes: Sequence[str] = SPECIES) -> tuple[list[Tensor], list[Boxes]]:
     """Return scenes as torchvision's detectors take them: images ``[3, H, W]`` in 0..1, and the target of each."""
-    groups = list(groups)
     images = [torch.from_numpy(group.image).permute(2, 0, 1).contiguous() / 255 for group in groups]
     return images, [target_of(group, classes) for group in groups]
 
@@ -38,9 +37,7 @@ def tensors(groups: Iterable[Group], classes: Sequence[str] = SPECIES) -> tuple[
 def target_of(group: Group, classes: Sequence[str] = SPECIES) -> Boxes:
     """Return the boxes and labels of a scene's animals, from back to front."""
     if unknown := {animal.species for animal in group.animals} - set(classes):
-        raise ValueError(
-            f"the scene has animals ({', '.join(sorted(unknown))}) that are none of the classes {classes}."
-        )
+        raise ValueError(f"there are animals ({', '.join(sorted(unknown))}) that are none of the classes {classes}.")
     boxes = torch.tensor([animal.box for animal in group.animals], dtype=torch.float32).reshape(-1, 4)
     labels = torch.tensor([1 + classes.index(animal.species) for animal in group.animals], dtype=torch.int64)
     return {"boxes": boxes, "labels": labels}
@@ -49,8 +46,8 @@ def target_of(group: Group, classes: Sequence[str] = SPECIES) -> Boxes:
 def matches(boxes: Tensor, true_boxes: Tensor, iou_threshold: float = 0.5) -> Tensor:
     """Return for each box, the best score first, the index of the true box that it finds, or -1: int64 ``[N]``.
 
-    A box finds the true box with which its IoU is largest, among those that no box before it has found, if it is at
-    least ``iou_threshold``. Both are of one class and one image, ``[N, 4]`` and ``[M, 4]``.
+    A box finds the true box with the largest IoU, of at least ``iou_threshold``, among those not yet found. Both are of
+    one class and one image, ``[N, 4]`` and ``[M, 4]``.
     """
     overlap = box_iou(boxes, true_boxes)
     found = torch.full((len(boxes),), -1)
@@ -62,27 +59,12 @@ def matches(boxes: Tensor, true_boxes: Tensor, iou_threshold: float = 0.5) -> Te
 
 
 def precision_recall(
-    detections: Sequence[Mapping[str, Any]],
-    targets: Sequence[Mapping[str, Any]],
-    label: int,
-    iou_threshold: float = 0.5,
+    detections: Annotations, targets: Annotations, label: int, iou_threshold: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return precision, recall and score after each box of one class over all images, the best score first.
 
-    Parameters
-    ----------
-    detections, targets : sequence of dict
-        One for each image: ``boxes`` [N,4] and ``labels`` [N], and in ``detections`` ``scores`` [N]. Tensors on any
-        device, arrays or lists.
-    label : int
-        The class.
-    iou_threshold : float
-        The IoU from which on a box counts as right.
-
-    Raises
-    ------
-    ValueError
-        If the two are not about the same images, if a box is not ``(x0, y0, x1, y1)``, or no image has that class.
+    For each image there is a dict, of tensors on any device, arrays or lists; a box is right from ``iou_threshold`` on.
+    A ValueError says if the numbers of images differ, a box is not ``(x0, y0, x1, y1)``, or no image has that class.
     """
     if len(detections) != len(targets):
         raise ValueError(f"there are detections in {len(detections)} images, but targets of {len(targets)}.")
@@ -98,10 +80,9 @@ def precision_recall(
         wanted += len(true_boxes)
     if not wanted:
         raise ValueError(f"no image has an object of class {label}: there is no recall.")
-    score = torch.cat(scores)
-    order = score.argsort(descending=True, stable=True)
+    score, order = torch.cat(scores).sort(descending=True, stable=True)
     right = torch.cat(hits)[order].cumsum(0).double().numpy()
-    return right / np.arange(1, len(right) + 1), right / wanted, score[order].numpy()
+    return right / np.arange(1, len(right) + 1), right / wanted, score.numpy()
 
 
 def _of_class(one: Mapping[str, Any], label: int, where: str, *names: str) -> list[Tensor]:
@@ -114,18 +95,12 @@ def _of_class(one: Mapping[str, Any], label: int, where: str, *names: str) -> li
         raise ValueError(f"{where} has {shapes}; expected boxes [N, 4], and one entry of each other kind for each box.")
     if (boxes[:, 2:] < boxes[:, :2]).any():
         raise ValueError(
-            f"{where} has a box that ends before it begins; expected (x0, y0, x1, y1). Of (x, y, width, height) take "
-            'torchvision.ops.box_convert(boxes, "xywh", "xyxy").'
+            f'{where} has a box that ends before it begins. From sizes: ops.box_convert(boxes, "xywh", "xyxy")'
         )
     return [tensors[name][tensors["labels"] == label] for name in names]
 
 
-def average_precision(
-    detections: Sequence[Mapping[str, Any]],
-    targets: Sequence[Mapping[str, Any]],
-    label: int,
-    iou_threshold: float = 0.5,
-) -> float:
+def average_precision(detections: Annotations, targets: Annotations, label: int, iou_threshold: float = 0.5) -> float:
     """Return the area under precision against recall, each precision raised to the best that a higher recall has.
 
     It is VOC's measure since 2010 (Everingham et al., 2015). The arguments are those of `precision_recall`.
@@ -157,14 +132,8 @@ class Backbone(nn.Module):
 def faster_rcnn(resnet: Any, classes: int = len(SPECIES), size: int = SIZE, hidden: int = 128) -> FasterRCNN:
     """Return torchvision's Faster R-CNN (Ren, He, Girshick and Sun, 2015) on a thin backbone, for small images.
 
-    Parameters
-    ----------
-    resnet : ResNet
-        Of torchvision's layout, with basic blocks; its first three stages become part of the detector.
-    classes, size : int
-        How many without the background; the side in pixels to which images are resized.
-    hidden : int
-        Units of both layers of the head; torchvision has 1,024.
+    The first three stages of ``resnet`` (torchvision's layout, basic blocks) become part of it. ``classes`` are counted
+    without the background; images are resized to ``size`` pixels; both layers of the head have ``hidden`` units.
     """
     backbone = Backbone(resnet)
     return FasterRCNN(
@@ -186,16 +155,11 @@ def faster_rcnn(resnet: Any, classes: int = len(SPECIES), size: int = SIZE, hidd
 
 @torch.no_grad()
 def detect(model: nn.Module, images: Sequence[Tensor], batch_size: int = 16) -> list[Boxes]:
-    """Return what a detector of torchvision finds in images ``[3, H, W]`` of any sizes, from 0 to 1, on the CPU.
-
-    It computes in eval mode, without gradient, and leaves each module in the mode that it was in.
-    """
+    """Return what a detector of torchvision finds, in eval mode, in images ``[3, H, W]`` of 0..1: on the CPU."""
     for index, image in enumerate(images):
         if image.numel() and (image.min() < -0.01 or image.max() > 1.01):
-            raise ValueError(
-                f"image {index} has values from {image.min():.3g} to {image.max():.3g}; expected 0 to 1. "
-                "Divide bytes by 255, and do not normalize: torchvision's detectors do it themselves."
-            )
+            found = f"values from {image.min():.3g} to {image.max():.3g}"
+            raise ValueError(f"image {index} has {found}; expected 0 to 1. Divide bytes by 255, and do not normalize.")
     device, found = next(model.parameters()).device, []
     with eval_mode(model):
         for start in range(0, len(images), batch_size):
@@ -213,20 +177,10 @@ class Detector:
 
 
 def load(name: str = "critters") -> Detector:
-    """Return a trained detector.
+    """Return a trained detector: "critters", the course's thin one, or "coco", torchvision's on MobileNetV3.
 
-    Parameters
-    ----------
-    name : {"critters", "coco"}
-        The thin one that comes with the course (``python -m tools.train_detector`` makes it), or torchvision's Faster
-        R-CNN on MobileNetV3, which knows the 80 classes of COCO (Lin et al., 2014), 74 MB, downloaded once.
-
-    Raises
-    ------
-    ValueError
-        If there is no such detector.
-    WeightsError, DownloadError
-        If the file is missing, damaged or cannot be had, with what to do.
+    ``python -m tools.train_detector`` makes the first. The second knows the 80 classes of COCO (Lin et al., 2014); its
+    74 MB are downloaded once. A WeightsError or DownloadError says what to do about a file.
     """
     if name == "critters":
         weights, card = pretrained.read_weights("detector")

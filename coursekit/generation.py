@@ -69,22 +69,6 @@ class Generator(nn.Module):
         return self.layers(torch.cat([z, F.one_hot(labels, self.classes)], dim=1))
 
 
-class Discriminator(nn.Module):
-    """From images ``[N, 1, 28, 28]`` and the classes that they should show to logits ``[N]`` of being real."""
-
-    def __init__(self, classes: int = 10, hidden: int = 192) -> None:
-        super().__init__()
-        self.classes = classes
-        self.layers = nn.Sequential(
-            nn.Linear(SIDE**2 + classes, hidden), nn.LeakyReLU(0.2),
-            nn.Linear(hidden, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, 1), nn.Flatten(0),
-        )  # fmt: skip
-
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Look at each image beside the class that it should show."""
-        return self.layers(torch.cat([images.flatten(1), F.one_hot(labels, self.classes)], dim=1))
-
-
 class Block(nn.Module):
     """Two convolutions with a shortcut; between them the embedding scales and shifts each channel."""
 

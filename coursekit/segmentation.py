@@ -26,11 +26,8 @@ def scores(predicted: Tensor, truth: Tensor, classes: int) -> dict[str, Any]:
     Both are whole numbers of one shape, from 0 to ``classes - 1``; else there is a ValueError. Where some pixels have
     no true label, give the others: ``scores(predicted[known], truth[known], classes)``.
 
-    Returns
-    -------
-    dict
-        "pixel accuracy", "mean IoU", "mean Dice", and for each class, as lists, "recall", "IoU" and "Dice". A class
-        that neither of the two has is NaN, and left out of the means.
+    The dict holds "pixel accuracy", "mean IoU", "mean Dice", and for each class, as lists, "recall", "IoU" and "Dice".
+    A class that neither of the two has is NaN, and left out of the means.
     """
     arguments.whole("classes", classes)
     for name, labels in (("predicted", predicted), ("truth", truth)):
@@ -107,10 +104,7 @@ class UNet(nn.Module):
     def encode(self, images: Tensor) -> list[Tensor]:
         """Return the maps of the five stages, at 1/2, 1/4, 1/8, 1/16 and 1/32 of the size."""
         if any(side % 32 for side in images.shape[-2:]):
-            raise ValueError(
-                f"images must have a height and width that are multiples of 32, not {list(images.shape[-2:])}."
-                " Five stages halve them. Resize or pad the images."
-            )
+            raise ValueError(f"images must have sides that are multiples of 32, not {list(images.shape[-2:])}.")
         maps = []
         for stage in self.down:
             images = stage(images)
@@ -188,8 +182,7 @@ def backproject(
     if rule not in RULES:
         raise ValueError(f"there is no rule {rule!r}; there are {', '.join(RULES)}.")
     model = copy.deepcopy(arguments.module(model)).eval()
-    # With duplicates: one ReLU may stand in several places of a Sequential.
-    parts = list(model.named_modules(remove_duplicate=False))
+    parts = list(model.named_modules(remove_duplicate=False))  # one ReLU may stand in several places
     rectifiers = {name: part for name, part in parts if isinstance(part, nn.ReLU | nn.ReLU6)}
     if rule != "gradient" and not rectifiers:
         raise ValueError(f"the rule {rule!r} is about nn.ReLU and nn.ReLU6, and the model has none as a module.")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import one_hot, softplus
 from torch.optim import Adam, AdamW
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -54,10 +54,26 @@ def train_classifier(digits: data.Splits, epochs: int, seed: int) -> nn.Sequenti
     return model
 
 
+class Discriminator(nn.Module):
+    """From images ``[N, 1, 28, 28]`` and the classes that they should show to logits ``[N]`` of being real."""
+
+    def __init__(self, classes: int = 10, hidden: int = 192) -> None:
+        super().__init__()
+        self.classes = classes
+        self.layers = nn.Sequential(
+            nn.Linear(generation.SIDE**2 + classes, hidden), nn.LeakyReLU(0.2),
+            nn.Linear(hidden, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, 1), nn.Flatten(0),
+        )  # fmt: skip
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Look at each image beside the class that it should show."""
+        return self.layers(torch.cat([images.flatten(1), one_hot(labels, self.classes)], dim=1))
+
+
 def train_generator(images: Tensor, labels: Tensor, steps: int, seed: int) -> nn.Module:
     """Train generator and discriminator in turns, and return the generator with the mean of its last weights."""
     torch.manual_seed(seed)
-    generator, discriminator = generation.Generator(), generation.Discriminator()
+    generator, discriminator = generation.Generator(), Discriminator()
     optimizer_g = Adam(generator.parameters(), 5e-4, (0.5, 0.999))
     optimizer_d = Adam(discriminator.parameters(), 1e-3, (0.5, 0.999))
     mean = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(0.995), use_buffers=True)
