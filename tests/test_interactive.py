@@ -10,6 +10,7 @@ import pytest
 
 from coursekit import figures
 from coursekit.figures import interaction
+from tests.notebook_functions import NOTEBOOKS
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
@@ -61,6 +62,25 @@ def test_scripts_are_short():
         lines = path.read_text(encoding="utf-8").splitlines()
         assert len(lines) <= (220 if path.stem == "frame" else 150), path.name
         assert max(map(len, lines)) <= 160, path.name
+
+
+def test_the_notebooks_hold_the_scripts_as_they_stand():
+    """Outputs embed them: `make notebooks` renews them after a change."""
+    pages = [page for path in NOTEBOOKS.glob("*.ipynb") for page in pages_in(path)]
+    scripts = [interaction._text(f"{name}.js") for name in interaction.NAMES]
+    assert len(pages) >= len(scripts)
+    for page in pages:
+        assert interaction._text("frame.css") in page
+        assert interaction._text("frame.js") in page
+        assert any(script in page for script in scripts)
+
+
+def pages_in(path):
+    outputs = [
+        output for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] for output in cell.get("outputs", ())
+    ]
+    pages = ["".join(output.get("data", {}).get("text/html", "")) for output in outputs]
+    return [page for page in pages if 'class="course-figure"' in page]
 
 
 # In a browser: every figure, with small data.
