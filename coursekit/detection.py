@@ -87,17 +87,17 @@ def precision_recall(
 
 def _of_class(one: Mapping[str, Any], label: int, where: str, *names: str) -> list[Tensor]:
     """Return some entries of an image's dict on the CPU, those of one class, after a look at the boxes."""
-    tensors = {name: arguments.as_tensor(one[name]).detach().cpu() for name in ("labels", *names)}
-    count, boxes = len(tensors["labels"]), tensors["boxes"].double()
-    tensors["boxes"] = boxes = boxes if boxes.numel() else boxes.reshape(0, 4)
-    if boxes.shape != (count, 4) or any(len(value) != count for value in tensors.values()):
-        shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in tensors.items())
+    entries = {name: arguments.as_tensor(one[name]).detach().cpu() for name in ("labels", *names)}
+    count, boxes = len(entries["labels"]), entries["boxes"].double()
+    entries["boxes"] = boxes = boxes if boxes.numel() else boxes.reshape(0, 4)
+    if boxes.shape != (count, 4) or any(len(value) != count for value in entries.values()):
+        shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in entries.items())
         raise ValueError(f"{where} has {shapes}; expected boxes [N, 4], and one entry of each other kind for each box.")
     if (boxes[:, 2:] < boxes[:, :2]).any():
         raise ValueError(
             f'{where} has a box that ends before it begins. From sizes: ops.box_convert(boxes, "xywh", "xyxy")'
         )
-    return [tensors[name][tensors["labels"] == label] for name in names]
+    return [entries[name][entries["labels"] == label] for name in names]
 
 
 def average_precision(detections: Annotations, targets: Annotations, label: int, iou_threshold: float = 0.5) -> float:
@@ -158,8 +158,8 @@ def detect(model: nn.Module, images: Sequence[Tensor], batch_size: int = 16) -> 
     """Return what a detector of torchvision finds, in eval mode, in images ``[3, H, W]`` of 0..1: on the CPU."""
     for index, image in enumerate(images):
         if image.numel() and (image.min() < -0.01 or image.max() > 1.01):
-            found = f"values from {image.min():.3g} to {image.max():.3g}"
-            raise ValueError(f"image {index} has {found}; expected 0 to 1. Divide bytes by 255, and do not normalize.")
+            values = f"values from {image.min():.3g} to {image.max():.3g}"
+            raise ValueError(f"image {index} has {values}; expected 0 to 1. Divide bytes by 255, and do not normalize.")
     device, found = next(model.parameters()).device, []
     with eval_mode(model):
         for start in range(0, len(images), batch_size):
