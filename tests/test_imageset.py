@@ -121,6 +121,15 @@ def test_torchs_loader_takes_whole_batches():
     assert [len(labels) for _, labels in batches] == [4, 4, 2]
 
 
+@pytest.mark.parametrize("transform", [None, lambda image: image.flip(-1)])
+def test_the_batches_of_torchs_loader_hold_what_single_images_are(transform):
+    dataset = animals().with_transform(transform)
+    images, labels = next(iter(DataLoader(dataset, batch_size=3, sampler=[4, 1, 7])))
+    singles = [dataset[index] for index in (4, 1, 7)]
+    assert torch.equal(images, torch.stack([image for image, _ in singles]))
+    assert labels.tolist() == [label for _, label in singles]
+
+
 def test_properties():
     dataset = animals()
     assert len(dataset) == 10

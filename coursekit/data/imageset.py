@@ -59,6 +59,13 @@ class ImageSet(torch.utils.data.Dataset):
             images = torch.stack([self.transform(image) for image in images])
         return images, self.labels[chosen]
 
+    def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int]]:
+        """Return several images, each with its label; a DataLoader fetches a batch by it faster than one by one."""
+        chosen = self._positions(indices)
+        images = self.images[chosen].float().div_(255).unbind()
+        images = map(self.transform, images) if self.transform else images
+        return list(zip(images, self.labels[chosen].tolist(), strict=True))
+
     @property
     def channels(self) -> int:
         """1 for gray images, 3 for colour."""

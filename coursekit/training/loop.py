@@ -67,7 +67,8 @@ def fit(
         Name and function from outputs and labels to one number per sample ``[N]``, NaN for one that does not count. By
         default the accuracy, if the labels are class numbers.
     epochs, batch_size, seed : int
-        How often to go through ``train``, in batches of so many samples. The seed fixes order, dropout, augmentation.
+        How often to go through ``train``, in batches of so many samples (``val``: of at least 64, as it needs no
+        gradients). The seed fixes order, dropout, augmentation.
     monitor, better : str, optional
         The column that tells which epoch is best, by default "val_loss" or, without ``val``, "loss"; and whether
         "lower" or "higher" numbers of it are better, where its name does not tell.
@@ -112,7 +113,7 @@ def fit(
     forward = Forward(model, loss, metrics, fabric.device if fabric else device, amp, channels_last)
     processes = fabric or OneProcess()
     loader = make_loader(train, "train", batch_size, processes, torch.Generator().manual_seed(int(seed)))
-    val_loader = None if val is None else make_loader(val, "val", batch_size, processes)
+    val_loader = None if val is None else make_loader(val, "val", max(batch_size, 64), processes)
     optimizer = make_optimizer(optimizer, model)
     steps = epochs * (count(loader) or 0)
     scheduler, each_batch = make_scheduler(scheduler, optimizer, steps)
