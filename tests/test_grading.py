@@ -14,6 +14,7 @@ import time
 import unicodedata
 import zipfile
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -296,7 +297,13 @@ def test_an_interrupted_run_writes_what_is_there_and_ends_every_sandbox(tmp_path
         (tmp_path / "in" / f"s{file}.ipynb").write_bytes(with_answers(q2=cell))
     (tmp_path / "in" / "z.pdf").write_text("x", encoding="utf-8")
     command = [sys.executable, "-m", "tools", "grade", str(tmp_path / "in"), "lab01", "--output", str(tmp_path / "out")]
-    process = subprocess.Popen([*command, "--jobs", "2"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, "--jobs", "2"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=partial(signal.signal, number, signal.SIG_DFL),  # tests in the background ignore Ctrl-C
+    )
     while not list(tmp_path.glob("out/results/*.json")):
         time.sleep(0.1)
     family = psutil.Process(process.pid).children(recursive=True)
