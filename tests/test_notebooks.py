@@ -178,6 +178,16 @@ def test_each_rule_finds_its_fault(fault, tmp_path):
     assert any(message in line for line in found), found
 
 
+@pytest.mark.parametrize("folder", ["notebooks", "notebooks/labs"])
+def test_lectures_and_labs_have_88_columns(folder, tmp_path):
+    (tmp_path / folder).mkdir(parents=True)
+    for columns in (88, 89):
+        notebook = good()
+        notebook.cells.append(code("x = ".ljust(columns - 1, "1") + "1", count=3))
+        found = write(notebook, tmp_path / folder)
+        assert any("columns, at most 88" in line for line in found) == (columns > 88)
+
+
 @pytest.mark.parametrize("source", ["x = (7\n% 256)", "%pip install --quiet x", "x = 7 % 3 != 1"])
 def test_percent_and_exclamation_mark_may_be_python(source):
     assert list(rules.check_code(code(source))) == []

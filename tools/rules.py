@@ -15,7 +15,7 @@ from tools.launch import expected_fork, setup_cell
 from tools.normalform import fresh, is_measured, normalize, picture_type, read
 
 LONGEST, NINE_IN_TEN, MEDIAN = 30, 20, 6  # lines of a code cell
-WIDEST = 88  # columns of code in a lecture, which is projected
+WIDEST = 88  # columns of code: a lecture is projected, a lab read beside its text
 LARGEST = 4_000_000  # bytes of a notebook
 _PATHS = re.compile(r"(/home/|/root/|/tmp/|/work/|/Users/|[A-Z]:\\\\|site-packages|\.venv)")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -47,8 +47,7 @@ def check_all(path: Path, root: Path) -> list[str]:
     headings = {heading for cell in notebook.cells for heading in _headings(cell)}
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            faults = [*check_code(cell), *check_outputs(cell)]
-            faults += check_widths(cell) if path.parent.name != "labs" else ()
+            faults = [*check_code(cell), *check_outputs(cell), *check_widths(cell)]
         else:
             faults = [*check_markdown(cell, headings, path.parent)]
         wrong += [f"{_say(cell)} {fault}" for fault in faults]
