@@ -113,7 +113,7 @@ def answer(value):
 def test_missing_and_unanswered_variables_say_so():
     with pytest.raises(NotAnsweredError, match="Run the cell"):
         fetch(AnswerServer({}).serve, "answer")
-    for value in (..., [1, ...], {"a": ...}):
+    for value in (..., [1, ...], [[1, 2], [3, ...]], {"a": ...}):
         with pytest.raises(NotAnsweredError, match=r"\.\.\."):
             answer(value)
 
@@ -446,6 +446,26 @@ def test_differences_are_named_without_the_right_numbers(values, text):
         assert differences.pattern(wrong, right, 1e-6) == "only at 1 of axis 0"
     else:
         assert text in differences.pattern(values, RAMP, 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("slip", "text"),
+    [
+        (np.abs, "lost their sign"),
+        (lambda right: np.maximum(right, 0), "below 0 is cut off"),
+        (lambda right: 100 * right, "per cent"),
+        (lambda right: np.round(right, 2), "behind the point: 2"),
+    ],
+)
+def test_slips_in_the_last_step_are_named(slip, text):
+    right = np.random.default_rng(0).normal(size=(3, 4))
+    assert text in differences.pattern(slip(right), right, 1e-6)
+
+
+def test_another_rounding_is_named():
+    right = np.arange(0, 240, 20).reshape(3, 4)
+    assert "off by more than 1" in differences.pattern(right + (right > 100), right, 1e-6)
+    assert "off by more than 1" not in differences.pattern(right + 2 * (right > 100), right, 1e-6)
 
 
 def test_an_unknown_mistake_is_shown_on_a_small_input():

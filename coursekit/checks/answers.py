@@ -142,7 +142,7 @@ def _received(ask: Ask, value: Any, name: str, finite: bool = True) -> Any:
         return kinds[value.kind](ask, value, name) if value.kind in kinds else value
     parts = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list | tuple) else []
     references = [part for part in parts if isinstance(part, Reference)]
-    if _ELLIPSIS in references:
+    if _holds_ellipsis(value):
         raise NotAnsweredError(f"`{name}` still holds `...`.")
     if isinstance(value, dict) and set(value) == {"chart"}:
         return Chart([{**axis, "lines": [_drawn(**line) for line in axis["lines"]]} for axis in value["chart"]])
@@ -151,6 +151,11 @@ def _received(ask: Ask, value: Any, name: str, finite: bool = True) -> Any:
     if references and not isinstance(value, dict):
         return [_received(ask, item, f"{name}[{k}]", finite) for k, item in enumerate(value)]
     return value
+
+
+def _holds_ellipsis(value: object) -> bool:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return value == _ELLIPSIS if isinstance(value, Reference) else any(map(_holds_ellipsis, parts))
 
 
 def _drawn(label: str, x: np.ndarray, y: np.ndarray) -> dict:

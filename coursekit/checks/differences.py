@@ -46,6 +46,9 @@ def pattern(values: np.ndarray, right: np.ndarray, rtol: float) -> str:
         else:
             planes = {"its order is reversed": right[::-1]}
         known = {"all values have the wrong sign": -right, **planes}
+        known |= {"all values have lost their sign": np.abs(right), "what is below 0 is cut off": np.maximum(right, 0)}
+        known["all values are a hundred times as large, as per cent are"] = 100 * right
+        known |= {f"the numbers are rounded (digits behind the point: {n})": np.round(right, n) for n in range(5)}
         known["all values are right but for one common factor"] = factor * right
         known["the same number is added to all values"] = right + (values - right).mean()
         for text, other in known.items():
@@ -58,6 +61,8 @@ def pattern(values: np.ndarray, right: np.ndarray, rtol: float) -> str:
                     return "everything is moved by one " + ("column" if axis == right.ndim - 1 else "row")
         if close(np.sort(values, axis=None), np.sort(right, axis=None), rtol).all():
             return "the numbers are right, but they stand at other places"
+    if np.ptp(right) > 20 and not np.any(values % 1) and not np.any(right % 1) and np.abs(values - right).max() == 1:
+        return "no value is off by more than 1, as after another rounding"
     if right.ndim > 1 and min(right.shape[-2:]) > 2 and not wrong.all():
         inside = wrong[..., 1:-1, 1:-1]
         if not inside.any() and wrong.sum() > 2:

@@ -64,7 +64,7 @@ def q1(outline_layer: Function, rng: np.random.Generator) -> None:
     )
 
 
-_PAIR = np.array([[[0, 0, 0], [1, 2, 3], [0, 0, 0]], [[0, 7, 0], [4, 5, 6], [0, 8, 0]]], dtype=float)
+_PAIR = np.array([[[0, 0, 0], [1, -2, 3], [0, 0, 0]], [[0, 7, 0], [4, 5, 6], [0, 8, 0]]], dtype=float)
 _WHITE = torch.tensor([[0.0, 1, 0]]) * torch.tensor([1, 10, 100]).view(1, 3, 1, 1)
 
 
@@ -244,8 +244,8 @@ def q5(counterexample: object, shift_stable: Function, rng: np.random.Generator)
     )
 
 
-_SPOT = torch.tensor([[[[0.0, 0, 0], [0, 3, 6], [0, 0, 0]]]])
-_STEP = torch.tensor([[[[0.0, 0, 0], [-1, 1, 0], [0, 0, 0]]]])
+_SPOT = torch.tensor([[[[-2.0, 0, 5], [0, 3, 0], [1, 0, 6]]]])
+_STEP = torch.tensor([[[[0.0, 1, 0], [-3, 2, 0], [0, 0, 0]]]])
 
 
 def _stable(images: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
@@ -270,21 +270,21 @@ def q6(find_kernel: Function, rng: np.random.Generator) -> None:
             raise Hint(f"the descent diverges: the numbers grow to NaN. {why}")
         if not isinstance(answer, tuple | list) or len(answer) != 2:
             raise Hint(f"`find_kernel` must return (kernel, bias), not {compare.kind(answer)}.")
-        found, offset = (compare.as_array(part, "the kernel, or the bias,").ravel() for part in answer)
-        right = kernel.reshape(-1)
+        found, offset = (compare.as_array(part, "the kernel, or the bias,").squeeze() for part in answer)
+        right = kernel[0, 0].numpy()
         mistakes: list[tuple[str, object]] = [
-            ("the kernel is found turned by 180 degrees: the layer correlates.", kernel.flip(2, 3).reshape(-1)),
-            ("the kernel is found transposed.", kernel.transpose(2, 3).reshape(-1)),
+            ("the kernel is found turned by 180 degrees: the layer correlates.", right[::-1, ::-1]),
+            ("the kernel is found transposed.", right.T),
             ("the kernel has the wrong sign: which way does one go along a gradient?", -right),
         ]
-        if (found.size, offset.size) == (size**2, 1):
-            near = F.conv2d(x, torch.tensor(found).float().view(kernel.shape), torch.tensor(offset).float())
+        if (found.shape, offset.size) == ((size, size), 1):
+            near = F.conv2d(x, torch.tensor(found).float().view(kernel.shape), torch.tensor(offset).float().view(1))
             hint = f"not found yet: the loss that remains is {F.mse_loss(near, y):.2g}."
             mistakes.append((f"{hint} Is `zero_grad` there? Are there steps enough, and large enough?", found))
         if (found.size, offset.size) == (1, size**2):
             raise Hint("these are the bias, then the kernel: it should be the other way round.")
         compare.array(found, "the kernel", right, mistakes, rtol=0.02)
-        compare.array(offset, "the bias", torch.tensor([bias]), {"the bias stays zero.": torch.zeros(1)}, rtol=0.02)
+        compare.array(offset, "the bias", np.array(bias), {"the bias stays zero.": 0.0}, rtol=0.02)
 
 
 lab.written("q7", "Explain: local, shared, and what it costs", points=3)

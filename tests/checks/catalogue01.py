@@ -295,6 +295,7 @@ WRONG = {
         "one slip": wrong("one value is too small", **by_hand([[-1, 2, 5], [6, 1, 3], [0, 5, 2]])),
         "a row too short": wrong("differ in length", **by_hand([[-1, 2, 5], [6, 1], [0, 5, 3]])),
         "a text": wrong("numbers only", **by_hand("2 2 7")),
+        "lost signs": wrong("have lost their sign", **by_hand(np.abs(CORRELATION))),
     },
     "q2": {
         "one step too many": wrong("n - 1 steps", **size_with(lambda n, k, s, p, d: n * s + d * (k - 1) + 1 - 2 * p)),
@@ -338,6 +339,9 @@ WRONG = {
         "floats": wrong("float64", **sharpen_with(finish=lambda v: np.clip(np.round(v), 0, 255))),
         "in place": wrong("work on a copy", sharpen=sharpen_in_place),
         "valid": wrong("lost its border", sharpen=lambda image, amount: sharpen_by_hand(image, amount)[1:-1, 1:-1]),
+        "rounded up": wrong(
+            "more than 1", **sharpen_with(finish=lambda v: np.clip(np.ceil(v), 0, 255).astype(np.uint8))
+        ),
         "no return": wrong("", sharpen=lambda image, amount: [image]),
     },
     "q4": {

@@ -461,6 +461,7 @@ WRONG = {
         "whole width": wrong("end to end", **honest(needed=lambda p, h: images_needed(p, h / 2))),
         "no factor": wrong("68 %", **honest(needed=lambda p, h: math.ceil(p * (1 - p) / h**2))),
         "no square": wrong("four times", **honest(needed=lambda p, h: math.ceil(1.96 * p * (1 - p) / h))),
+        "error rounded": wrong("behind the point: 2", **honest(lambda z, y: round(float(balanced_error(z, y)), 2))),
         "factor not squared": wrong("not rightly", **honest(needed=lambda p, h: math.ceil(1.96 * p * (1 - p) / h**2))),
         "worst case": wrong("worst case", **honest(needed=lambda p, h: images_needed(0.5, h))),
         "a float": wrong("whole number", **honest(needed=lambda p, h: 1.96**2 * p * (1 - p) / h**2)),

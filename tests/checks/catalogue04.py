@@ -266,6 +266,12 @@ class HiddenInList(Whole):
         return self.head(self.parts[0](x))
 
 
+class BodyForgotten(TrainAlone):
+    def train(self, mode=True):
+        self.head.train(mode)
+        return self
+
+
 class NoGradient(Whole):
     def forward(self, x):
         with torch.no_grad():
@@ -560,6 +566,8 @@ WRONG = {
         "as the body came": wrong("before any call", **held(AsItCame)),
         "hidden in a list": wrong("`net.state_dict()` lacks", **held(HiddenInList)),
         "no gradient": wrong("no gradient reaches the head", **held(NoGradient)),
+        "body in train mode whatever is called": wrong("after `net.eval()`", **held(BodyForgotten)),
+        "softmax at the end": wrong("needs no softmax", **held(lambda b, h: nn.Sequential(Whole(b, h), nn.Softmax(1)))),
         "not a network": wrong("torch.nn.Module", **held(lambda body, head: 3)),
     },
     "q5": {
@@ -616,6 +624,6 @@ WRONG = {
         "one seed": wrong("another seed", interval=lambda *a: bootstrap()["interval"](*a[:3], 0)),
         "always 5000 draws": wrong("`draws`", interval=lambda r, s, d, seed: bootstrap()["interval"](r, s, 5000, seed)),
         "lowest and highest": wrong("too wide", **bootstrap(percent=(0, 100))),
-        "90 percent": wrong("Which percentiles", **bootstrap(percent=(5, 95))),
+        "90 percent": wrong("which percentiles", **bootstrap(percent=(5, 95))),
     },
 }

@@ -95,6 +95,12 @@ class Block(nn.Module):
         return F.relu(self.shortcut(x) + branch)
 
 
+class BlockInEvalMode(Block):
+    def forward(self, x):
+        self.eval()
+        return super().forward(x)
+
+
 class BiasedShortcut(Block):
     def __init__(self, inputs, outputs, stride=1):
         super().__init__(inputs, outputs, stride)
@@ -626,6 +632,7 @@ WRONG = {
         "biased shortcut": wrong("No convolution has a bias", Block=BiasedShortcut),
         "3 x 3 in the shortcut": wrong("`shortcut.0.weight` has the wrong shape", Block=WideShortcut),
         "the call is shown": wrong("A case for paper", **block_with(forward_with(middle=torch.sigmoid))),
+        "always in eval mode": wrong("switched it off", Block=BlockInEvalMode),
         "other names": wrong("leave the names", Block=lambda i, o, s: nn.Sequential(nn.Conv2d(i, o, 3, s))),
     },
     "q3": {
@@ -660,7 +667,7 @@ WRONG = {
         "the usual order": wrong("*in front of*", **nine_with("order")),
         "ReLU behind all": wrong("also in front of the first", **nine_with("after")),
         "last pooling late": wrong("A simpler case", **nine_with("behind")),
-        "rounded up": wrong("A simpler case", **nine_with("up")),
+        "rounded up": wrong("everything but the branches", **nine_with("up")),
         "three channels always": wrong(
             "wrong shape", ResNet9=lambda classes, channels, width: ResNet9(classes, 3, width)
         ),

@@ -31,8 +31,8 @@ def q1(loss_and_gradient: Function, rng: np.random.Generator) -> None:
             if is_finite(answer[1]):
                 why = "the true class may have a share that floats round to 0: write log(e^z / sum) as z - log(sum)"
             raise Hint(f"with logits as large as {logits.max():.0f} it gives NaN or infinity: {why}.")
-        loss = compare.as_number(answer[0], "the loss")
-        for k, (own, name) in enumerate(((loss, "the loss"), (answer[1], "the gradient"))):
+        loss, reach = compare.as_number(answer[0], "the loss"), f"(logits up to {np.abs(logits).max():.0f})"
+        for k, (own, name) in enumerate(((loss, f"the loss {reach}"), (answer[1], f"the gradient {reach}"))):
             mistakes = [(hint, _entropy(logits, labels, slip)[k]) for slip, hint in slips.items()]
             small = (lambda *few, k=k: loss_and_gradient(*few)[k], lambda *few, k=k: _entropy(*few)[k], _EVEN)
             compare.array(own, name, _entropy(logits, labels)[k], mistakes, small=small)

@@ -38,7 +38,9 @@ def _check_net(net: Module, own_body: nn.Module, own_head: nn.Module, images: Te
     with torch.no_grad():
         features = own_body(images)
         right = own_head(features)
+    _check_body(net.layers(), "after `net.eval()`")
     hints = {"these are the body's features: send them through the head.": features}
+    hints["these are shares: what the head gives needs no softmax."] = right.softmax(dim=1)
     compare.array(net(images), "what the network gives", right, hints, rtol=1e-4)
 
     trainable = sorted(tuple(p["shape"]) for p in net.parameters().values() if p["trainable"])

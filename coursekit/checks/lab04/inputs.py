@@ -164,8 +164,8 @@ def _lost(folded: Module, conv: nn.Conv2d) -> str:
 
 def _check_folded(folded: Module) -> None:
     layers = folded.layers()
-    if len(layers) != 1 or layers[0]["kind"] != "Conv2d":
-        raise Hint("`fold_gray` must return a single `nn.Conv2d`, not several layers.")
+    if len(layers) != 1 or layers[0]["kind"] != "Conv2d" or layers[0]["name"]:
+        raise Hint("`fold_gray` must return a single `nn.Conv2d`, not several layers, nor a network that holds it.")
     if layers[0]["settings"].get("in_channels") != 1:
         raise Hint("the new layer must take *one* channel.")
     if not layers[0]["settings"]["bias"]:

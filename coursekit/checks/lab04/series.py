@@ -187,7 +187,7 @@ def q6(interval: Function, rng: np.random.Generator) -> None:
     own = _ends(interval, np.array([True, True, False]), np.array([4, 4, 7]), 2000, 0)
     case = "A case for paper: right = [True, True, False], series = [4, 4, 7]. Of two series two are drawn, so that"
     case += f" the accuracy is 0, 2/3 or 1, from 0 in 1 of 4 draws to 1 in 1 of 4. Yours: {own[0]:.2f} to {own[1]:.2f}."
-    case = case if own != (0, 1) else "Which percentiles leave 95 % between them?"
+    case = case if own != (0, 1) else "How many series does a draw have, and which percentiles leave 95 % between them?"
     raise Hint(f"the interval is {about}. {case}")
 
 

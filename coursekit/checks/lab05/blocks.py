@@ -15,6 +15,8 @@ from coursekit.checks import compare
 from coursekit.checks.answers import Function, Hint, Module, NotAnsweredError
 from coursekit.checks.weights import copy_state, normal, random_state
 
+_SWITCHED_OFF = "right in eval mode, but in train mode batch norm must use the batch: who has switched it off?"
+
 
 def q2(Block: Function, rng: np.random.Generator) -> None:
     """Compare blocks with either kind of shortcut: first their parameters, then their outputs in both modes."""
@@ -31,7 +33,8 @@ def q2(Block: Function, rng: np.random.Generator) -> None:
             answers.append(_call(block, x, shown))
 
     def each(slip: str = "") -> Tensor:
-        return torch.cat([own.train(mode)(x, slip).flatten() for _, own, x, _ in cases for mode in (False, True)])
+        modes = (False, slip != "eval")
+        return torch.cat([own.train(mode)(x, slip).flatten() for _, own, x, _ in cases for mode in modes])
 
     hints = {
         "before": "a branch that ends in a ReLU can only add: the last ReLU belongs behind the sum.",
@@ -42,6 +45,7 @@ def q2(Block: Function, rng: np.random.Generator) -> None:
         "alone": "the sum with the shortcut is missing.",
     }
     hints |= {"twice": "`bn1` is used twice, and `bn2` never."} | {f"{slip} twice": hints[slip] for slip in hints}
+    hints["eval"] = _SWITCHED_OFF
     mistakes = compare.mistakes_of(each, hints)
     small = (
         partial(_plain, Block),
@@ -144,7 +148,7 @@ def q4(ResNet9: Function, rng: np.random.Generator) -> None:
         "no pool": "the pooling in front of the second convolution of the table is missing.",
         "maximum": "the head takes the mean of each map, not its maximum.",
         "softmax": "logits are asked for: no softmax at the end.",
-        "eval": "right in eval mode, but in train mode batch norm must use the batch: who has switched it off?",
+        "eval": _SWITCHED_OFF,
     }
     mistakes = compare.mistakes_of(each, hints)
     compare.array(
@@ -159,12 +163,11 @@ def _part(model: Module, own: _Nine, shown: str) -> str:
             own.get_parameter(f"convs.{k}.weight").zero_()
     _give_weights(model, own, shown)
     model.train(False)
-    x = torch.ones(1, own.get_parameter("convs.0.weight").shape[1], 8, 8)
+    x = torch.ones(1, own.get_parameter("convs.0.weight").shape[1], 9, 9)
     fine = torch.allclose(model(x), own.eval()(x), rtol=1e-3, atol=1e-4)
-    where = (
-        "right: look into the residual layers" if fine else "wrong, too: look at what stands between and behind them"
-    )
-    return f" A simpler case: an image of 8 x 8 ones, the last convolution of each branch 0. There it is {where}."
+    where = "wrong, too: look at everything but the branches"
+    where = "right: look into the branches, and at what train mode changes" if fine else where
+    return f" A simpler case: 9 x 9 ones, the last convolution of each branch 0, eval mode. There it is {where}."
 
 
 class _Nine(nn.Module):
