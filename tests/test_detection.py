@@ -245,7 +245,7 @@ def test_the_detector_learns_from_scenes_and_answers_in_eval_mode(scenes):
 
 def test_images_of_another_range_are_refused(scenes):
     net, images = detection.load("critters"), scenes[1][:2]
-    with pytest.raises(ValueError, match=r"image 1 has values from \d+ to 255; expected 0 to 1\. Divide bytes by 255"):
+    with pytest.raises(ValueError, match=r"image 1 must lie in 0\.\.1, these go from \d+ to 255\. Divide bytes by 255"):
         detection.detect(net.model, [images[0], 255 * images[1] / images[1].max()])
     with pytest.raises(ValueError, match="do not normalize"):
         detection.detect(net.model, [images[0] - 0.5])
