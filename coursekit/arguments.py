@@ -38,8 +38,7 @@ def unit_range(name: str, images: torch.Tensor) -> None:
     low, high = (extreme.item() for extreme in images.aminmax()) if images.numel() else (0, 1)
     if not (low >= -1e-3 and high <= 1 + 1e-3):  # so that NaN is refused, too
         raise ValueError(
-            f"{name} must lie in 0..1, these go from {low:.3g} to {high:.3g}. Divide bytes by 255; images that are "
-            "normalized already are not to be normalized again."
+            f"{name} must lie in 0..1, not go from {low:.3g} to {high:.3g}. Divide bytes by 255; undo a normalization."
         )
 
 

@@ -109,7 +109,7 @@ def _check_images(images: Tensor) -> None:
 def _photo(photo: Any) -> Tensor:
     """Return a photo in any form as an image of torchvision's with three channels, of bytes or of floats in 0..1."""
     photo = photo.convert("RGB") if isinstance(photo, Image.Image) else photo
-    photo = np.ascontiguousarray(photo) if isinstance(photo, np.ndarray) else photo
+    photo = np.array(photo, order="C") if isinstance(photo, np.ndarray) else photo
     image = v2.functional.to_image(photo)
     image = image.expand(*image.shape[:-3], 3, -1, -1) if image.shape[-3] == 1 else image
     _check_images(image / 255 if image.dtype == torch.uint8 else image)
