@@ -109,7 +109,9 @@ def maximize(
             seen.clear()
             model(((picture - center) / spread)[None])
             _check_seen(seen, [layer])
-            slope = gradient(channel_of(seen[layer], layer, channel).mean(), picture, layer)
+            if not 0 <= channel < seen[layer].shape[1]:
+                raise ValueError(f"layer {layer!r} has channels 0 to {seen[layer].shape[1] - 1}, not {channel}.")
+            slope = gradient(seen[layer][:, channel].mean(), picture, layer)
             with torch.no_grad():
                 picture = picture + rate * slope / slope.square().mean().sqrt().clamp(min=1e-12)
                 if step % 4 == 0 and step < steps - 4:
@@ -205,13 +207,6 @@ def maps_of(seen: dict[str, Tensor], layer: str) -> Tensor:
     if seen[layer].ndim != 4:
         raise ValueError(f"layer {layer!r} gives {list(seen[layer].shape)}; maps [N, K, h, w] are needed here.")
     return seen[layer]
-
-
-def channel_of(output: Tensor, layer: str, channel: int) -> Tensor:
-    """Return a channel of what a layer gave; ValueError if there is none of that number."""
-    if not 0 <= channel < output.shape[1]:
-        raise ValueError(f"layer {layer!r} has channels 0 to {output.shape[1] - 1}, not {channel}.")
-    return output[:, channel]
 
 
 def gradient(value: Tensor, where: Tensor, layer: str) -> Tensor:

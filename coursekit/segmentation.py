@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coursekit import arguments
-from coursekit.attribution import channel_of, gradient, maps_of, prepare, watched
+from coursekit.attribution import gradient, maps_of, prepare, watched
 from coursekit.resnet import layers_of, stages
 from coursekit.training.forward import copied
 
@@ -193,6 +193,6 @@ def backproject(
     images = images.detach().clone().requires_grad_()
     with torch.enable_grad(), watched(model, [layer]) as seen:
         model(images)
-        maps = channel_of(maps_of(seen, layer), layer, channel)
+        maps = maps_of(seen, layer)[:, channel]
         value = maps.amax(dim=(1, 2)) if place is None else maps[:, place[0], place[1]]
         return gradient(value.sum(), images, layer).detach().cpu()

@@ -372,7 +372,7 @@ def test_there_is_no_other_detector():
 
 def test_images_that_are_not_numbers_are_refused():
     model = detection.faster_rcnn(pretrained.resnet18(0.125))
-    with pytest.raises(ValueError, match="image 0 must lie in .* nan"):
+    with pytest.raises(ValueError, match="image 0 must lie in"):
         detection.detect(model, [torch.full((3, 64, 64), torch.nan)])
 
 
