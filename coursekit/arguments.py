@@ -33,6 +33,15 @@ def tensor(name: str, value: Any, shape: str, *, floats: bool = False) -> torch.
     return value
 
 
+def unit_range(name: str, images: torch.Tensor) -> None:
+    """Raise ValueError for images beyond 0..1, such as bytes and normalized ones, or with NaN."""
+    low, high = (extreme.item() for extreme in images.aminmax()) if images.numel() else (0, 1)
+    if not (low >= -1e-3 and high <= 1 + 1e-3):  # so that NaN is refused, too
+        raise ValueError(
+            f"{name} must lie in 0..1, not go from {low:.3g} to {high:.3g}. Divide bytes by 255; undo a normalization."
+        )
+
+
 def as_tensor(values: Any) -> torch.Tensor:
     """Return anything like an array as a tensor; numpy's read-only arrays are copied, since torch has none."""
     import torch

@@ -22,9 +22,9 @@ from coursekit.training.forward import eval_mode
 
 def activations(model: nn.Module, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
     """Return what layers give for a batch of images, by forward hooks: name of the layer to its output, on the CPU."""
-    model, images = _prepare(model, images)
+    model, images = prepare(model, images)
     layers = [layers] if isinstance(layers, str) else list(layers)
-    with torch.no_grad(), _watched(model, layers) as seen:
+    with torch.no_grad(), watched(model, layers) as seen:
         model(images)
         _check_seen(seen, layers)
     return {layer: seen[layer].detach().cpu() for layer in layers}
@@ -55,15 +55,12 @@ def grad_cam(
     Tensor
         ``[N, H, W]`` on the CPU, from 0 to 1 in each image; all 0 where nothing speaks for the class.
     """
-    model, images = _prepare(model, images)
-    with torch.enable_grad(), _watched(model, [layer]) as seen:
+    model, images = prepare(model, images)
+    with torch.enable_grad(), watched(model, [layer]) as seen:
         # A gradient of its own for the images lets a frozen network have gradients too.
         logits = model(images.detach().clone().requires_grad_())
-        _check_seen(seen, [layer])
-        maps = seen[layer]
-        if maps.ndim != 4:
-            raise ValueError(f"layer {layer!r} gives {list(maps.shape)}; Grad-CAM needs maps [N, K, h, w].")
-        slopes = _gradient(_chosen(logits, classes).sum(), maps, layer)
+        maps = maps_of(seen, layer)
+        slopes = gradient(_chosen(logits, classes).sum(), maps, layer)
     heat = (slopes.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1, keepdim=True).relu().detach()
     heat = F.interpolate(heat.float(), images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
     highest = heat.amax(dim=(1, 2), keepdim=True)
@@ -103,9 +100,9 @@ def maximize(
     """
     model, like = _unwrapped(model)
     center, spread = (torch.tensor(values).to(like)[:, None, None] for values in (mean, std))
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     picture = (0.5 + 0.05 * torch.randn(3, size, size, generator=generator)).to(like)
-    with torch.enable_grad(), _watched(model, [layer]) as seen:
+    with torch.enable_grad(), watched(model, [layer]) as seen:
         for step in range(steps):
             shift = torch.randint(-4, 5, (2,), generator=generator).tolist()
             picture = picture.roll(shift, dims=(1, 2)).detach().requires_grad_()
@@ -114,7 +111,7 @@ def maximize(
             _check_seen(seen, [layer])
             if not 0 <= channel < seen[layer].shape[1]:
                 raise ValueError(f"layer {layer!r} has channels 0 to {seen[layer].shape[1] - 1}, not {channel}.")
-            slope = _gradient(seen[layer][:, channel].mean(), picture, layer)
+            slope = gradient(seen[layer][:, channel].mean(), picture, layer)
             with torch.no_grad():
                 picture = picture + rate * slope / slope.square().mean().sqrt().clamp(min=1e-12)
                 if step % 4 == 0 and step < steps - 4:
@@ -170,7 +167,7 @@ def near(points: Sequence[Sequence[tuple[float, float]]], radius: float, size: t
 
 
 @contextmanager
-def _watched(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+def watched(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Collect the outputs of layers in eval mode; copies, since a ReLU in place would write into them."""
     modules = {name.replace("_orig_mod.", ""): part for name, part in model.named_modules(remove_duplicate=False)}
     unknown = [layer for layer in layers if not layer or layer not in modules]
@@ -204,7 +201,16 @@ def _check_seen(seen: dict[str, Tensor], layers: Sequence[str]) -> None:
         raise ValueError(f"the model has, but does not use, the layer {', '.join(map(repr, missing))}.")
 
 
-def _gradient(value: Tensor, where: Tensor, layer: str) -> Tensor:
+def maps_of(seen: dict[str, Tensor], layer: str) -> Tensor:
+    """Return the maps ``[N, K, h, w]`` that a layer gave; ValueError if it gave something else."""
+    _check_seen(seen, [layer])
+    if seen[layer].ndim != 4:
+        raise ValueError(f"layer {layer!r} gives {list(seen[layer].shape)}; maps [N, K, h, w] are needed here.")
+    return seen[layer]
+
+
+def gradient(value: Tensor, where: Tensor, layer: str) -> Tensor:
+    """Return the gradient of a number; ValueError if the model cuts it off."""
     tracked = value.requires_grad and where.requires_grad
     (found,) = torch.autograd.grad(value, where, allow_unused=True) if tracked else (None,)
     if found is None:
@@ -235,7 +241,8 @@ def _unwrapped(model: nn.Module) -> tuple[nn.Module, Tensor]:
     return model, next((p.detach() for p in model.parameters() if p.is_floating_point()), torch.empty(0))
 
 
-def _prepare(model: nn.Module, images: Tensor) -> tuple[nn.Module, Tensor]:
+def prepare(model: nn.Module, images: Tensor) -> tuple[nn.Module, Tensor]:
+    """Return a model out of its wrapping, and images of its device and type of numbers, after a look at them."""
     model, like = _unwrapped(model)
     arguments.tensor("images", images, "[N, C, H, W]", floats=True)
     if images.ndim != 4 or 0 in images.shape:

@@ -20,6 +20,7 @@ from torchvision.ops import MultiScaleRoIAlign, box_iou
 
 from coursekit import arguments, pretrained
 from coursekit.critters import Group
+from coursekit.resnet import width_of
 from coursekit.training.forward import eval_mode
 
 SPECIES = ("cat", "dog", "owl", "rabbit")  # what the stored detector finds
@@ -117,8 +118,8 @@ class Backbone(nn.Module):
         super().__init__()
         self.start = nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool, resnet.layer1)
         self.fine, self.coarse = resnet.layer2, resnet.layer3
-        self.from_fine = nn.Conv2d(resnet.layer2[-1].bn2.num_features, channels, 1)
-        self.from_coarse = nn.Conv2d(resnet.layer3[-1].bn2.num_features, channels, 1)
+        self.from_fine = nn.Conv2d(width_of(self.fine), channels, 1)
+        self.from_coarse = nn.Conv2d(width_of(self.coarse), channels, 1)
         self.mix = nn.Conv2d(channels, channels, 3, padding=1)
         self.out_channels = channels  # torchvision's detectors read it
 
@@ -132,7 +133,7 @@ class Backbone(nn.Module):
 def faster_rcnn(resnet: Any, classes: int = len(SPECIES), size: int = SIZE, hidden: int = 128) -> FasterRCNN:
     """Return torchvision's Faster R-CNN (Ren, He, Girshick and Sun, 2015) on a thin backbone, for small images.
 
-    The first three stages of ``resnet`` (torchvision's layout, basic blocks) become part of it. ``classes`` are counted
+    The first three stages of ``resnet`` (torchvision's layout) become part of it. ``classes`` are counted
     without the background; images are resized to ``size`` pixels; both layers of the head have ``hidden`` units.
     """
     backbone = Backbone(resnet)
@@ -157,9 +158,7 @@ def faster_rcnn(resnet: Any, classes: int = len(SPECIES), size: int = SIZE, hidd
 def detect(model: nn.Module, images: Sequence[Tensor], batch_size: int = 16) -> list[Boxes]:
     """Return what a detector of torchvision finds, in eval mode, in images ``[3, H, W]`` of 0..1: on the CPU."""
     for index, image in enumerate(images):
-        if image.numel() and (image.min() < -0.01 or image.max() > 1.01):
-            values = f"values from {image.min():.3g} to {image.max():.3g}"
-            raise ValueError(f"image {index} has {values}; expected 0 to 1. Divide bytes by 255, and do not normalize.")
+        arguments.unit_range(f"image {index}", image)
     device, found = next(model.parameters()).device, []
     with eval_mode(model):
         for start in range(0, len(images), batch_size):

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from coursekit import pretrained
+from coursekit import arguments, pretrained
 
 NAME, SIDE, STEPS, LATENT = "generation", 28, 200, 32
 
@@ -43,10 +43,12 @@ def frechet(a: Tensor, b: Tensor) -> float:
     It shrinks as N and M grow, so compare only with the same numbers of samples. Source: Heusel et al. (2017).
     A ValueError says if these are not features of at least two images each, as many for all.
     """
+    a, b = (arguments.as_tensor(features).detach().cpu().double() for features in (a, b))
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
         shapes = f"{list(a.shape)} and {list(b.shape)}"
         raise ValueError(f"features must be [N, K] and [M, K], of two images or more, not {shapes}; flatten images.")
-    a, b = a.detach().cpu().double(), b.detach().cpu().double()
+    if not (a.isfinite().all() and b.isfinite().all()):
+        raise ValueError("features hold NaN or infinite values: look at the images, or at what made them.")
     first, second = a.T.cov(), b.T.cov()
     root = torch.linalg.eigvals(first @ second).real.clamp(min=0).sqrt().sum()  # the trace of the matrix's root
     return float((a.mean(0) - b.mean(0)).square().sum() + first.trace() + second.trace() - 2 * root)
@@ -133,6 +135,7 @@ def denoising_loss(model: Denoiser, images: Tensor, labels: Tensor, dropped: flo
 
     Classes are ``[N]``; a share ``dropped`` of them is not told, so that the network also learns to do without.
     """
+    arguments.unit_range("images", images)
     t = torch.randint(1, STEPS + 1, labels.shape, device=images.device)
     bars = alpha_bars().to(images.device)[t][:, None, None, None]
     noise = torch.randn_like(images)
@@ -173,7 +176,7 @@ def sample(
     """
     if not 1 <= steps <= STEPS:
         raise ValueError(f"steps must be a number from 1 to {STEPS}, not {steps}.")
-    bars, random = alpha_bars().tolist(), torch.Generator().manual_seed(seed)
+    bars, random = alpha_bars().tolist(), torch.Generator().manual_seed(int(seed))
     x = torch.randn(len(labels), 1, SIDE, SIDE, generator=random).to(labels.device)
     unconditional = torch.full_like(labels, model.classes)
     times = torch.linspace(STEPS, 0, steps + 1).round().int().tolist()

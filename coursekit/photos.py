@@ -107,7 +107,7 @@ def read_image(path: str | os.PathLike, size: int | None = None, resize: str = "
         several frames the first is taken. EXIF's orientation is applied.
     """
     with warnings.catch_warnings(action="ignore"):
-        return decode(Path(path), size, resize)
+        return decode(Path(path).expanduser(), size, resize)
 
 
 def decode(path: Path, size: int | None, resize: str) -> Decoded:

@@ -14,10 +14,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 import torchvision
+from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 from torchvision.models import WeightsEnum
@@ -72,19 +75,7 @@ class Pretrained:
         TypeError, ValueError
             If they are not floats, have not three channels, or values outside 0..1, as normalized images have.
         """
-        if not arguments.tensor("images", images, "[..., 3, H, W]").is_floating_point():
-            raise TypeError(f"images must be floats in 0..1, not {images.dtype}. From bytes: images.float() / 255")
-        if images.ndim < 3 or images.shape[-3] != 3:
-            last = images.ndim > 2 and images.shape[-1] == 3
-            advice = "Channels last: images.movedim(-1, -3)" if last else "From gray: images.expand(-1, 3, -1, -1)"
-            raise ValueError(f"images must be [..., 3, H, W], not {list(images.shape)}. {advice}")
-        if images.numel():
-            low, high = (extreme.item() for extreme in images.aminmax())
-            if not (low >= -1e-3 and high <= 1 + 1e-3):  # so that NaN is refused, too
-                raise ValueError(
-                    f"images must lie in 0..1, these go from {low:.3g} to {high:.3g}. Divide bytes by 255; "
-                    "images that are normalized already are not to be normalized again."
-                )
+        _check_images(images)
         mean, std = (images.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
         return (images - mean) / std
 
@@ -96,15 +87,33 @@ class Pretrained:
         """
         shorter, how = round(self.size * 8 / 7), v2.InterpolationMode(self.interpolation)
         to_floats = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(self.mean, self.std)]
-        return v2.Compose(
-            [v2.ToImage(), v2.Resize(shorter, how), v2.CenterCrop(self.size), v2.ToPureTensor(), *to_floats]
-        )
+        return v2.Compose([_photo, v2.Resize(shorter, how), v2.CenterCrop(self.size), v2.ToPureTensor(), *to_floats])
 
     def __repr__(self) -> str:
         """Describe the network in one line."""
         count = sum(parameter.numel() for parameter in self.model.parameters())
         kind = type(self.model).__name__
         return f"{kind} with {count:,} parameters, {len(self.classes)} classes, {self.size} pixels; {self.source}"
+
+
+def _check_images(images: Tensor) -> None:
+    if not arguments.tensor("images", images, "[..., 3, H, W]").is_floating_point():
+        raise TypeError(f"images must be floats in 0..1, not {images.dtype}. From bytes: images.float() / 255")
+    if images.ndim < 3 or images.shape[-3] != 3:
+        last = images.ndim > 2 and images.shape[-1] == 3
+        advice = "Channels last: images.movedim(-1, -3)" if last else "From gray: images.expand(-1, 3, -1, -1)"
+        raise ValueError(f"images must be [..., 3, H, W], not {list(images.shape)}. {advice}")
+    arguments.unit_range("images", images)
+
+
+def _photo(photo: Any) -> Tensor:
+    """Return a photo in any form as an image of torchvision's with three channels, of bytes or of floats in 0..1."""
+    photo = photo.convert("RGB") if isinstance(photo, Image.Image) else photo
+    photo = np.array(photo, order="C") if isinstance(photo, np.ndarray) else photo
+    image = v2.functional.to_image(photo)
+    image = image.expand(*image.shape[:-3], 3, -1, -1) if image.shape[-3] == 1 else image
+    _check_images(image / 255 if image.dtype == torch.uint8 else image)
+    return image
 
 
 def load(name: str) -> Pretrained:

@@ -159,11 +159,15 @@ def layers_of(resnet: nn.Module, count: int = 8) -> list[Any]:
 
 
 def stages(layers: Sequence[Any]) -> tuple[nn.ModuleList, list[int]]:
-    """Return the five stages that the eight layers of a ResNet18 make, and their channels; each halves the size."""
+    """Return the five stages that the eight layers of a ResNet make, and their channels; each halves the size."""
     conv, norm, relu, pool, *blocks = layers
-    first = conv.out_channels
     found = nn.ModuleList([nn.Sequential(conv, norm, relu), nn.Sequential(pool, blocks[0]), *blocks[1:]])
-    return found, [first, first, 2 * first, 4 * first, 8 * first]
+    return found, [conv.out_channels, *map(width_of, blocks)]
+
+
+def width_of(layer: Any) -> int:
+    """Return the channels that a layer of a ResNet gives: those of its last block, which is of one of two kinds."""
+    return getattr(layer[-1], "conv3", layer[-1].conv2).out_channels
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1) -> tuple[nn.Conv2d, nn.BatchNorm2d]:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_cache_path
 
+from coursekit import arguments
+
 if TYPE_CHECKING:
     import torch
 
@@ -66,8 +68,7 @@ def setup(profile: str | None = None, *, seed: int = 0, device: str | None = Non
     """
     global _current
     chosen = _check_profile(profile)
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be a whole number from 0 to 2**32 - 1, not {seed!r}.")
+    seed = arguments.whole("seed", seed, 0, 2**32 - 1)
     _current = Session(chosen, _find_device(device), seed, _cost_of_this_notebook())
     _prepare(chosen, seed)
     print(_current)
@@ -84,9 +85,9 @@ def profile() -> str:
     return _current.profile if _current else _check_profile(None)
 
 
-def device() -> torch.device:
-    """Return the device in force: that of `setup`, or the best one of this machine."""
-    return _current.device if _current else _find_device(None)
+def device(name: str | torch.device | None = None) -> torch.device:
+    """Return the device of that name, a ValueError if it is not here; without one that of `setup`, or the best one."""
+    return _current.device if _current and name is None else _find_device(name)
 
 
 def cache_dir() -> Path:
@@ -119,7 +120,7 @@ def _check_profile(given: str | None) -> str:
     return value
 
 
-def _find_device(name: str | None) -> torch.device:
+def _find_device(name: str | torch.device | None) -> torch.device:
     import torch
 
     if name is None:
@@ -128,7 +129,7 @@ def _find_device(name: str | None) -> torch.device:
         torch.empty(0, device=name)  # a device that torch knows may still not be in this machine
         return torch.device(name)
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise ValueError(f"device {name!r} is not available here. Leave it out, and the best one is taken.") from error
+        raise ValueError(f"device {str(name)!r} is not available here. Leave it out for the best one.") from error
 
 
 def _prepare(profile: str, seed: int) -> None:

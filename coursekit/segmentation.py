@@ -6,7 +6,6 @@ named as in ``model.named_modules()``.
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -14,7 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coursekit import arguments
+from coursekit.attribution import gradient, maps_of, prepare, watched
 from coursekit.resnet import layers_of, stages
+from coursekit.training.forward import copied
 
 RULES = ("gradient", "deconvnet", "guided")
 _UP = 48, 32, 24, 16  # channels of the decoder's blocks
@@ -181,19 +182,17 @@ def backproject(
     """
     if rule not in RULES:
         raise ValueError(f"there is no rule {rule!r}; there are {', '.join(RULES)}.")
-    model = copy.deepcopy(arguments.module(model)).eval()
+    model, images = prepare(model, images)
+    model = copied(model)
     parts = list(model.named_modules(remove_duplicate=False))  # one ReLU may stand in several places
     rectifiers = {name: part for name, part in parts if isinstance(part, nn.ReLU | nn.ReLU6)}
     if rule != "gradient" and not rectifiers:
         raise ValueError(f"the rule {rule!r} is about nn.ReLU and nn.ReLU6, and the model has none as a module.")
     for name, part in rectifiers.items():
         model.set_submodule(name, _Rectifier(rule, 6.0 if isinstance(part, nn.ReLU6) else torch.inf))
-    seen: list[Any] = []
-    model.get_submodule(layer).register_forward_hook(lambda module, inputs, output: seen.append(output))
     images = images.detach().clone().requires_grad_()
-    with torch.enable_grad():
+    with torch.enable_grad(), watched(model, [layer]) as seen:
         model(images)
-        maps = seen[0][:, channel]
+        maps = maps_of(seen, layer)[:, channel]
         value = maps.amax(dim=(1, 2)) if place is None else maps[:, place[0], place[1]]
-        (slopes,) = torch.autograd.grad(value.sum(), images)
-    return slopes.detach().cpu()
+        return gradient(value.sum(), images, layer).detach().cpu()

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from coursekit import arguments, runtime, training
 from coursekit.training.forward import eval_mode
@@ -62,7 +62,7 @@ def replace_head(model: nn.Module, new: int | nn.Module) -> nn.Module:
     """
     whole, name, head = _split(model)
     if not isinstance(new, nn.Module):
-        linear = next((layer for layer in head.modules() if isinstance(layer, nn.Linear)), None)
+        linear = next((layer for layer in head.modules() if isinstance(layer, nn.Linear) and layer.in_features), None)
         if linear is None:
             raise ValueError(f"the head {name!r} has no linear layer to tell how many features come in; give a module.")
         outputs = arguments.whole("new (a number of classes, or a module)", new)
@@ -202,7 +202,8 @@ def features(
         if there is no key.
     """
     arguments.module(backbone, "backbone")
-    device = runtime.device() if device is None else torch.device(device)
+    if isinstance(data, DataLoader):
+        raise TypeError("data must be a data set, not a DataLoader: give loader.dataset.")
     if cache is not None and not (key and isinstance(key, str)):
         raise ValueError(
             "a cache needs a key, since nothing tells whether code has changed. Give key='a name for the code of "
@@ -211,15 +212,14 @@ def features(
     origin = ""
     with _refuse_random(data):
         if cache is not None:
-            settings = [key, amp, device.type, torch.__version__]
             weights = chain(backbone.named_parameters(), backbone.named_buffers())
-            origin = _digest(chain(settings, weights, _pairs(data)))
-            if found := _read(Path(cache), origin):
+            origin = _digest(chain([key, amp, runtime.device(device).type, torch.__version__], weights, _pairs(data)))
+            if found := _read(Path(cache).expanduser(), origin):
                 return TensorDataset(*found)
         with _put_back(backbone):
             outputs, labels = training.predict(backbone, data, batch_size=batch_size, amp=amp, device=device)
     if cache is not None:
-        _write(Path(cache), outputs, labels, origin)
+        _write(Path(cache).expanduser(), outputs, labels, origin)
     return TensorDataset(outputs, labels)
 
 
@@ -259,6 +259,7 @@ def _digest(parts: Iterable[object]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         for value in part if isinstance(part, tuple | list) else [part]:
+            value = torch.tensor(np.array(value)) if hasattr(value, "__array_interface__") else value  # a text is cut
             text = f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else repr(value)
             digest.update(f"{text};".encode())
             if isinstance(value, Tensor):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -755,3 +756,14 @@ def test_modules_are_needed(wrong):
     ):
         with pytest.raises(TypeError, match=r"must be a torch\.nn\.Module"):
             call()
+
+
+@pytest.mark.parametrize("mode", ["P", "CMYK", "LA", "1"])
+def test_a_photo_of_pillow_in_any_mode_has_its_own_colours(mode):
+    photo = Image.fromarray(np.kron(CORNERS[None], np.ones((4, 4, 1), np.uint8))).convert(mode)
+    assert np.array_equal(colorization.as_photo(photo), np.asarray(photo.convert("RGB")))
+
+
+def test_an_encoder_of_bottlenecks():
+    resnet = torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1])
+    assert colorization.UNet(resnet, 2)(torch.rand(1, 1, 64, 64)).shape == (1, 2, 32, 32)

@@ -212,3 +212,9 @@ def test_the_version_is_raised_with_the_drawings():
     assert critterfiles._VERSION == 3
     assert np.abs(np.array(places) - PLACES).max() <= 1, places
     assert tone == pytest.approx(TONE, abs=1), tone
+
+
+def test_a_folder_below_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert critters.write_folder("~/critters", {"train": 2}, sides=(32, 32)) == tmp_path / "critters"
+    assert (tmp_path / "critters" / "truth.json").is_file()

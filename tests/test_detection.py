@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+import torchvision
 import torchvision.models.detection as zoo
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -245,9 +246,9 @@ def test_the_detector_learns_from_scenes_and_answers_in_eval_mode(scenes):
 
 def test_images_of_another_range_are_refused(scenes):
     net, images = detection.load("critters"), scenes[1][:2]
-    with pytest.raises(ValueError, match=r"image 1 has values from \d+ to 255; expected 0 to 1\. Divide bytes by 255"):
+    with pytest.raises(ValueError, match=r"image 1 must lie in 0\.\.1, not go from \d+ to 255\. Divide bytes by 255"):
         detection.detect(net.model, [images[0], 255 * images[1] / images[1].max()])
-    with pytest.raises(ValueError, match="do not normalize"):
+    with pytest.raises(ValueError, match="undo a normalization"):
         detection.detect(net.model, [images[0] - 0.5])
 
 
@@ -367,3 +368,14 @@ def test_another_file_is_refused(tmp_path, monkeypatch):
 def test_there_is_no_other_detector():
     with pytest.raises(ValueError, match=r"no detector 'voc'. There are: critters, coco"):
         detection.load("voc")
+
+
+def test_images_that_are_not_numbers_are_refused():
+    model = detection.faster_rcnn(pretrained.resnet18(0.125))
+    with pytest.raises(ValueError, match="image 0 must lie in"):
+        detection.detect(model, [torch.full((3, 64, 64), torch.nan)])
+
+
+def test_a_backbone_of_bottlenecks():
+    resnet = torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1])
+    assert detection.Backbone(resnet)(torch.rand(1, 3, 64, 64)).shape == (1, 64, 8, 8)

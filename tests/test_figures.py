@@ -293,3 +293,48 @@ def test_a_u_net_has_a_skip_for_each_stage_but_the_last(monkeypatch):
         ((k, y), (k + 1, z)) for k, (y, z) in enumerate([(0, -1), (-1, -2), (-2, -1), (-1, 0), (0, 0)])
     ]
     assert drawn[5:] == [((0, 0), (4, 0)), ((1, -1), (3, -1))]
+
+
+@pytest.mark.parametrize("one", [GRAY, COLOUR, torch.rand(6, 8), Image.fromarray(COLOUR)])
+def test_one_image_is_not_several(one):
+    for helper in (figures.images, figures.boxes):
+        with pytest.raises(ValueError, match=r"this is one: put it into a list, \[image\]"):
+            helper(one)
+
+
+@pytest.mark.parametrize("titles", ["cat", [1, 2, 3], torch.tensor([1, 2, 3])])
+def test_titles_and_classes_are_texts(titles):
+    with pytest.raises(TypeError, match="titles must be a list of texts"):
+        figures.images([GRAY] * 3, titles)
+    with pytest.raises(TypeError, match="classes must be a list of texts"):
+        figures.confusion(np.eye(3), titles)
+
+
+@pytest.mark.parametrize("size", [3, 4, 5])
+def test_the_kernels_of_a_layer_are_drawn_whatever_their_size(size):
+    weight = torch.rand(2, 1, size, size)
+    assert figures.kernels(weight).content == figures.kernels(weight[:, 0]).content
+
+
+def test_tensors_of_sixteen_bits_are_drawn():
+    half = torch.tensor([[0.0, 0.5], [1.0, 0.25]])
+    assert figures.images([half.bfloat16()]).content == figures.images([half]).content
+
+
+def test_one_epoch_is_a_dot():
+    drawn, empty = (figures.curves([1], {"": [y]}, xlabel="", ylabel="").content for y in (0.5, float("nan")))
+    pixels = [np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int) for content in (drawn, empty)]
+    blue = [((image - (0, 114, 178)).__abs__().sum(-1) < 30).sum() for image in pixels]
+    assert blue[0] > 20
+    assert blue[1] == 0
+
+
+def test_a_label_without_a_name():
+    found = [{"boxes": [[0, 0, 3, 3]], "labels": [2], "scores": [0.5]}]
+    with pytest.raises(ValueError, match="label 0 is the background"):
+        figures.boxes([COLOUR], detections=found, classes=("cat", "dog"))
+
+
+def test_a_picture_below_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert figures.images([GRAY]).save("~/picture.png") == tmp_path / "picture.png"

@@ -223,3 +223,18 @@ def test_the_tool_trains_scores_and_stores(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("coursekit.pretrained.FOLDERS", (tmp_path,))
     assert not generation.load("denoiser").training
     assert (tmp_path / "generation.safetensors").stat().st_size < 2_000_000
+
+
+def test_features_that_are_not_numbers_have_no_distance():
+    features = torch.rand(10, 3)
+    with pytest.raises(ValueError, match="features hold NaN"):
+        generation.frechet(features, features * torch.nan)
+    assert generation.frechet(features.numpy(), features) < 1e-6
+
+
+@pytest.mark.parametrize(
+    "images", [torch.rand(2, 1, 28, 28) * 2 - 1, torch.full((2, 1, 28, 28), 255, dtype=torch.uint8)]
+)
+def test_the_loss_wants_images_in_0_to_1(images):
+    with pytest.raises(ValueError, match="images must lie in"):
+        generation.denoising_loss(generation.Denoiser(8), images, torch.tensor([1, 2]))

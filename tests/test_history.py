@@ -66,3 +66,8 @@ def test_it_reads_as_a_table():
     page = History([{"a<b": 1.0}])._repr_html_()
     assert "<th>a&lt;b</th>" in page
     assert "<td>1.0000</td>" in page
+
+
+def test_a_slice_is_a_history():
+    history = History([{"loss": 3.0}, {"loss": 2.0}, {"loss": 1.0}])
+    assert history[1:]["loss"] == [2.0, 1.0]

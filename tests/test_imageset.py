@@ -227,3 +227,19 @@ def test_splits_that_do_not_belong_together():
         Splits(train, ImageSet(train.images, train.labels, ("dog", "cat")), "x", "y")
     with pytest.raises(ValueError, match="read both at one size"):
         Splits(train, ImageSet(train.images[:, :, :2], train.labels, train.classes), "x", "y")
+
+
+def test_a_class_of_ones_own_is_asked_for_each_image():
+    class Dark(ImageSet):
+        def __getitem__(self, index):
+            image, label = super().__getitem__(index)
+            return image * 0, label
+
+    dark = Dark(torch.full((4, 1, 2, 2), 255, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64), ["a"])
+    (images, _), *_ = torch.utils.data.DataLoader(dark, 4)
+    assert images.max() == 0
+
+
+def test_a_seed_may_come_from_numpy():
+    ims = ImageSet(torch.zeros(8, 1, 2, 2, dtype=torch.uint8), torch.arange(8) % 2, ["a", "b"])
+    assert ims.split(0.5, np.int64(3))[0].names == ims.split(0.5, 3)[0].names

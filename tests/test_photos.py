@@ -105,3 +105,9 @@ def test_what_is_no_photo_is_named(tmp_path):
     (tmp_path / "text.jpg").write_text("no picture")
     with pytest.raises(ValueError, match=r"text\.jpg cannot be read as an image"):
         photo(tmp_path / "text.jpg")
+
+
+def test_a_file_below_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Image.new("RGB", (5, 4), "red").save(tmp_path / "red.png")
+    assert photos.read_image("~/red.png")[0].shape == photo("~/red.png").shape == (4, 5, 3)

@@ -4,9 +4,11 @@ import hashlib
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torchvision
+from PIL import Image
 from torch import nn
 
 from coursekit import critters, data, pretrained, runtime
@@ -303,7 +305,7 @@ def test_normalize():
 )
 def test_only_images_in_0_to_1_are_normalized(spoil):
     images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    with pytest.raises(ValueError, match=r"must lie in 0\.\.1, these go from .*Divide bytes by 255"):
+    with pytest.raises(ValueError, match=r"must lie in 0\.\.1, not go from .*Divide bytes by 255"):
         pretrained.load("resnet18").normalize(spoil(images))
 
 
@@ -452,3 +454,44 @@ def test_the_command_refuses_what_it_does_not_know(capsys):
     with pytest.raises(SystemExit):
         recipe.main(["vgg11"])
     assert "no network vgg11" in capsys.readouterr().err
+
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        Image.fromarray(PHOTO),
+        Image.fromarray(np.dstack([PHOTO, np.full((40, 40), 255, np.uint8)])),
+        PHOTO[:, ::-1][:, ::-1],
+        torch.from_numpy(PHOTO).permute(2, 0, 1),
+        PHOTO / 255,
+    ],
+    ids=["Pillow", "RGBA", "negative strides", "tensor", "floats"],
+)
+def test_a_photo_in_any_form_is_one_input(photo):
+    transform = pretrained.load("resnet18").transforms()
+    assert (transform(photo) - transform(PHOTO)).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "LA", "1", "CMYK"])
+def test_a_photo_of_pillow_in_any_mode(mode):
+    transform = pretrained.load("resnet18").transforms()
+    photo = Image.fromarray(np.kron(PHOTO[:4, :4], np.ones((10, 10, 1), np.uint8))).convert(mode)
+    assert torch.equal(transform(photo), transform(np.asarray(photo.convert("RGB"))))
+
+
+@pytest.mark.parametrize(
+    ("photo", "match"),
+    [
+        (PHOTO.astype(np.float32), "must lie in 0..1"),
+        (PHOTO / 255 - 0.5, "must lie in 0..1"),
+        (PHOTO.astype(np.int64), "must be floats in 0..1, not torch.int64"),
+        (PHOTO.transpose(2, 0, 1), "must be .* not"),
+    ],
+    ids=["floats of bytes", "normalized", "int64", "channels first"],
+)
+def test_what_is_no_photo_is_no_input(photo, match):
+    with pytest.raises((TypeError, ValueError), match=match):
+        pretrained.load("resnet18").transforms()(photo)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 from scipy import ndimage
 from sklearn.metrics import f1_score, jaccard_score, recall_score
 from torch import nn
@@ -294,3 +295,55 @@ def test_mirrored_twice_is_as_before(notebook):
     twice = notebook.mirrored(*notebook.mirrored(points, boxes))
     torch.testing.assert_close(twice[0], points)
     torch.testing.assert_close(twice[1], boxes)
+
+
+class Pooled(nn.Module):
+    """Two outputs, and a layer that nothing uses."""
+
+    def __init__(self, frozen=False):
+        super().__init__()
+        self.maps, self.relu, self.head, self.idle = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Linear(4, 2), nn.ReLU()
+        self.frozen = frozen
+
+    def forward(self, x):
+        with torch.set_grad_enabled(not self.frozen):
+            maps = self.relu(self.maps(x))
+        return self.head(maps.mean((2, 3))), x
+
+
+@pytest.mark.parametrize(
+    ("images", "layer", "channel", "match"),
+    [
+        ((2, 3, 16, 16), "nope", 0, "there is no layer 'nope'"),
+        ((2, 3, 16, 16), "idle", 0, "does not use, the layer 'idle'"),
+        ((2, 3, 16, 16), "head", 0, r"gives \[2, 2\]; maps"),
+        ((3, 16, 16), "maps", 0, "must be a batch"),
+    ],
+)
+def test_wrong_questions_about_pixels(images, layer, channel, match):
+    with pytest.raises(ValueError, match=match):
+        segmentation.backproject(Pooled(), torch.rand(images), layer, channel)
+
+
+def test_pixels_behind_no_gradient_and_a_layer_that_runs_twice():
+    images, twice = torch.rand(1, 3, 8, 8), nn.Conv2d(3, 3, 3)
+    with pytest.raises(ValueError, match="no gradient gets through at layer 'maps'"):
+        segmentation.backproject(Pooled(frozen=True), images, "maps", 0)
+    with pytest.raises(ValueError, match="runs more than once"):
+        segmentation.backproject(nn.Sequential(twice, twice), images, "0", 0, "gradient")
+    with pytest.raises(TypeError, match="must be a float tensor"):
+        segmentation.backproject(Pooled(), images.byte(), "maps", 0)
+
+
+def test_pixels_in_another_precision_and_behind_what_works_in_place():
+    torch.manual_seed(0)
+    images, model = torch.rand(1, 3, 8, 8), nn.Sequential(nn.Conv2d(3, 4, 3), nn.Hardtanh(0.0, 0.1))
+    expected = segmentation.backproject(model, images, "0", 0, "gradient")
+    assert torch.equal(segmentation.backproject(model, images.double(), "0", 0, "gradient"), expected)
+    model[1].inplace = True
+    assert torch.equal(segmentation.backproject(model, images, "0", 0, "gradient"), expected)
+
+
+def test_an_encoder_of_bottlenecks():
+    resnet = torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1])
+    assert segmentation.UNet(resnet, 2)(torch.rand(1, 3, 64, 64)).shape == (1, 2, 64, 64)

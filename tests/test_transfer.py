@@ -445,3 +445,41 @@ def test_rates_are_positive_and_finite(rate):
     for rates in ((rate, 1e-3), (1e-3, rate)):
         with pytest.raises(ValueError, match="learning rates must be positive"):
             transfer.parameter_groups(thin(), *rates)
+
+
+class Arrays(Dataset):
+    """Images that are arrays of numpy, with one bright pixel in the middle."""
+
+    def __init__(self, bright):
+        self.bright = bright
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        image = np.zeros((3, 32, 32), np.float32)
+        image[1, 16, 16] = self.bright
+        return image, index % 2
+
+
+def test_arrays_are_compared_to_the_last_pixel(tmp_path):
+    options = {"cache": tmp_path / "features.st", "key": "1", "device": "cpu"}
+    found = [transfer.features(nn.Flatten(), Arrays(bright), **options).tensors[0].sum() for bright in (1.0, 2.0, 2.0)]
+    assert found == [4.0, 8.0, 8.0]
+
+
+def test_a_loader_is_no_data_set():
+    with pytest.raises(TypeError, match="not a DataLoader"):
+        transfer.features(nn.Flatten(), torch.utils.data.DataLoader(images(), 4), device="cpu")
+
+
+def test_a_cache_below_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    transfer.features(nn.Flatten(), images(), cache="~/features.st", key="1", device="cpu")
+    assert (tmp_path / "features.st").is_file()
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_a_lazy_head_does_not_know_how_many_features_come_in():
+    with pytest.raises(ValueError, match="has no linear layer to tell how many features"):
+        transfer.replace_head(nn.Sequential(nn.Flatten(), nn.LazyLinear(2)), 3)

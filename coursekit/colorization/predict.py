@@ -27,6 +27,7 @@ def as_photo(image: str | os.PathLike[str] | ArrayLike) -> np.ndarray:
     """
     if isinstance(image, str | os.PathLike):
         return read_image(image, None)[0]
+    image = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image
     array = np.asarray(image.detach().cpu() if isinstance(image, Tensor) else image)
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.size == 0:

@@ -46,7 +46,7 @@ def write_folder(
     sides : (int, int)
         Heights and widths are drawn between these, both included, in pixels.
     """
-    root = Path(root)
+    root = Path(root).expanduser()
     drawing.check(species, difficulty)
     low, high = drawing.check_size(sides, "sides")
     if low > high:

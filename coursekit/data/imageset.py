@@ -59,8 +59,10 @@ class ImageSet(torch.utils.data.Dataset):
             images = torch.stack([self.transform(image) for image in images])
         return images, self.labels[chosen]
 
-    def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int]]:
+    def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int | Tensor]]:
         """Return several images, each with its label; a DataLoader fetches a batch by it faster than one by one."""
+        if type(self).__getitem__ is not ImageSet.__getitem__:  # a class of your own may give something else
+            return [self[index] for index in indices]
         chosen = self._positions(indices)
         images = self.images[chosen].float().div_(255).unbind()
         images = map(self.transform, images) if self.transform else images
@@ -101,7 +103,7 @@ class ImageSet(torch.utils.data.Dataset):
         """
         if not 0 < fraction < 1:
             raise ValueError(f"fraction must lie between 0 and 1, got {fraction!r}")
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(int(seed))
         first = torch.zeros(len(self), dtype=torch.bool)
         for label, name in enumerate(self.classes):
             members = (self.labels == label).nonzero()[:, 0]

@@ -157,7 +157,7 @@ def _read(
 
 def balanced_order(labels: torch.Tensor, seed: int) -> torch.Tensor:
     """Return 0 to N - 1 at random, so that every beginning of the list holds about as many of each class."""
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(int(seed)))
     shuffled = labels[order]
     turn = one_hot(shuffled).cumsum(0).gather(1, shuffled[:, None])[:, 0]  # 1 for the first of each class, and so on
     return order[turn.argsort(stable=True)]

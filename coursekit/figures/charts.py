@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from coursekit import arguments
 from coursekit.figures.picture import COLOURS, STYLE, WIDTH, Picture, numbers, show
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # a second sign beside the colour, for those who see fewer of them
@@ -53,7 +54,7 @@ def curves(
         if y.ndim != 2 or x.ndim != 1 or y.shape[1] != len(x):
             raise ValueError(f"curve {label!r} has shape {y.shape}; with x of shape {x.shape} it must end in {x.size}.")
         look = {"color": COLOURS[index % len(COLOURS)], "linestyle": "--" if label in dashed else "-"}
-        marker = _MARKERS[index % len(_MARKERS)] if markers and label not in dashed else None
+        marker = _MARKERS[index % len(_MARKERS)] if (markers or len(x) == 1) and label not in dashed else None
         axis.plot(x, y.mean(0), label=label, marker=marker, markersize=4, **look)
         if len(y) > 1:
             spread = y.std(0, ddof=1)
@@ -112,7 +113,7 @@ def confusion(matrix: ArrayLike, classes: Sequence[str], *, alt: str = "") -> Pi
 
     The colour shows the share of the row, so that a rare class is as visible as a common one.
     """
-    counts = numbers(matrix)
+    counts, classes = numbers(matrix), arguments.texts("classes", classes)
     if counts.shape != (len(classes), len(classes)):
         raise ValueError(f"{len(classes)} classes need a square matrix of that size, not one of shape {counts.shape}.")
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)

@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
 from numpy.typing import ArrayLike
 
+from coursekit import arguments
 from coursekit.figures.interaction import Interactive, interactive
 from coursekit.figures.picture import COLOURS, STYLE, WIDTH, Picture, numbers, show
 
@@ -51,7 +52,7 @@ def images(
     colorbar, axes : bool
         Whether the colour scale is drawn beside the images, and pixels are numbered along the edges.
     """
-    arrays = [image_of(image, index) for index, image in enumerate(images)]
+    arrays = images_of(images)
     gray = [array for array in arrays if array.ndim == 2]
     norm = _norm(gray, cmap, limits) if gray else None
     figure, panels = grid_of(arrays, titles, columns)
@@ -182,10 +183,19 @@ def _number(panel, row: int, column: int, value: float, *, face: str, colour: st
     panel.text(column + 0.44, row + 0.42, corner, ha="right", va="bottom", fontsize=8, color=COLOURS[1])
 
 
+def images_of(images: Iterable[Any]) -> list[np.ndarray]:
+    """Return images one by one as `image_of` does; ValueError for a single one, whose rows are no images."""
+    shape = getattr(images, "shape", ())
+    colour = len(shape) == 3 and shape[-1] in (3, 4) and min(shape[:2]) > 4
+    if len(shape) == 2 or colour or hasattr(images, "convert"):
+        raise ValueError("expected several images, and this is one: put it into a list, [image].")
+    return [image_of(image, index) for index, image in enumerate(images)]
+
+
 def image_of(values: ArrayLike, index: int, *, flat: bool = False) -> np.ndarray:
     """Return [H,W] or [H,W,3], whichever layout came in."""
     array = numbers(values)
-    if array.ndim == 3 and array.shape[-1] not in (3, 4) and array.shape[0] in (1, 3):
+    if array.ndim == 3 and array.shape[0] in (1, 3) and (array.shape[-1] not in (3, 4) or (flat and len(array) == 1)):
         array = array.transpose(1, 2, 0)
     array = array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
     if array.size == 0 or (array.ndim != 2 and (flat or array.ndim != 3 or array.shape[-1] not in (3, 4))):
@@ -217,7 +227,7 @@ def grid_of(arrays: Sequence, titles: Sequence[str] | None, columns: int | None 
     """Return a figure and one panel per array, as high as its arrays and titles need; long titles are wrapped."""
     if not arrays:
         raise ValueError("there is no image to show: the sequence is empty.")
-    titles = list(titles or ())
+    titles = () if titles is None else arguments.texts("titles", titles)
     if titles and len(titles) != len(arrays):
         raise ValueError(f"{len(arrays)} images need as many titles, not {len(titles)}.")
     columns = min(len(arrays), columns or most)

@@ -53,7 +53,7 @@ class Picture:
 
     def save(self, path: str | Path) -> Path:
         """Write the file and return its path."""
-        path = Path(path)
+        path = Path(path).expanduser()
         path.write_bytes(self.content)
         return path
 
@@ -75,6 +75,7 @@ def show(figure: Figure, *, alt: str = "") -> Picture:
 def numbers(values: Any) -> np.ndarray:
     """Turn anything like an array into one of numbers, or raise TypeError; a tensor may be on any device."""
     values = values.detach().cpu() if hasattr(values, "detach") else values
+    values = values.float() if str(getattr(values, "dtype", "")) == "torch.bfloat16" else values  # numpy has none
     array = np.asarray(values)
     if array.dtype.kind not in "buif":
         raise TypeError(f"expected numbers to draw, not {array.dtype} ({values!r:.60}).")

@@ -10,7 +10,7 @@ from matplotlib import patheffects
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 
-from coursekit.figures.panels import grid_of, image_of
+from coursekit.figures.panels import grid_of, images_of
 from coursekit.figures.picture import COLOURS, Picture, numbers, show
 
 _BRIGHT = (4, 5, 2, 3, 1, 0)  # of COLOURS: black letters can be read on them
@@ -42,7 +42,7 @@ def boxes(
     titles, alt, columns
         As for `figures.images`.
     """
-    arrays = [image_of(image, index) for index, image in enumerate(images)]
+    arrays = images_of(images)
     figure, panels = grid_of(arrays, titles, columns)
     for kind in (targets, detections):
         if len(kind) not in (0, len(arrays)):
@@ -65,7 +65,9 @@ def boxes(
 def _draw(panel: Any, one: Mapping[str, Any], classes: Sequence[str], dashed: bool) -> list[tuple[Any, Rectangle]]:
     """Draw the frames, and return each label, which has no place yet, with its frame."""
     corners = numbers(one["boxes"]).reshape(-1, 4)
-    labels = numbers(one["labels"]).astype(int) if "labels" in one else [1] * len(corners)
+    labels = numbers(one["labels"]).astype(int).tolist() if "labels" in one else [1] * len(corners)
+    if classes and not all(0 <= label < len(classes) for label in labels):
+        raise ValueError(f"labels {sorted(set(labels))} need more names than {classes}: label 0 is the background.")
     scores = numbers(one["scores"]).tolist() if "scores" in one else [None] * len(corners)
     written = []
     for (x0, y0, x1, y1), label, score in zip(corners.tolist(), labels, scores, strict=True):

@@ -95,13 +95,11 @@ def backward(loss: Tensor, samples: float | Tensor, processes: Processes) -> Non
     processes.backward(loss)
 
 
-def means(batches: list[Measured], name: str, processes: Processes) -> tuple[dict[str, float], list[float]]:
+def means(batches: list[Measured], processes: Processes) -> tuple[dict[str, float], list[float]]:
     """Return loss and metrics over all samples, so that a short last batch weighs what it should; and batches' losses.
 
     Each batch has a mean loss and the sums of its metrics, and with each the number of samples.
     """
-    if not batches:
-        raise ValueError(f"{name} gave no batch. A stream that can be read only once lasts for one epoch.")
     rows = [[float(number) for pair in batch.values() for number in pair] for batch in batches]
     losses = [row[0] for row in rows]
     for row in rows:

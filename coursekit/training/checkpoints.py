@@ -74,9 +74,11 @@ class Checkpoint:
                 f"{self.path} was made with {'; '.join(other)}. Call fit as before to go on, with what makes an "
                 "optimizer, not with one that has taken steps; or name another file."
             )
+        before = copy.deepcopy(self.parts["model"].state_dict())
         try:
-            copy.deepcopy(self.parts["model"]).load_state_dict(saved["model"])
+            self.parts["model"].load_state_dict(saved["model"])
         except RuntimeError as error:
+            self.parts["model"].load_state_dict(before)
             raise CheckpointError(f"{self.path} belongs to another model: {error}") from None
         for name, part in self.parts.items():
             if part is not None:
@@ -135,7 +137,8 @@ def plain(value: Any) -> Any:
 def describe(loss: Callable[..., Tensor]) -> str:
     """Return a loss as text: its name, and the settings of a module or a partial, such as label_smoothing."""
     function = getattr(loss, "func", loss)
-    settings = getattr(loss, "keywords", vars(loss) if isinstance(loss, nn.Module) else {})
+    settings = getattr(loss, "keywords", getattr(loss, "__dict__", {}))
+    settings = settings | (loss.state_dict() if isinstance(loss, nn.Module) else {})  # weights of classes
     shown = {name: value for name, value in settings.items() if not name.startswith("_") and name != "training"}
     return f"{getattr(function, '__qualname__', type(function).__name__)} {shown}"
 

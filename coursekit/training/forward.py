@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -16,6 +17,8 @@ from coursekit.training.batches import Measured
 Loss = Callable[[Tensor, Tensor], Tensor]
 Metrics = dict[str, Callable[[Tensor, Tensor], Tensor]]
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+_BINARY = (F.binary_cross_entropy, F.binary_cross_entropy_with_logits, nn.BCELoss, nn.BCEWithLogitsLoss)
+OF_FLOATS = (*_BINARY, F.huber_loss, nn.HuberLoss)  # they refuse labels that are whole numbers
 OF_CLASSES = (F.cross_entropy, F.nll_loss, nn.CrossEntropyLoss, nn.NLLLoss)
 
 
@@ -34,8 +37,10 @@ class Forward:
         arguments.module(model)
         if metrics is not None and not (isinstance(metrics, dict) and all(map(callable, metrics.values()))):
             raise TypeError(f'metrics must be a dict of names and functions, {{"error": function}}, not {metrics!r}.')
+        if not callable(loss) or isinstance(loss, type):
+            raise TypeError(f"loss must be a function or module, as F.mse_loss or nn.MSELoss(), not {loss!r:.80}.")
         self.model, self.loss_function, self.metrics = model, loss, metrics
-        self.device = runtime.device() if device is None else torch.device(device)
+        self.device = runtime.device(device)
         self.layout = torch.channels_last if channels_last else torch.preserve_format
         model.to(self.device, memory_format=self.layout)  # pyright: ignore[reportCallIssue]: torch documents it
         self.dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
@@ -44,10 +49,13 @@ class Forward:
         function = getattr(loss, "func", loss)  # what is inside of a partial
         self.kind = type(function) if isinstance(function, nn.Module) else function
         keywords = getattr(loss, "keywords", {})
+        if keywords.get("reduction", getattr(function, "reduction", "mean")) == "sum":
+            raise ValueError('the loss is a sum; it must be the mean over the batch: leave out reduction="sum".')
         self.ignored = keywords.get("ignore_index", getattr(function, "ignore_index", -100))  # as cross_entropy
 
     def batches(self, loader: DataLoader, name: str) -> Iterator[tuple[Tensor, Tensor]]:
         """Give inputs (bytes as floats in 0..1) and labels on the device; errors call the data ``name``."""
+        batch = None
         for batch in loader:
             several = isinstance(batch, list | tuple)
             if not several or len(batch) != 2 or not all(isinstance(part, Tensor) for part in batch):
@@ -62,14 +70,21 @@ class Forward:
             if x.ndim == 4 and self.layout == torch.channels_last:
                 x = x.contiguous(memory_format=self.layout)
             yield x, y.to(self.dtype if y.is_floating_point() else torch.int64)
+        if batch is None:
+            raise ValueError(f"{name} gave no batch. A stream that can be read only once lasts for one epoch.")
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return ``model(x)``."""
         problem = f"the model cannot take a batch of {self.name} of shape {tuple(x.shape)} and type {x.dtype}"
+        if len(x) == 1 and self.model.training:
+            problem += " (for batch norm one sample is too few: take another batch_size, or a loader with drop_last)"
         with _explained(problem), self.autocast:
             outputs = self.model(x)
         if not isinstance(outputs, Tensor):
             raise TypeError(f"the model must return one tensor, not {type(outputs).__name__}.")
+        if outputs.shape[:1] != x.shape[:1]:
+            found = f"outputs of shape {tuple(outputs.shape)} for {len(x)} samples"
+            raise ValueError(f"the model gave {found}; the first axis must be theirs. Look at its view and squeeze.")
         return outputs
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
@@ -77,7 +92,7 @@ class Forward:
         self._check(outputs, y)
         shapes = f"outputs of shape {tuple(outputs.shape)} with labels of {self.name} of shape {tuple(y.shape)}"
         with _explained(f"the loss cannot compare {shapes} and type {y.dtype}"), self.autocast:
-            loss = self.loss_function(outputs, y)
+            loss = self.loss_function(outputs, y.to(self.dtype) if self.kind in OF_FLOATS else y)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             found = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
             raise TypeError(f"loss must return one number as a tensor, the mean over the batch, not {found}.")
@@ -144,6 +159,12 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """Return a deep copy, also of a model that keeps a tensor of its last forward pass, which torch does not copy."""
+    attributes = [value for module in model.modules() for value in vars(module).values()]
+    return copy.deepcopy(model, {id(x): x.detach() for x in attributes if isinstance(x, Tensor) and not x.is_leaf})
 
 
 def train_mode(model: nn.Module) -> None:

@@ -30,9 +30,10 @@ class History(list[Row]):
         return list(dict.fromkeys(name for row in self for name in row))
 
     def __getitem__(self, key: Any) -> Any:
-        """Return a column by its name (NaN where a row has no such value), or a row by its number."""
+        """Return a column by its name (NaN where a row has no such value), a row by its number, or rows by a slice."""
         if not isinstance(key, str):
-            return super().__getitem__(key)
+            found = super().__getitem__(key)
+            return History(found) if isinstance(key, slice) else found
         if key not in self.columns:
             raise KeyError(f"there is no column {key!r}; there are {self.columns}")
         return [row.get(key, math.nan) for row in self]

@@ -67,8 +67,8 @@ def fit(
         Name and function from outputs and labels to one number per sample ``[N]``, NaN for one that does not count. By
         default the accuracy, if the labels are class numbers.
     epochs, batch_size, seed : int
-        How often to go through ``train``, in batches of so many samples (``val``: of at least 64, as it needs no
-        gradients). The seed fixes order, dropout, augmentation.
+        How often to go through ``train``, in batches of so many samples (``val``, which needs no gradients: of at least
+        64, unless the images are so large, or so different, that you take fewer than 8). The seed fixes all chance.
     monitor, better : str, optional
         The column that tells which epoch is best, by default "val_loss" or, without ``val``, "loss"; and whether
         "lower" or "higher" numbers of it are better, where its name does not tell.
@@ -113,10 +113,15 @@ def fit(
     forward = Forward(model, loss, metrics, fabric.device if fabric else device, amp, channels_last)
     processes = fabric or OneProcess()
     loader = make_loader(train, "train", batch_size, processes, torch.Generator().manual_seed(int(seed)))
-    val_loader = None if val is None else make_loader(val, "val", max(batch_size, 64), processes)
+    at_once = max(batch_size, 64) if batch_size >= 8 else batch_size
+    val_loader = None if val is None else make_loader(val, "val", at_once, processes)
     optimizer = make_optimizer(optimizer, model)
     steps = epochs * (count(loader) or 0)
     scheduler, each_batch = make_scheduler(scheduler, optimizer, steps)
+    if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
+        mode = "min" if lower_is_better(monitor, better) else "max"
+        if scheduler.mode != mode:
+            raise ValueError(f"ReduceLROnPlateau has another mode than {monitor!r} needs: give it mode={mode!r}.")
     scaler = torch.amp.GradScaler(forward.device.type, init_scale=1024.0, enabled=forward.amp is torch.float16)
     checkpoint = None
     if autosave is not None:
@@ -130,6 +135,7 @@ def fit(
             "batch_size": batch_size,
             "metrics": metrics and list(metrics),
             "loss": describe(loss),
+            "precision": forward.dtype,
             "optimizer": type(optimizer).__name__,
             "scheduler": type(scheduler).__name__,
             "seed": seed,
@@ -139,7 +145,7 @@ def fit(
             "processes": processes.world_size,
         }
         sources = generators(forward.device, loader, val_loader)
-        checkpoint = Checkpoint(Path(autosave), parts, settings, sources, processes)
+        checkpoint = Checkpoint(Path(autosave).expanduser(), parts, settings, sources, processes)
     forward.model, stepper = processes.setup(model, optimizer)
 
     history, best = History(), {}
@@ -168,7 +174,7 @@ def fit(
                     scheduler.step()  # pyright: ignore[reportCallIssue]
                 bar.update()
 
-            row, losses = means(measured, "train", processes)
+            row, losses = means(measured, processes)
             if val_loader is not None:
                 found = _evaluate(forward, val_loader, "val", processes)
                 row |= {f"val_{name}": value for name, value in found.items()}
@@ -239,7 +245,7 @@ def _evaluate(forward: Forward, loader: DataLoader, name: str, processes: Proces
         for x, y in forward.batches(loader, name):
             outputs = forward(x)
             measured.append(forward.measure(outputs, y, forward.loss(outputs, y)))
-    return means(measured, name, processes)[0]
+    return means(measured, processes)[0]
 
 
 def _check_finite(name: str, value: Tensor, when: str, lr: float, x: Tensor | None = None) -> None:

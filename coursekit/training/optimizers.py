@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import math
 from collections.abc import Callable
@@ -13,9 +12,10 @@ from torch import nn
 from torch.optim import Optimizer, lr_scheduler
 from torch.utils.data import DataLoader, Dataset
 
+from coursekit import arguments
 from coursekit.training.batches import OneProcess, make_loader
 from coursekit.training.checkpoints import seeded
-from coursekit.training.forward import Forward, Loss, train_mode
+from coursekit.training.forward import Forward, Loss, copied, train_mode
 from coursekit.training.history import History
 
 Scheduler = lr_scheduler.LRScheduler
@@ -27,12 +27,14 @@ def make_optimizer(optimizer: Optimizer | Callable[..., Optimizer], model: nn.Mo
     if not trainable:
         raise ValueError("the model has nothing to train: no parameter has requires_grad=True. Unfreeze some layers.")
     if not isinstance(optimizer, Optimizer):
+        if not callable(optimizer):
+            raise TypeError(f"optimizer must be one, or what makes it, as torch.optim.Adam; not {optimizer!r}.")
         optimizer = optimizer(trainable)
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    if held.isdisjoint(map(id, trainable)):
+    if held.isdisjoint(map(id, trainable)) or not held.issubset(map(id, model.parameters())):
         raise ValueError(
-            "the optimizer holds no parameter that this model trains. Make it after the layers to train were chosen; "
-            "or give fit what makes it: optimizer=torch.optim.Adam."
+            "the optimizer holds no parameter that this model trains, or also others, as of a head that was replaced. "
+            "Make it after the layers to train were chosen; or give fit what makes it: optimizer=torch.optim.Adam."
         )
     return optimizer
 
@@ -86,7 +88,7 @@ def lr_range_test(
     """
     if not (0 < low < high < math.inf) or steps < 2:
         raise ValueError(f"expected 0 < low < high and steps >= 2, not low={low}, high={high}, steps={steps}.")
-    forward = Forward(copy.deepcopy(model), loss, device=device)
+    forward = Forward(copied(arguments.module(model)), loss, device=device)
     learner = make_optimizer(optimizer, forward.model)
     loader = make_loader(train, "train", batch_size, OneProcess(), torch.Generator().manual_seed(int(seed)))
     history, mean, lowest = History(), 0.0, math.inf
@@ -110,7 +112,4 @@ def lr_range_test(
             learner.zero_grad()
             batch_loss.backward()
             learner.step()
-        else:
-            if len(history) < steps:
-                raise ValueError(f"train was read to its end, and only once, after {len(history)} of {steps} steps.")
     return history
