@@ -171,10 +171,11 @@ def _shorten(meter: Meter) -> None:
         history, work, grown = meter.watch(fit, model, _first(train), _first(val), batch_size=batch_size, **options)
         if val is not None:
             alike = {key: options[key] for key in ("loss", "metrics") if key in options}
-            _, look, _ = meter.watch(evaluate, model, _first(val), batch_size=batch_size, **alike)
+            at_once = max(batch_size, 64) if batch_size >= 8 else batch_size  # as fit does
+            _, look, _ = meter.watch(evaluate, model, _first(val), batch_size=at_once, **alike)
             meter.omitted -= look
             work -= look * len(history)
-            meter.omit(look * len(history), val, batch_size, len(history))
+            meter.omit(look * len(history), val, at_once, len(history))
         learned = sum(p.nbytes for p in model.parameters() if p.requires_grad)
         meter.omit(work, train, batch_size, len(history), grown, lasting=3 * learned)  # gradients, and what Adam keeps
         return history
