@@ -132,6 +132,19 @@ def test_a_loop_of_the_notebooks_own_is_shortened_and_accounted_for(size, count,
     assert (meter.work + meter.omitted)[0] == pytest.approx(whole[0], rel=1e-6)
 
 
+def test_a_loop_of_thousands_of_steps_is_shortened_and_accounted_for(package):
+    model, train, _ = settings()
+    images = train.tensors[0][:4]
+    with kernel.Meter() as meter:
+        few_rounds = kernel._shorten(meter)
+        assert few_rounds(2, 1000) == range(2, 1000)
+        done = [model(images) is not None for _ in few_rounds(3000)]
+    with kernel.Meter() as one:
+        model(images)
+    assert len(done) == kernel.ROUNDS
+    assert tuple(meter.work + meter.omitted) == pytest.approx(tuple(3000 * one.work), rel=1e-6)
+
+
 def test_predictions_of_a_part_stand_for_the_whole(package):
     model, train, _ = settings()
     kernel._shorten(kernel.Meter())

@@ -18,6 +18,7 @@ import os
 import sys
 import time
 import weakref
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from coursekit import pretrained, training  # noqa: F401 -- pretrained fetches, 
 from coursekit.data import downloads
 
 SMALL, LARGE = 64, 8  # pictures of at most, and of more than 100 pixels a side
+ROUNDS = 100  # of a loop with thousands of steps
 
 
 class Meter(TorchDispatchMode):
@@ -117,9 +119,10 @@ def prepare(server: str, files: str, reports: str) -> None:
 
     sys.addaudithook(_stay_here)
     _redirect(server, Path(files))
-    _shorten(meter)
+    shell = get_ipython()  # noqa: F821 # pyright: ignore[reportUndefinedVariable] -- a kernel has it
+    shell.user_ns["range"] = _shorten(meter)
     meter.__enter__()
-    get_ipython().events.register("post_run_cell", write)  # noqa: F821 # pyright: ignore[reportUndefinedVariable] -- a kernel has it
+    shell.events.register("post_run_cell", write)
 
 
 def _stay_here(event: str, arguments: tuple) -> None:
@@ -162,7 +165,8 @@ def _names(function: Any) -> set[str]:
     return set(inspect.signature(inspect.unwrap(function)).parameters)
 
 
-def _shorten(meter: Meter) -> None:
+def _shorten(meter: Meter) -> Callable[..., Iterable[int]]:
+    """Shorten what goes through data, and return what is to be the notebook's `range`."""
     fit, predict, evaluate = training.fit, training.predict, training.evaluate
 
     def few_fit(model, train, val=None, *, batch_size=64, **options):
@@ -207,10 +211,21 @@ def _shorten(meter: Meter) -> None:
                 break
         meter.omit(meter.work - work, data, loader.batch_size, grown=meter.peak - living)
 
+    def few_rounds(*bounds):
+        """A loop of the notebook's own with thousands of steps, each of which costs what the first ones do."""
+        rounds = range(*bounds)
+        return rounds if len(rounds) < 20 * ROUNDS else first_rounds(rounds)
+
+    def first_rounds(rounds):
+        work = meter.work.copy()
+        yield from rounds[:ROUNDS]
+        meter.omitted += (meter.work - work) * (len(rounds) / ROUNDS - 1)
+
     DataLoader.__iter__ = few_batches
     _replace(fit, few_fit)
     _replace(predict, shortened(predict))
     _replace(evaluate, shortened(evaluate))
+    return few_rounds
 
 
 def _few(data: Any) -> int:
