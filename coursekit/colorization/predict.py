@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from coursekit import arguments
 from coursekit.colorization.bins import Bins
 from coursekit.colorization.cielab import SCALE, check_rgb, lab_to_rgb, rgb_to_lab
-from coursekit.photos import read_image
+from coursekit.photos import ImageFileError, read_image
 from coursekit.training.forward import eval_mode
 
 _LONGEST = 4  # times the shorter side: more of a panorama is squeezed for the network
@@ -26,7 +26,10 @@ def as_photo(image: str | os.PathLike[str] | ArrayLike) -> np.ndarray:
     of floats 0..1, whose fourth channel, the opacity, is not used. An ImageFileError or ValueError says what is wrong.
     """
     if isinstance(image, str | os.PathLike):
-        return read_image(image, None)[0]
+        try:
+            return read_image(image)[0]
+        except ImageFileError as error:
+            raise ImageFileError(f"{os.fspath(image)!r}: {error}") from None
     image = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image
     array = np.asarray(image.detach().cpu() if isinstance(image, Tensor) else image)
     array = array[..., None] if array.ndim == 2 else array
