@@ -78,6 +78,11 @@ def make_loader(
     return DataLoader(data, batch_sampler=Shares(order, batch_size, processes), generator=generator)
 
 
+def size_without_gradients(batch_size: int) -> int:
+    """Return the batch size of validation: at least 64, unless images are so large or different that one takes few."""
+    return max(batch_size, 64) if batch_size >= 8 else batch_size
+
+
 def count(data: Dataset | DataLoader) -> int | None:
     """Return the number of samples or batches, or None where only going through them would tell."""
     try:

@@ -14,7 +14,15 @@ from torch.optim import Optimizer, lr_scheduler
 from torch.utils.data import DataLoader, Dataset
 
 from coursekit import arguments, runtime
-from coursekit.training.batches import OneProcess, Processes, backward, count, make_loader, means
+from coursekit.training.batches import (
+    OneProcess,
+    Processes,
+    backward,
+    count,
+    make_loader,
+    means,
+    size_without_gradients,
+)
 from coursekit.training.checkpoints import Checkpoint, describe, generators, seeded
 from coursekit.training.forward import Forward, Loss, Metrics, eval_mode, train_mode
 from coursekit.training.history import History, lower_is_better
@@ -113,8 +121,7 @@ def fit(
     forward = Forward(model, loss, metrics, fabric.device if fabric else device, amp, channels_last)
     processes = fabric or OneProcess()
     loader = make_loader(train, "train", batch_size, processes, torch.Generator().manual_seed(int(seed)))
-    at_once = max(batch_size, 64) if batch_size >= 8 else batch_size
-    val_loader = None if val is None else make_loader(val, "val", at_once, processes)
+    val_loader = None if val is None else make_loader(val, "val", size_without_gradients(batch_size), processes)
     optimizer = make_optimizer(optimizer, model)
     steps = epochs * (count(loader) or 0)
     scheduler, each_batch = make_scheduler(scheduler, optimizer, steps)

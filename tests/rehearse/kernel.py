@@ -36,6 +36,7 @@ from torchvision.models import _api as zoo
 
 from coursekit import pretrained, training  # noqa: F401 -- pretrained fetches, too
 from coursekit.data import downloads
+from coursekit.training.batches import size_without_gradients
 
 SMALL, LARGE = 64, 8  # pictures of at most, and of more than 100 pixels a side
 ROUNDS = 100  # of a loop with thousands of steps
@@ -175,7 +176,7 @@ def _shorten(meter: Meter) -> Callable[..., Iterable[int]]:
         history, work, grown = meter.watch(fit, model, _first(train), _first(val), batch_size=batch_size, **options)
         if val is not None:
             alike = {key: options[key] for key in ("loss", "metrics") if key in options}
-            at_once = max(batch_size, 64) if batch_size >= 8 else batch_size  # as fit does
+            at_once = size_without_gradients(batch_size)
             _, look, _ = meter.watch(evaluate, model, _first(val), batch_size=at_once, **alike)
             meter.omitted -= look
             work -= look * len(history)
